@@ -1,0 +1,83 @@
+/* A directed graph whose edges say what comes before what: order, levels, cycles, parallel run. */
+#ifndef EXIA_DAG_H
+#define EXIA_DAG_H
+
+#include "exia/common.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Nodes are 0, 1, 2 ... in order of addition.  Edges may close a cycle: asking for an order then
+ * says so, and the cycles are data. */
+typedef struct exia_dag exia_dag;
+
+EXIA_API exia_status exia_dag_open(exia_dag **out, exia_error *err);
+
+/* Add `count` nodes.
+ *
+ * @param[out] first  the index of the first one (the others follow); may be NULL
+ * @param      names  unique names, copied; NULL, or a NULL in it: without a name
+ * @return EXIA_EEXISTS: a name is taken, EXIA_EINVAL: a name is empty; then none is added
+ */
+EXIA_API exia_status exia_dag_add_nodes(uint32_t *first, exia_dag *dag, const char *const *names,
+                                        size_t count, exia_error *err);
+
+/* Add `count` edges: before[i] comes before after[i].  An edge given twice is one edge.
+ *
+ * @return EXIA_EINVAL: an index is no node; then none is added
+ */
+EXIA_API exia_status exia_dag_add_edges(exia_dag *dag, const uint32_t *before,
+                                        const uint32_t *after, size_t count, exia_error *err);
+
+/* The node with this name.  @return EXIA_ENOTFOUND */
+EXIA_API exia_status exia_dag_find(uint32_t *out, const exia_dag *dag, const char *name,
+                                   exia_error *err);
+EXIA_API const char *exia_dag_name(const exia_dag *dag, uint32_t node); /* NULL: unnamed */
+EXIA_API size_t exia_dag_node_count(const exia_dag *dag);
+
+/* All nodes so that every edge points forward, ties by insertion (A. B. Kahn, 1962).  O(V + E).
+ * The array is borrowed until the graph changes.
+ *
+ * @return EXIA_ECYCLE: the text shows one cycle, exia_dag_cycles() has all
+ */
+EXIA_API exia_status exia_dag_order(const uint32_t **nodes, size_t *count, exia_dag *dag,
+                                    exia_error *err);
+
+/* Group i is nodes[starts[i]] up to nodes[starts[i + 1] - 1].  Borrowed until the graph changes. */
+typedef struct exia_groups {
+    const uint32_t *nodes;
+    const size_t *starts; /* count + 1 of them */
+    size_t count;
+} exia_groups;
+
+/* Level i holds the nodes whose longest way from a source has i edges.  @return EXIA_ECYCLE */
+EXIA_API exia_status exia_dag_levels(exia_groups *out, exia_dag *dag, exia_error *err);
+
+/* All strongly connected components of more than one node, and nodes with an edge to themselves
+ * (R. Tarjan, 1972).  No groups: the graph is acyclic. */
+EXIA_API exia_status exia_dag_cycles(exia_groups *out, exia_dag *dag, exia_error *err);
+
+/* The work at one node.  A failure should fill `err`. */
+typedef exia_status exia_task_fn(uint32_t node, void *payload, exia_error *err);
+
+/* Run `task` once a node, after all before it, in `job->threads` threads (1: in this one).  A
+ * failure skips its descendants and nothing else.  Returns when every started task has returned: a
+ * cancel asks, it does not kill.  `task` must not change the graph.
+ *
+ * @param[out] report  rows {node, name, state: done | failed | skipped | cancelled, error, start_ms,
+ *                     end_ms}, by node; set on failure too (NULL: not wanted)
+ * @return the first failed task's status, its text behind the node's name; EXIA_ECYCLE: none ran
+ */
+EXIA_API exia_status exia_dag_run(exia_rows **report, exia_dag *dag, exia_task_fn *task,
+                                  void *payload, const exia_job *job, exia_error *err);
+
+/* The graph as text: `format` is "dot" (Graphviz), "mermaid" or "json". */
+EXIA_API exia_status exia_dag_export(char **out, const exia_dag *dag, const char *format,
+                                     exia_error *err);
+EXIA_API void exia_dag_free(exia_dag *dag);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

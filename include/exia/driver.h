@@ -1,0 +1,152 @@
+/* For authors of drivers: the two contracts behind which every store lies.  Not part of exia.h.
+ *
+ * Blobs are immutable bytes by key.  Records are JSON objects by kind and key, each with a revision.
+ * One system is one `const exia_driver`; all its state lives behind `self`.  The library checks keys
+ * and arguments before it calls, and every operation obeys `job`: timeouts, cancel, threads.
+ * Threads: any; operations of one `self` may run at the same time.
+ *
+ * The keys of blobs are parts of [0-9a-z_][0-9a-z._-]* joined by '/', and none is a folder of
+ * another.  The keys of records are parts of [0-9A-Za-z_][0-9A-Za-z._+#-]* joined by '/'; kinds are
+ * [a-z]+. */
+#ifndef EXIA_DRIVER_H
+#define EXIA_DRIVER_H
+
+#include "exia/common.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Bytes to be stored.  Any range may be asked for again, so that a retry can start over. */
+typedef struct exia_source {
+    exia_status (*read)(void *into, uint64_t offset, size_t size, void *payload, exia_error *err);
+    uint64_t size;
+    const char *sha256; /* of all of it, in hex; may be handed to the server; NULL: not known */
+    void *payload;
+} exia_source;
+
+/* What a driver calls with bytes, a blob or a record it found; what they point to is valid during
+ * the call only.  A negative answer ends the operation with that status. */
+typedef exia_status exia_sink_fn(const void *data, size_t size, void *payload, exia_error *err);
+typedef exia_status exia_blob_fn(const char *key, uint64_t size, int64_t modified_ms, void *payload,
+                                 exia_error *err);
+typedef exia_status exia_record_fn(const char *key, const char *json, int64_t revision,
+                                   void *payload, exia_error *err);
+
+/* A piece of a blob to be: a range of another blob, or, with `key` NULL, of `source`. */
+typedef struct exia_piece {
+    const char *key;
+    const exia_source *source;
+    uint64_t offset, size;
+} exia_piece;
+
+#define EXIA_TAIL UINT64_MAX /* as an offset: the last `size` bytes, or all when there are fewer */
+
+typedef struct exia_blobs_ops {
+    size_t struct_size;
+
+    /* Store a blob: visible whole or not at all, durable on EXIA_OK.  @return EXIA_EEXISTS: the key
+     * is taken, and nothing was changed; the library compares */
+    exia_status (*put)(void *self, const char *key, const exia_source *source, const exia_job *job,
+                       exia_error *err);
+
+    /* Hand the range to `sink` in order, in pieces of any size.  A range that ends behind the blob
+     * ends with the blob; one that begins behind it is EXIA_EINVAL.  @return EXIA_ENOTFOUND */
+    exia_status (*get)(void *self, const char *key, uint64_t offset, uint64_t size,
+                       exia_sink_fn *sink, void *payload, const exia_job *job, exia_error *err);
+    exia_status (*stat)(uint64_t *size, int64_t *modified_ms, void *self, const char *key,
+                        const exia_job *job, exia_error *err);
+
+    /* Keys that begin with `prefix`, in no order.  EXIA_DONE from `found` ends it with EXIA_OK. */
+    exia_status (*list)(void *self, const char *prefix, exia_blob_fn *found, void *payload,
+                        const exia_job *job, exia_error *err);
+
+    /* Make it young again, before a record names it.  @return EXIA_ENOTFOUND: put it again */
+    exia_status (*touch)(void *self, const char *key, const exia_job *job, exia_error *err);
+    exia_status (*remove)(void *self, const char *key, const exia_job *job,
+                          exia_error *err); /* absent is EXIA_OK */
+
+    /* The clock of `modified_ms`: milliseconds since 1970. */
+    exia_status (*now)(int64_t *ms, void *self, const exia_job *job, exia_error *err);
+
+    /* Optional: the file that holds the blob, to be freed by the core's `release`. */
+    exia_status (*local)(char **path, void *self, const char *key, exia_error *err);
+
+    /* Optional: one blob from pieces, copied where they lie.  As `put`. */
+    exia_status (*compose)(void *self, const char *key, const exia_piece *pieces, size_t count,
+                           const exia_job *job, exia_error *err);
+} exia_blobs_ops;
+
+typedef struct exia_put {
+    const char *kind, *key, *json;
+    int64_t expect;
+    const char *token;
+} exia_put;
+
+/* A read sees every write that returned before it began.  A revision is positive, compared for
+ * equality only, and never returns, not even after a removal.  The token is kept beside the JSON. */
+typedef struct exia_records_ops {
+    size_t struct_size;
+
+    /* @return EXIA_ENOTFOUND */
+    exia_status (*get)(void *self, const char *kind, const char *key, exia_record_fn *found,
+                       void *payload, const exia_job *job, exia_error *err);
+
+    /* Write if it stands at `expect` (EXIA_ABSENT, EXIA_ANY or a revision), atomically against every
+     * rival; durable on EXIA_OK.  A record that carries `token` already is EXIA_OK and unchanged.
+     * NULL where the system cannot promise this: then only `append` is used.
+     *
+     * @return EXIA_ECONFLICT: it stands elsewhere */
+    exia_status (*put)(int64_t *revision, void *self, const char *kind, const char *key,
+                       const char *json, int64_t expect, const char *token, const exia_job *job,
+                       exia_error *err);
+
+    /* Add; readers may see doubles and rivals, which the core sorts out.  NULL where `put` is. */
+    exia_status (*append)(void *self, const char *kind, const char *key, const char *json,
+                          const char *token, const exia_job *job, exia_error *err);
+
+    /* Absent is EXIA_OK, unless `expect` is a revision: then it is EXIA_ECONFLICT. */
+    exia_status (*remove)(void *self, const char *kind, const char *key, int64_t expect,
+                          const exia_job *job, exia_error *err);
+
+    /* Optional: several puts as one step, all or none; makes writing cheaper and never means more. */
+    exia_status (*batch)(void *self, const exia_put *puts, size_t count, const exia_job *job,
+                         exia_error *err);
+
+    /* Keys with `prefix` behind `after` (NULL: all), in byte order, at most `limit` (0: all).
+     * `filter` (NULL: none) is a hint: the core drops what is too much.  EXIA_DONE from `found` ends
+     * it with EXIA_OK.  `found` may call the same store. */
+    exia_status (*scan)(void *self, const char *kind, const char *prefix, const char *after,
+                        size_t limit, const char *filter, exia_record_fn *found, void *payload,
+                        const exia_job *job, exia_error *err);
+} exia_records_ops;
+
+/* How a store is opened.  READ: nothing is created or changed; what is not there is
+ * EXIA_ENOTFOUND.  WRITE: what is not there is created. */
+enum { EXIA_STORE_READ = 0, EXIA_STORE_WRITE = 1 };
+
+/* One system, in one constant.  Grows at the end only. */
+typedef struct exia_driver {
+    size_t struct_size;
+    const char *name, *schemes; /* "s3", "s3+http s3+https" */
+    exia_status (*open)(void **self, const char *url, int mode, const exia_job *job,
+                        exia_error *err);
+    void (*close)(void *self);
+    void (*abandon)(void *self); /* in a forked child: drop memory, touch no connection */
+
+    /* Call `row` with key and value (a JSON value) of each thing worth knowing. */
+    exia_status (*check)(void *self, exia_record_fn *row, void *payload, exia_error *err);
+    const exia_blobs_ops *blobs; /* NULL: not offered */
+    const exia_records_ops *records;
+} exia_driver;
+
+/* Make a driver known, for its schemes.  It is never unregistered.  Threads: any.
+ *
+ * @return EXIA_EEXISTS: a scheme is taken, EXIA_EINVAL: a required operation is missing
+ */
+EXIA_API exia_status exia_driver_register(const exia_driver *driver, exia_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,173 @@
+/* A library of models: immutable numbered versions, aliases that move, a log that is the truth.
+ * Threads: any. */
+#ifndef EXIA_MODEL_H
+#define EXIA_MODEL_H
+
+#include "exia/common.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct exia_library exia_library;
+typedef struct exia_model exia_model; /* one open version; no later move or removal touches it */
+
+typedef struct exia_library_options {
+    size_t struct_size;
+    const char *blobs_url; /* NULL: beside the records, which then must be a directory */
+    const char
+        *trust_file; /* the policy for pickles; NULL: trust.json in the user's home of Exia */
+    int read_only;   /* not zero: nothing is created, every write is EXIA_EDENIED */
+} exia_library_options;
+
+/* Open a library, creating it when it is not there.
+ *
+ * @param url  a directory, or a records URL; NULL: models/ in the home (EXIA_HOME, else the XDG data
+ *             directory)
+ * @return EXIA_EINVAL: not a URL of a known scheme, EXIA_ECORRUPT: the catalogue is no database,
+ *         EXIA_EVERSION: it is of a newer schema, EXIA_EUNSUPPORTED: the store cannot promise an
+ *         atomic step, EXIA_EDENIED
+ */
+EXIA_API exia_status exia_library_open(exia_library **out, const char *url,
+                                       const exia_library_options *options, exia_error *err);
+EXIA_API void exia_library_free(exia_library *library);
+
+/* One file of a version, from memory or from a path.  Passed in arrays, so it never grows.  Names
+ * are [A-Za-z0-9_][A-Za-z0-9._-]{0,127} and not "version.json"; `format` is "safetensors", "bytes",
+ * "file" or a word of the caller's own. */
+typedef struct exia_part {
+    const char *name, *format;
+    const char *path; /* NULL: take data and size */
+    const void *data;
+    size_t size;
+} exia_part;
+
+typedef struct exia_write_options {
+    size_t struct_size;
+    const char *facts;   /* a JSON object: tags, metrics, params, parent, environment, imports */
+    const char *alias;   /* move it in the same step, if it stands at `expect` */
+    int64_t expect;      /* zero is EXIA_ABSENT: say EXIA_ANY to move it from anywhere */
+    const char *message; /* why; goes into the history */
+    const char *token;   /* names this intent for a repeated call; NULL: a fresh one */
+} exia_write_options;
+
+/* Publish the next version: the parts, then one commit.  After EXIA_OK it survives a power loss;
+ * after a failure nothing is visible.  Numbers have no gaps, under any number of writers.
+ *
+ * @param[out] version  1, 2, 3 ...
+ * @return EXIA_ECONFLICT: the alias stood elsewhere, EXIA_EINVAL: a name, a part or the facts
+ */
+EXIA_API exia_status exia_model_write(int64_t *version, exia_library *library, const char *name,
+                                      const exia_part *parts, size_t part_count,
+                                      const exia_write_options *options, const exia_job *job,
+                                      exia_error *err);
+
+/* Move an alias to a version (EXIA_ABSENT: remove it).
+ *
+ * @param expect  where the caller saw it: a version, EXIA_ABSENT or EXIA_ANY
+ * @return EXIA_ECONFLICT: it stood elsewhere, EXIA_ENOTFOUND: no such version
+ */
+EXIA_API exia_status exia_alias_move(exia_library *library, const char *name, const char *alias,
+                                     int64_t to, int64_t expect, const char *message,
+                                     exia_error *err);
+
+/* Undo the alias' last move not yet undone.  The target's parts are there with their sizes, or
+ * nothing moves.
+ *
+ * @param[out] version  where it stands now, EXIA_ABSENT: nowhere; may be NULL
+ * @return EXIA_ENOTFOUND: nothing to go back to, or the target was removed; EXIA_ECONFLICT
+ */
+EXIA_API exia_status exia_alias_rollback(int64_t *version, exia_library *library, const char *name,
+                                         const char *alias, int64_t expect, const char *message,
+                                         exia_error *err);
+
+/* Hide a version for ever; its number is not used again.  @return EXIA_ECONFLICT: aliases are on
+ * it, and the text names them */
+EXIA_API exia_status exia_model_remove(exia_library *library, const char *name, int64_t version,
+                                       const char *message, exia_error *err);
+
+/* The versions that a filter selects, newest first unless it orders them; NULL: all.  Rows {name,
+ * version, time, who, why, tags, metrics, params, parent, environment, imports, parts, aliases};
+ * the filter sees exactly these:
+ *
+ *     name = 'digits' and metrics.auc > 0.9 order by metrics.auc desc limit 10
+ */
+EXIA_API exia_status exia_library_search(exia_rows **out, exia_library *library, const char *filter,
+                                         exia_error *err);
+
+/* Every entry of a model's log, oldest first: rows {seq, do, time, who, why, version, moves}. */
+EXIA_API exia_status exia_library_history(exia_rows **out, exia_library *library, const char *name,
+                                          exia_error *err);
+
+/* Open one version.  `selector` is "x" (the latest), "x@7", "x@champion", "x@latest-1",
+ * "x@previous(champion)", "x@best(metrics.auc)" (the maximum) or "x@worst(metrics.loss)" (the
+ * minimum); of equals the newer one.
+ *
+ * @param flags  EXIA_OPEN_VERIFY: read into private memory and check every digest;
+ *               EXIA_OPEN_POPULATE: fault the pages in now
+ * @return EXIA_EINVAL: not a selector, EXIA_ENOTFOUND, EXIA_ECORRUPT
+ */
+enum { EXIA_OPEN_VERIFY = 1, EXIA_OPEN_POPULATE = 2 };
+EXIA_API exia_status exia_model_open(exia_model **out, exia_library *library, const char *selector,
+                                     unsigned flags, exia_error *err);
+
+/* Write a version as a plain directory, which must not be there yet: version.json and one file a
+ * part, named as the part.  It appears whole or not at all. */
+EXIA_API exia_status exia_library_export(exia_library *library, const char *selector,
+                                         const char *directory, const exia_job *job,
+                                         exia_error *err);
+
+/* Open such a directory; no library is needed.  @param trust_file  as in exia_library_options */
+EXIA_API exia_status exia_model_open_directory(exia_model **out, const char *directory,
+                                               const char *trust_file, unsigned flags,
+                                               exia_error *err);
+
+/* The version's row, as exia_library_search() gives it: JSON, borrowed. */
+EXIA_API const char *exia_model_facts(const exia_model *model);
+
+/* What a pickle inside may do: JSON, borrowed.  {"trusted": true} where only this user can have
+ * written the model, else {"trusted": false, "why", "packages": [..], "constructors": [..]}: the
+ * policy's lists, to which a loader must keep.  A library that mapped the parts without EXIA_OPEN_
+ * VERIFY has not read their digests. */
+EXIA_API const char *exia_model_policy(const exia_model *model);
+EXIA_API void exia_model_free(exia_model *model);
+
+/* The bytes of one part.  Writing to them changes this mapping only. */
+typedef struct exia_view {
+    void *data; /* starts on a 64-byte boundary */
+    size_t size;
+    const char *path; /* NULL and fd -1: not a local file */
+    int fd;
+    uint64_t offset;
+} exia_view;
+
+/* View a part; borrowed until the model is freed, and always there until then.
+ *
+ * @param part  its name; NULL: the only one
+ */
+EXIA_API exia_status exia_model_view(exia_view *out, const exia_model *model, const char *part,
+                                     exia_error *err);
+
+/* One tensor of a safetensors part. */
+typedef struct exia_tensor {
+    const char *dtype; /* as the format writes it: "F32", "I64" */
+    const int64_t *shape;
+    size_t rank;
+    void *data;
+    size_t size, alignment; /* bytes; what its address really has */
+} exia_tensor;
+
+/* Find a tensor by name; borrowed as the view is.  @return EXIA_ENOTFOUND, EXIA_EUNSUPPORTED: the
+ * part is no safetensors file, EXIA_ECORRUPT: its header is not valid */
+EXIA_API exia_status exia_model_tensor(exia_tensor *out, const exia_model *model, const char *part,
+                                       const char *name, exia_error *err);
+
+/* The tensors of a part: rows {name, dtype, shape, offset, size}, by offset, and first a row
+ * {metadata: {..}}. */
+EXIA_API exia_status exia_model_tensors(exia_rows **out, const exia_model *model, const char *part,
+                                        exia_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

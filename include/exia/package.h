@@ -1,0 +1,82 @@
+/* `.veda` files: a workspace packed whole, read, verified and unpacked. */
+#ifndef EXIA_PACKAGE_H
+#define EXIA_PACKAGE_H
+
+#include "exia/common.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct exia_package exia_package; /* an open file; its record is checked, not its payload */
+
+/* Start a workspace: `directory` (made if need be) with a veda.json of version 0.1.0.
+ *
+ * @return EXIA_EEXISTS: there is a veda.json, EXIA_EINVAL: the name
+ */
+EXIA_API exia_status exia_workspace_new(const char *directory, const char *name, exia_error *err);
+
+/* Copy `path`, a file or a directory, to KIND/BASENAME in a workspace and list it as a component.  A
+ * path "NAME@SELECTOR" with kind "model" comes out of the library in `home` as a plain directory.
+ *
+ * @param kind  "code", "model", "data", "env", "doc"; NULL: guessed from the path
+ * @param home  NULL: the user's
+ * @return EXIA_EEXISTS: something is there already, EXIA_ENOTFOUND
+ */
+EXIA_API exia_status exia_workspace_add(const char *directory, const char *path, const char *kind,
+                                        const char *home, exia_error *err);
+
+typedef struct exia_pack_options {
+    size_t struct_size;
+    int level; /* of zstd, 1 to 19; 0: 3 */
+} exia_pack_options;
+
+/* Pack a workspace.  The same input and zstd version give the same bytes.
+ *
+ * @param file  NULL: NAME-VERSION-TAG.veda in the working directory; it appears whole or not at all
+ * @param[out] written  where it went; may be NULL
+ * @return EXIA_ECONFLICT: a file changed meanwhile, EXIA_EINVAL: the manifest, with the field named
+ */
+EXIA_API exia_status exia_package_write(char **written, const char *workspace, const char *file,
+                                        const exia_pack_options *options, const exia_job *job,
+                                        exia_error *err);
+
+/* Open a package: its index, its metadata and its record, not its payload.
+ *
+ * @return EXIA_ECORRUPT: truncated, changed or no package at all; EXIA_EVERSION
+ */
+EXIA_API exia_status exia_package_open(exia_package **out, const char *file, exia_error *err);
+
+/* What METADATA.json holds: format, the manifest, the digest, the compression.  JSON, borrowed. */
+EXIA_API const char *exia_package_facts(const exia_package *package);
+
+/* The members: rows {path, type: file | directory | link | hardlink, mode, size, sha256, target,
+ * component}, in the record's order. */
+EXIA_API exia_status exia_package_files(exia_rows **out, const exia_package *package,
+                                        exia_error *err);
+
+typedef struct exia_verify_options {
+    size_t struct_size;
+    int quick; /* not zero: index, metadata and record only, not the payload */
+} exia_verify_options;
+
+/* Read everything and compare it with the record.  @return EXIA_ECORRUPT: the text names the first
+ * member that is not as recorded */
+EXIA_API exia_status exia_package_verify(const exia_package *package,
+                                         const exia_verify_options *options, const exia_job *job,
+                                         exia_error *err);
+
+/* Unpack into `directory`, which must be absent or empty, verifying on the way; it is filled whole
+ * or not at all.
+ *
+ * @param pattern  only members that match (fnmatch, '*' crosses '/'), or lie below a match; NULL: all
+ * @return EXIA_EEXISTS: the directory is not empty, EXIA_ENOTFOUND: nothing matches, EXIA_ECORRUPT
+ */
+EXIA_API exia_status exia_package_unpack(const exia_package *package, const char *directory,
+                                         const char *pattern, const exia_job *job, exia_error *err);
+EXIA_API void exia_package_free(exia_package *package);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

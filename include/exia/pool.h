@@ -1,0 +1,115 @@
+/* Named components: built in the order of their needs, lent, taken back.  Threads: any. */
+#ifndef EXIA_POOL_H
+#define EXIA_POOL_H
+
+#include "exia/common.h"
+#include "exia/dag.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct exia_pool exia_pool;
+typedef struct exia_component exia_component; /* a name resolved once; valid as long as its pool */
+
+/* How objects are made.  Only `create` is required.  Never called under a lock; `needs` are the
+ * objects of the needed components, in the order they were named. */
+typedef struct exia_factory {
+    size_t struct_size;
+    exia_status (*create)(void **out, void *const *needs, void *payload, exia_error *err);
+    exia_status (*activate)(void *object, void *payload, exia_error *err);  /* before a loan */
+    exia_status (*passivate)(void *object, void *payload, exia_error *err); /* after a return */
+    exia_status (*validate)(void *object, void *payload, exia_error *err);  /* failure: replaced */
+    void (*destroy)(void *object, void *payload);
+    void (*release)(void *payload); /* once, after the last object */
+    void *payload;
+} exia_factory;
+
+typedef struct exia_component_options {
+    size_t struct_size;
+    const char *const *needs; /* names of components, which may be added later */
+    size_t need_count;
+    const char *about; /* a JSON object for people: title, operations ...; NULL: none */
+    uint32_t max;      /* 0: one object, shared; n: up to n, each lent to one borrower */
+} exia_component_options;
+
+/* One loan.  Plain data: the first return counts, every later one is EXIA_EINVAL. */
+typedef struct exia_lease {
+    void *object;
+    exia_component *component;
+    uint64_t ticket; /* slot and generation */
+} exia_lease;
+
+EXIA_API exia_status exia_pool_open(exia_pool **out, const char *name, exia_error *err);
+
+/* Put a component into the pool.  Nothing is built before somebody borrows.  On EXIA_OK the factory
+ * belongs to the pool (its `release` will be called); on failure it stays with the caller.
+ *
+ * @param[out] out  may be NULL
+ * @return EXIA_EEXISTS, EXIA_ECYCLE: the text names the cycle of needs
+ */
+EXIA_API exia_status exia_pool_add(exia_component **out, exia_pool *pool, const char *name,
+                                   const exia_factory *factory,
+                                   const exia_component_options *options, exia_error *err);
+EXIA_API exia_component *exia_pool_find(exia_pool *pool, const char *name); /* NULL: none */
+EXIA_API const char *exia_component_name(const exia_component *component);
+
+/* Borrow an object, building it and what it needs if there is room.  A needed component with `max`
+ * lends one object for as long as the dependent lives.
+ *
+ * @param wait_ms  how long to wait for a return, at most (0: not at all, negative: for ever)
+ * @param where    EXIA_HERE or NULL: where the loan was taken; kept by address
+ * @return EXIA_ETIMEOUT, EXIA_ECLOSED, EXIA_ENOTFOUND: a need is missing; or what the factory said
+ */
+EXIA_API exia_status exia_component_borrow(exia_lease *out, exia_component *component,
+                                           int64_t wait_ms, const char *where, exia_error *err);
+
+/* Give a loan back, from any thread.  @return EXIA_EINVAL: given back before */
+EXIA_API exia_status exia_lease_return(const exia_lease *lease, exia_error *err);
+
+/* Give a loan back whose object is no longer fit.  It is destroyed; of a shared object the next
+ * borrower gets a new one and the old goes with its last holder. */
+EXIA_API exia_status exia_lease_discard(const exia_lease *lease, exia_error *err);
+
+/* Add the components that a `.so` offers through its one symbol, exia_plugin_entry: all or none. */
+EXIA_API exia_status exia_pool_load(exia_pool *pool, const char *shared_object, exia_error *err);
+
+/* Rows {name, about, needs, max, shared, built, lent, waiting, hits}, in order of addition. */
+EXIA_API exia_status exia_pool_list(exia_rows **out, exia_pool *pool, exia_error *err);
+
+/* The needs as a graph; node i is row i of exia_pool_list().  Its order is the building order. */
+EXIA_API exia_status exia_pool_plan(exia_dag **out, exia_pool *pool, exia_error *err);
+
+/* Destroy what is idle, dependents first. */
+EXIA_API exia_status exia_pool_clear(exia_pool *pool, exia_error *err);
+
+/* Stop lending, wait for the loans at most `wait_ms` (negative: for ever), destroy in reverse order
+ * of building.  @return EXIA_ETIMEOUT: the text names the loans that are out; what comes back later
+ * is destroyed at its return */
+EXIA_API exia_status exia_pool_close(exia_pool *pool, int64_t wait_ms, exia_error *err);
+
+/* Close without waiting.  With loans out the memory stays until the last of them is returned. */
+EXIA_API void exia_pool_free(exia_pool *pool);
+
+/* What the pool lends to a plugin, which therefore needs no symbol of Exia. */
+typedef struct exia_plugin_core {
+    size_t struct_size;
+    exia_status (*add)(exia_pool *pool, const char *name, const exia_factory *factory,
+                       const exia_component_options *options, exia_error *err);
+    exia_status (*fail)(exia_error *err, exia_status status, int32_t native, const char *text);
+} exia_plugin_core;
+
+/* A plugin's one symbol: `exia_status exia_plugin_entry(exia_pool *, const exia_plugin_core *,
+ * exia_error *)`.  It checks core->struct_size, then calls core->add once a component.  The `.so`
+ * stays loaded. */
+typedef exia_status exia_plugin_entry_fn(exia_pool *pool, const exia_plugin_core *core,
+                                         exia_error *err);
+
+#define EXIA_TEXT_(x) #x
+#define EXIA_TEXT(x) EXIA_TEXT_(x)
+#define EXIA_HERE __FILE__ ":" EXIA_TEXT(__LINE__)
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,96 @@
+/* Packages here and elsewhere: register, query, push, pull, install.  Threads: any.
+ *
+ * `remote` is a name added before, or NULL for what is here.  `package` is "name" (the newest
+ * version that fits this platform), "name@1.2" or "name@1.2#linux_x86_64". */
+#ifndef EXIA_REGISTRY_H
+#define EXIA_REGISTRY_H
+
+#include "exia/common.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct exia_registry exia_registry;
+typedef struct exia_transfer { /* bytes of the package, moved now, and found on the other side */
+    uint64_t total, moved, reused;
+} exia_transfer;
+
+/* Open the registry in `home` (NULL: EXIA_HOME, else the XDG data directory), creating it when it is
+ * not there; what a crash left half done is undone. */
+EXIA_API exia_status exia_registry_open(exia_registry **out, const char *home, exia_error *err);
+EXIA_API const char *exia_registry_home(const exia_registry *registry); /* its directory */
+
+/* Remember a remote: records (what there is) and packages (the bytes).
+ *
+ * @return EXIA_EEXISTS: another one has the name, EXIA_EINVAL: an unknown scheme
+ */
+EXIA_API exia_status exia_registry_remote_add(exia_registry *registry, const char *name,
+                                              const char *records_url, const char *packages_url,
+                                              exia_error *err);
+EXIA_API exia_status exia_registry_remote_remove(exia_registry *registry, const char *name,
+                                                 exia_error *err);
+
+/* Rows {name, records, packages}; passwords are not shown. */
+EXIA_API exia_status exia_registry_remotes(exia_rows **out, exia_registry *registry,
+                                           exia_error *err);
+
+/* Make a package file known: verified, its bytes kept, then recorded.  Again is no error.
+ *
+ * @return EXIA_EEXISTS: another package has this identity, EXIA_ECORRUPT
+ */
+EXIA_API exia_status exia_registry_register(exia_registry *registry, const char *file,
+                                            const char *remote, const exia_job *job,
+                                            exia_error *err);
+
+/* Forget a package; `name@version` at least, so that no newer one goes by accident. */
+EXIA_API exia_status exia_registry_unregister(exia_registry *registry, const char *package,
+                                              const char *remote, exia_error *err);
+
+/* Replace the free facts about a package.  @param facts  a JSON object */
+EXIA_API exia_status exia_registry_update(exia_registry *registry, const char *package,
+                                          const char *facts, const char *remote, exia_error *err);
+
+/* The packages that a filter selects (NULL: all).  Rows {name, version, tag, digest, file, size,
+ * signed, time, description, components, dependencies, facts}, by name, newest version first; a row
+ * with `conflict` is not installed. */
+EXIA_API exia_status exia_registry_query(exia_rows **out, exia_registry *registry,
+                                         const char *filter, const char *remote, exia_error *err);
+
+/* Send a package that is registered here to a remote, or fetch one from there.  The bytes come
+ * before the record; what is there already is not sent again.  @param[out] out  may be NULL */
+EXIA_API exia_status exia_registry_push(exia_transfer *out, exia_registry *registry,
+                                        const char *package, const char *remote,
+                                        const exia_job *job, exia_error *err);
+EXIA_API exia_status exia_registry_pull(exia_transfer *out, exia_registry *registry,
+                                        const char *package, const char *remote,
+                                        const exia_job *job, exia_error *err);
+
+/* Install the package and all it needs, or nothing; what is missing here is pulled from `remote`
+ * (NULL: only from what is here).  Again is no error.
+ *
+ * @param[out] directory  where the package lies; may be NULL
+ * @return EXIA_ENOTFOUND: a dependency, with who asks for it; EXIA_ECYCLE; EXIA_ECORRUPT
+ */
+EXIA_API exia_status exia_registry_install(char **directory, exia_registry *registry,
+                                           const char *package, const char *remote,
+                                           const exia_job *job, exia_error *err);
+
+/* What is installed: rows {name, version, tag, digest, directory, time, entry_points, components,
+ * dependencies, requested}.  @param package  NULL: all */
+EXIA_API exia_status exia_registry_installed(exia_rows **out, exia_registry *registry,
+                                             const char *package, exia_error *err);
+
+/* The package that `path` was installed by, as "name@version#tag".  @return EXIA_ENOTFOUND */
+EXIA_API exia_status exia_registry_which(char **package, exia_registry *registry, const char *path,
+                                         exia_error *err);
+
+/* @return EXIA_ECONFLICT: installed packages need it, and the text names them */
+EXIA_API exia_status exia_registry_uninstall(exia_registry *registry, const char *package,
+                                             exia_error *err);
+EXIA_API void exia_registry_free(exia_registry *registry);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,28 @@
+/* jansson, with errors that say where. */
+#ifndef EXIA_BASE_JSON_H
+#define EXIA_BASE_JSON_H
+
+#include <jansson.h>
+
+#include "exia/common.h"
+
+/* Parse one JSON value; duplicate keys are refused.  `what` names the text in the error ("facts").
+ * @return EXIA_EINVAL, or `bad` where another status fits (stored text: EXIA_ECORRUPT) */
+exia_status exia__json_parse(json_t **out, const char *text, size_t size, const char *what,
+                             exia_status bad, exia_error *err);
+/* The same, and it must be an object. */
+exia_status exia__json_object(json_t **out, const char *text, size_t size, const char *what,
+                              exia_status bad, exia_error *err);
+
+/* Compact, keys in insertion order; numbers as in the C locale. */
+exia_status exia__json_text(char **out, const json_t *json, exia_error *err);
+/* Keys sorted, for what is hashed or signed. */
+exia_status exia__json_canonical(char **out, const json_t *json, exia_error *err);
+
+/* The text member `key`; NULL when absent or no text. */
+const char *exia__json_string(const json_t *object, const char *key);
+/* Put a new reference in (stolen, also on failure); EXIA_ENOMEM when `value` is NULL. */
+exia_status exia__json_set(json_t *object, const char *key, json_t *value, exia_error *err);
+exia_status exia__json_append(json_t *array, json_t *value, exia_error *err);
+
+#endif

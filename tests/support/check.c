@@ -1,0 +1,147 @@
+/* The runner: tests register themselves before main, cmocka runs them, each with a directory of its
+ * own when it asks for one. */
+#include "support/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+enum { MOST_TESTS = 400, MOST_TEXTS = 4000 };
+static struct CMUnitTest tests[MOST_TESTS];
+static size_t test_count;
+static char *texts[MOST_TEXTS];
+static size_t text_count;
+static const char *directory;
+exia_error err;
+
+static void run(void **state)
+{
+    void (*test)(void);
+    memcpy(&test, state, sizeof test);
+    test();
+}
+
+static int finish(void **state)
+{
+    (void)state;
+    int failed = directory ? exia__tree_remove(directory, NULL) < 0 : 0;
+    directory = NULL;
+    while (text_count > 0)
+        free(texts[--text_count]);
+    return failed;
+}
+
+void check_register(const char *name, void (*test)(void))
+{
+    if (test_count == MOST_TESTS)
+        abort();
+    struct CMUnitTest *slot = &tests[test_count++];
+    *slot = (struct CMUnitTest){.name = name, .test_func = run, .teardown_func = finish};
+    memcpy(&slot->initial_state, &test, sizeof test);
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return _cmocka_run_group_tests(name, tests, test_count, NULL, NULL) != 0;
+}
+
+void check_reset(void)
+{
+    memset(&err, 0, sizeof err);
+    err.text[sizeof err.text - 1] = 'x'; /* a filled text is terminated by the library */
+}
+
+void check_status(exia_status expected, exia_status got, const char *file, int line)
+{
+    if (got != expected) {
+        print_error("expected \"%s\", got \"%s\": %.*s\n", exia_status_text(expected),
+                    exia_status_text(got), got < 0 ? (int)sizeof err.text : 0, err.text);
+        _fail(file, line);
+    }
+    if (got < 0 && (err.status != got || err.text[0] == '\0' ||
+                    memchr(err.text, '\0', sizeof err.text) == NULL || strchr(err.text, '\n'))) {
+        print_error("\"%s\" did not fill its error with one line\n", exia_status_text(got));
+        _fail(file, line);
+    }
+}
+
+void check_text_at(const char *part, const char *file, int line)
+{
+    if (strstr(err.text, part) == NULL) {
+        print_error("\"%s\" is not in \"%s\"\n", part, err.text);
+        _fail(file, line);
+    }
+}
+
+static const char *remember(char *text)
+{
+    if (text == NULL || text_count == MOST_TEXTS)
+        abort();
+    return texts[text_count++] = text;
+}
+
+const char *check_format(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    char *text = NULL;
+    if (vasprintf(&text, format, arguments) < 0)
+        abort();
+    va_end(arguments);
+    return remember(text);
+}
+
+const char *check_directory(void)
+{
+    if (directory == NULL) {
+        const char *root = getenv("TMPDIR");
+        char *made = NULL;
+        if (asprintf(&made, "%s/exia-test-XXXXXX", root ? root : "/tmp") < 0 || !mkdtemp(made))
+            abort();
+        directory = remember(made);
+    }
+    return directory;
+}
+
+const char *check_path(const char *name)
+{
+    return check_format("%s/%s", check_directory(), name);
+}
+
+void check_write_file(const char *path, const void *data, size_t size)
+{
+    FILE *file = fopen(path, "wb");
+    if (file == NULL || fwrite(data, 1, size, file) != size || fclose(file) != 0) {
+        print_error("cannot write %s\n", path);
+        abort();
+    }
+}
+
+char *check_read_file(const char *path, size_t *size)
+{
+    FILE *file = fopen(path, "rb");
+    char *data = NULL;
+    size_t capacity = 0, used = 0, got = 0;
+    if (file == NULL) {
+        print_error("cannot read %s\n", path);
+        abort();
+    }
+    do {
+        capacity = capacity ? 2 * capacity : 65536;
+        data = realloc(data, capacity + 1);
+        if (data == NULL)
+            abort();
+        got = fread(data + used, 1, capacity - used, file);
+        used += got;
+    } while (used == capacity);
+    fclose(file);
+    data[used] = '\0';
+    if (size != NULL)
+        *size = used;
+    return data;
+}
