@@ -1,0 +1,261 @@
+/* Single files: read bounded, copied, and written so that they appear by one rename after fsync. */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/memory.h"
+
+exia_status exia__path_join(char **out, const char *a, const char *b, exia_error *err)
+{
+    size_t size = strlen(a);
+    return exia__text_format(out, err, "%s%s%s", a, size > 0 && a[size - 1] == '/' ? "" : "/", b);
+}
+
+const char *exia__path_base(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+int exia__path_exists(const char *path)
+{
+    struct stat info;
+    return lstat(path, &info) == 0;
+}
+
+/* The directory part: "." where there is none. */
+static exia_status parent(char **out, const char *path, exia_error *err)
+{
+    size_t size = (size_t)(exia__path_base(path) - path);
+    while (size > 1 && path[size - 1] == '/')
+        size--;
+    return size == 0 ? exia__text_copy(out, ".", err) : exia__text_copy_n(out, path, size, err);
+}
+
+exia_status exia__home(char **out, const char *home, exia_error *err)
+{
+    const char *base = home ? home : secure_getenv("EXIA_HOME");
+    const char *below = "";
+    *out = NULL;
+    if (base == NULL || *base == '\0') {
+        base = secure_getenv("XDG_DATA_HOME");
+        below = "/exia";
+        if (base == NULL || *base != '/') {
+            base = secure_getenv("HOME");
+            below = "/.local/share/exia";
+        }
+    }
+    if (base == NULL || *base == '\0' || (home != NULL && *home == '\0'))
+        return exia__fail(err, EXIA_EINVAL, 0,
+                          "there is no home directory: set EXIA_HOME, or HOME, or give one");
+    if (*base == '/')
+        return exia__text_format(out, err, "%s%s", base, below);
+    char *here = getcwd(NULL, 0);
+    exia_status rc = here ? exia__text_format(out, err, "%s/%s%s", here, base, below)
+                          : exia__fail_errno(err, errno, "cannot tell", "the working directory");
+    (free)(here); /* getcwd's own memory */
+    return rc;
+}
+
+exia_status exia__stage(exia__staged *out, const char *path, int flags, exia_error *err)
+{
+    char token[EXIA__TOKEN_SIZE];
+    char *folder = NULL;
+    exia__staged staged = {.fd = -1};
+    *out = staged;
+    exia_status rc = exia__token(token, err);
+    if (rc == EXIA_OK)
+        rc = parent(&folder, path, err);
+    if (rc == EXIA_OK)
+        rc = exia__text_format(&staged.temporary, err, "%s/.exia-%s", folder, token);
+    if (rc == EXIA_OK)
+        rc = exia__text_copy(&staged.path, path, err);
+    if (rc == EXIA_OK) {
+        staged.fd = open(staged.temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                         flags & EXIA__SECRET ? 0600 : 0666);
+        if (staged.fd < 0)
+            rc = exia__fail_errno(err, errno, "cannot create a file in", folder);
+    }
+    if (rc == EXIA_OK) {
+        *out = staged;
+        staged = (exia__staged){.fd = -1};
+    }
+    exia__stage_free(&staged);
+    exia__release(folder);
+    return rc;
+}
+
+static int rename_absent(const char *from, const char *to)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS) /* the file system does not know the flag */
+        return -1;
+    return link(from, to) == 0 ? unlink(from) : -1;
+}
+
+exia_status exia__stage_commit(exia__staged *staged, int flags, exia_error *err)
+{
+    char *folder = NULL;
+    exia_status rc = parent(&folder, staged->path, err);
+    if (rc == EXIA_OK && fsync(staged->fd) != 0)
+        rc = exia__fail_errno(err, errno, "cannot sync", staged->temporary);
+    if (rc == EXIA_OK) {
+        int moved = flags & EXIA__REPLACE ? rename(staged->temporary, staged->path)
+                                          : rename_absent(staged->temporary, staged->path);
+        if (moved != 0)
+            rc = exia__fail_errno(err, errno, "cannot write", staged->path);
+    }
+    if (rc == EXIA_OK) {
+        exia__release(staged->temporary);
+        staged->temporary = NULL;
+        rc = exia__directory_sync(folder, err);
+    }
+    exia__release(folder);
+    return rc;
+}
+
+void exia__stage_free(exia__staged *staged)
+{
+    if (staged->fd >= 0) {
+        close(staged->fd);
+        if (staged->temporary != NULL)
+            unlink(staged->temporary);
+    }
+    exia__release(staged->temporary);
+    exia__release(staged->path);
+    *staged = (exia__staged){.fd = -1};
+}
+
+exia_status exia__write_all(int fd, const void *data, size_t size, const char *path,
+                            exia_error *err)
+{
+    const char *from = data;
+    while (size > 0) {
+        ssize_t put = write(fd, from, size);
+        if (put < 0 && errno != EINTR)
+            return exia__fail_errno(err, errno, "cannot write", path);
+        if (put > 0) {
+            from += put;
+            size -= (size_t)put;
+        }
+    }
+    return EXIA_OK;
+}
+
+exia_status exia__read_at(int fd, void *into, size_t size, uint64_t offset, const char *path,
+                          exia_error *err)
+{
+    char *to = into;
+    while (size > 0) {
+        ssize_t got = pread(fd, to, size, (off_t)offset);
+        if (got < 0 && errno != EINTR)
+            return exia__fail_errno(err, errno, "cannot read", path);
+        if (got == 0)
+            return exia__fail(err, EXIA_ECORRUPT, 0, "%s ends at byte %llu, before it should", path,
+                              (unsigned long long)offset);
+        if (got > 0) {
+            to += got;
+            size -= (size_t)got;
+            offset += (uint64_t)got;
+        }
+    }
+    return EXIA_OK;
+}
+
+exia_status exia__file_write(const char *path, const void *data, size_t size, int flags,
+                             exia_error *err)
+{
+    exia__staged staged = {.fd = -1};
+    exia_status rc = exia__stage(&staged, path, flags, err);
+    if (rc == EXIA_OK)
+        rc = exia__write_all(staged.fd, data, size, path, err);
+    if (rc == EXIA_OK)
+        rc = exia__stage_commit(&staged, flags, err);
+    exia__stage_free(&staged);
+    return rc;
+}
+
+exia_status exia__file_read(char **out, size_t *size, const char *path, size_t limit,
+                            exia_error *err)
+{
+    exia_status rc = EXIA_OK;
+    exia__buffer buffer = {0};
+    struct stat info;
+    *out = NULL;
+    /* O_NONBLOCK: a fifo must not block the open */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &info) != 0) {
+        rc = exia__fail_errno(err, errno, "cannot read", path);
+        goto done;
+    }
+    if (!S_ISREG(info.st_mode)) {
+        rc = exia__fail(err, EXIA_EINVAL, 0, "%s is no regular file", path);
+        goto done;
+    }
+    for (;;) {
+        rc = exia__buffer_reserve(&buffer, 65536, err);
+        if (rc < 0)
+            goto done;
+        ssize_t got = read(fd, buffer.data + buffer.size, 65536);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            rc = exia__fail_errno(err, errno, "cannot read", path);
+            goto done;
+        }
+        if (got == 0)
+            break;
+        buffer.size += (size_t)got;
+        if (buffer.size > limit) {
+            rc = exia__fail(err, EXIA_EINVAL, 0, "%s has more than %zu bytes", path, limit);
+            goto done;
+        }
+    }
+    buffer.data[buffer.size] = '\0';
+    if (size != NULL)
+        *size = buffer.size;
+    rc = exia__buffer_take(out, &buffer, err);
+done:
+    exia__buffer_free(&buffer);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+exia_status exia__copy_to(int fd, int from, const char *path, exia_error *err)
+{
+    if (ioctl(fd, FICLONE, from) == 0)
+        return EXIA_OK;
+    ssize_t got = 0;
+    do
+        got = copy_file_range(from, NULL, fd, NULL, (size_t)1 << 30, 0);
+    while (got > 0 || (got < 0 && errno == EINTR));
+    if (got == 0)
+        return EXIA_OK;
+    if (errno != EXDEV && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
+        return exia__fail_errno(err, errno, "cannot copy", path);
+    exia_status rc = EXIA_OK;
+    char *block = exia__resize(NULL, 1 << 20);
+    if (block == NULL)
+        return exia__fail_memory(err);
+    do {
+        got = read(from, block, 1 << 20);
+        if (got < 0 && errno != EINTR)
+            rc = exia__fail_errno(err, errno, "cannot read", path);
+        else if (got > 0)
+            rc = exia__write_all(fd, block, (size_t)got, path, err);
+    } while (rc == EXIA_OK && got != 0);
+    exia__release(block);
+    return rc;
+}

@@ -1,0 +1,74 @@
+/* jansson behind our errors.  Texts leave in our own memory, so that one function frees them. */
+#include "base/json.h"
+
+#include <string.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/memory.h"
+
+exia_status exia__json_parse(json_t **out, const char *text, size_t size, const char *what,
+                             exia_status bad, exia_error *err)
+{
+    json_error_t where;
+    *out = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
+    if (*out != NULL)
+        return EXIA_OK;
+    if (json_error_code(&where) == json_error_out_of_memory)
+        return exia__fail_memory(err);
+    return exia__fail(err, bad, 0, "%s: not valid JSON at line %d, column %d: %s", what, where.line,
+                      where.column, where.text);
+}
+
+exia_status exia__json_object(json_t **out, const char *text, size_t size, const char *what,
+                              exia_status bad, exia_error *err)
+{
+    exia_status rc = exia__json_parse(out, text, size, what, bad, err);
+    if (rc == EXIA_OK && !json_is_object(*out)) {
+        json_decref(*out);
+        *out = NULL;
+        rc = exia__fail(err, bad, 0, "%s: a JSON object was expected", what);
+    }
+    return rc;
+}
+
+static int append(const char *data, size_t size, void *payload)
+{
+    return exia__buffer_append(payload, data, size, NULL) < 0 ? -1 : 0;
+}
+
+static exia_status dump(char **out, const json_t *json, size_t flags, exia_error *err)
+{
+    exia__buffer buffer = {0};
+    *out = NULL;
+    exia_status rc = json == NULL || json_dump_callback(json, append, &buffer, flags) != 0
+                         ? exia__fail_memory(err)
+                         : exia__buffer_take(out, &buffer, err);
+    exia__buffer_free(&buffer);
+    return rc;
+}
+
+exia_status exia__json_text(char **out, const json_t *json, exia_error *err)
+{
+    return dump(out, json, JSON_COMPACT | JSON_ENCODE_ANY, err);
+}
+
+exia_status exia__json_canonical(char **out, const json_t *json, exia_error *err)
+{
+    return dump(out, json, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS, err);
+}
+
+const char *exia__json_string(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
+
+exia_status exia__json_set(json_t *object, const char *key, json_t *value, exia_error *err)
+{
+    return json_object_set_new(object, key, value) == 0 ? EXIA_OK : exia__fail_memory(err);
+}
+
+exia_status exia__json_append(json_t *array, json_t *value, exia_error *err)
+{
+    return json_array_append_new(array, value) == 0 ? EXIA_OK : exia__fail_memory(err);
+}

@@ -1,0 +1,120 @@
+/* Store URLs are "scheme:rest"; whatever has no scheme is a plain path. */
+#include "base/url.h"
+
+#include <string.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/memory.h"
+
+/* Bytes of "scheme", or 0. */
+static size_t scheme_size(const char *url)
+{
+    size_t size = strspn(url, "abcdefghijklmnopqrstuvwxyz0123456789+.-");
+    return size >= 2 && url[size] == ':' && url[0] >= 'a' && url[0] <= 'z' ? size : 0;
+}
+
+exia_status exia__url_scheme(char **out, const char *url, exia_error *err)
+{
+    size_t size = scheme_size(url);
+    *out = NULL;
+    return size == 0 ? EXIA_OK : exia__text_copy_n(out, url, size, err);
+}
+
+exia_status exia__url_path(char **out, const char *url, exia_error *err)
+{
+    *out = NULL;
+    const char *rest = url + (scheme_size(url) ? scheme_size(url) + 1 : 0);
+    if (strncmp(rest, "///", 3) == 0)
+        rest += 2;
+    else if (strncmp(rest, "//", 2) == 0)
+        return exia__fail(err, EXIA_EINVAL, 0,
+                          "%.100s names a host: a local path is scheme:/path or scheme:path", url);
+    char *raw = NULL;
+    exia_status rc = exia__text_copy_n(&raw, rest, strcspn(rest, "?"), err);
+    if (rc == EXIA_OK)
+        rc = exia__percent_decode(out, raw, err);
+    exia__release(raw);
+    if (rc == EXIA_OK && (*out)[0] == '\0') {
+        exia__release(*out);
+        *out = NULL;
+        rc = exia__fail(err, EXIA_EINVAL, 0, "%.100s has no path", url);
+    }
+    return rc;
+}
+
+exia_status exia__url_from_path(char **out, const char *scheme, const char *path, exia_error *err)
+{
+    char *encoded = NULL;
+    *out = NULL;
+    exia_status rc = exia__percent_encode(&encoded, path, err);
+    /* a path that begins with two slashes would read as a host */
+    if (rc == EXIA_OK)
+        rc = exia__text_format(out, err, "%s:%s%s", scheme,
+                               strncmp(encoded, "//", 2) == 0 ? "//" : "",
+                               encoded + (strncmp(encoded, "//", 2) == 0 ? 1 : 0));
+    exia__release(encoded);
+    return rc;
+}
+
+exia_status exia__url_redact(char **out, const char *url, exia_error *err)
+{
+    *out = NULL;
+    const char *host = strstr(url, "://");
+    const char *user = host ? host + 3 : url + scheme_size(url);
+    size_t authority = strcspn(user, "/?#");
+    const char *at = memrchr(user, '@', authority);
+    const char *colon = at ? memchr(user, ':', (size_t)(at - user)) : NULL;
+    if (host == NULL || colon == NULL)
+        return exia__text_copy(out, url, err);
+    return exia__text_format(out, err, "%.*s:***%s", (int)(colon - url), url, at);
+}
+
+exia_status exia__percent_encode(char **out, const char *text, exia_error *err)
+{
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/+@-";
+    exia__buffer buffer = {0};
+    exia_status rc = EXIA_OK;
+    *out = NULL;
+    while (*text != '\0' && rc == EXIA_OK) {
+        size_t run = strspn(text, plain);
+        rc = exia__buffer_append(&buffer, text, run, err);
+        text += run;
+        if (*text != '\0' && rc == EXIA_OK)
+            rc = exia__buffer_format(&buffer, err, "%%%02X", (unsigned char)*text++);
+    }
+    if (rc == EXIA_OK)
+        rc = exia__buffer_take(out, &buffer, err);
+    exia__buffer_free(&buffer);
+    return rc;
+}
+
+static int hex_value(char c)
+{
+    const char *digits = "0123456789abcdef0123456789ABCDEF";
+    const char *at = c == '\0' ? NULL : strchr(digits, c);
+    return at == NULL ? -1 : (int)((at - digits) & 15);
+}
+
+exia_status exia__percent_decode(char **out, const char *text, exia_error *err)
+{
+    exia_status rc = exia__text_copy(out, text, err);
+    if (rc < 0)
+        return rc;
+    char *into = *out;
+    for (const char *from = text; *from != '\0'; into++) {
+        int high = *from == '%' ? hex_value(from[1]) : 0;
+        int low = *from == '%' && high >= 0 ? hex_value(from[2]) : 0;
+        if (high < 0 || low < 0 || (*from == '%' && high == 0 && low == 0)) {
+            exia__release(*out);
+            *out = NULL;
+            return exia__fail(err, EXIA_EINVAL, 0, "\"%.100s\" has a '%%' without two hex digits",
+                              text);
+        }
+        *into = *from == '%' ? (char)(high * 16 + low) : *from;
+        from += *from == '%' ? 3 : 1;
+    }
+    *into = '\0';
+    return EXIA_OK;
+}
