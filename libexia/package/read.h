@@ -1,0 +1,37 @@
+/* An open package, for the registry: what exia/package.h does not show. */
+#ifndef EXIA_PACKAGE_READ_H
+#define EXIA_PACKAGE_READ_H
+
+#include <jansson.h>
+
+#include "exia/package.h"
+
+/* One compressed frame of the file; `digest` is the SHA-256 of its bytes in the file, NULL for the
+ * frames of the tail (digests, METADATA.json, the end), which no digest covers. */
+typedef struct exia__frame {
+    uint64_t offset;      /* in the file */
+    uint64_t start;       /* of its content, in the tar stream */
+    uint32_t size, plain; /* in the file, decompressed (0: a skippable frame) */
+    const unsigned char *digest;
+} exia__frame;
+
+/* All of these are borrowed from the package. */
+const char *exia__package_digest(const exia_package *package); /* SHA-256 of RECORD, in hex */
+const char *exia__package_name(const exia_package *package);
+const char *exia__package_version(const exia_package *package);
+const char *exia__package_tag(const exia_package *package); /* the platform, "any" */
+const json_t *exia__package_manifest(const exia_package *package);
+uint64_t exia__package_size(const exia_package *package);      /* bytes of all files, unpacked */
+uint64_t exia__package_file_size(const exia_package *package); /* bytes of the .veda */
+size_t exia__package_member_count(const exia_package *package);
+int exia__package_signed(const exia_package *package); /* it carries a signature, unchecked */
+/* Every frame in the order of the file, but the seek table behind them. */
+const exia__frame *exia__package_frames(size_t *count, const exia_package *package);
+
+/* Unpack and verify into `directory`, which is there, empty and the caller's alone (0700).  Modes
+ * are applied to what is in it, not to itself.  Nothing is synced or renamed, and after a failure
+ * the caller removes what is there.  @param pattern  as in exia_package_unpack() */
+exia_status exia__package_unpack_into(const exia_package *package, const char *directory,
+                                      const char *pattern, const exia_job *job, exia_error *err);
+
+#endif
