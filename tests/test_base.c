@@ -73,7 +73,7 @@ TEST(options_of_an_older_caller_are_padded_and_of_a_newer_one_refused_when_used)
 {
     struct {
         small_options known;
-        int later;
+        int64_t later; /* as wide as the gap, so that there is no padding */
     } newer = {{sizeof newer, 1, 2}, 0};
     struct {
         size_t struct_size;

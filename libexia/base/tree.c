@@ -96,8 +96,7 @@ static exia_status remove_entry(level *levels, size_t *depth, const char *name, 
     next->dir = open_below(here, name);
     if (next->dir == NULL)
         return exia__fail_errno(err, errno, "cannot remove from", path);
-    strncpy(next->name, name, NAME_MAX);
-    next->name[NAME_MAX] = '\0';
+    snprintf(next->name, sizeof next->name, "%s", name);
     ++*depth;
     return EXIA_OK;
 }
