@@ -10,7 +10,9 @@ extern "C" {
 #endif
 
 typedef struct exia_library exia_library;
-typedef struct exia_model exia_model; /* one open version; no later move or removal touches it */
+/* One open version; no later move or removal touches it.  What takes it as const may be called from
+ * any thread. */
+typedef struct exia_model exia_model;
 
 typedef struct exia_library_options {
     size_t struct_size;
@@ -44,12 +46,17 @@ typedef struct exia_part {
 
 typedef struct exia_write_options {
     size_t struct_size;
-    const char *facts;   /* a JSON object: tags, metrics, params, parent, environment, imports */
+    const char *facts;   /* a JSON object, see below */
     const char *alias;   /* move it in the same step, if it stands at `expect` */
     int64_t expect;      /* zero is EXIA_ABSENT: say EXIA_ANY to move it from anywhere */
     const char *message; /* why; goes into the history */
     const char *token;   /* names this intent for a repeated call; NULL: a fresh one */
 } exia_write_options;
+
+/* The facts, all optional: `tags` (an object of texts, numbers and booleans), `metrics` (an object of
+ * numbers; "NaN", "Infinity" and "-Infinity" by name), `params` (any object), `parent` (a version of
+ * this model, or "other@3"), `environment` (any object; kept once, by digest), `imports` (a list of
+ * texts). */
 
 /* Publish the next version: the parts, then one commit.  After EXIA_OK it survives a power loss;
  * after a failure nothing is visible.  Numbers have no gaps, under any number of writers.
@@ -130,6 +137,13 @@ EXIA_API const char *exia_model_facts(const exia_model *model);
  * policy's lists, to which a loader must keep.  A library that mapped the parts without EXIA_OPEN_
  * VERIFY has not read their digests. */
 EXIA_API const char *exia_model_policy(const exia_model *model);
+
+/* What the version was written under: the object that was given as `environment` in the facts (whose
+ * row holds only its digest).  JSON, to be freed with exia_text_free().
+ *
+ * @return EXIA_ENOTFOUND: none was recorded
+ */
+EXIA_API exia_status exia_model_environment(char **out, const exia_model *model, exia_error *err);
 EXIA_API void exia_model_free(exia_model *model);
 
 /* The bytes of one part.  Writing to them changes this mapping only. */
@@ -162,8 +176,8 @@ typedef struct exia_tensor {
 EXIA_API exia_status exia_model_tensor(exia_tensor *out, const exia_model *model, const char *part,
                                        const char *name, exia_error *err);
 
-/* The tensors of a part: rows {name, dtype, shape, offset, size}, by offset, and first a row
- * {metadata: {..}}. */
+/* The tensors of a part: rows {name, dtype, shape, offset, size}, by offset, which counts from the
+ * beginning of the part; and first a row {metadata: {..}}. */
 EXIA_API exia_status exia_model_tensors(exia_rows **out, const exia_model *model, const char *part,
                                         exia_error *err);
 
