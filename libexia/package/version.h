@@ -24,7 +24,7 @@ typedef struct exia__dependency {
     char name[EXIA__VERSION_SIZE];
     size_t count; /* 0: any version */
     struct {
-        char operator[3]; /* "==", "!=", "<", "<=", ">", ">=", "~=" */
+        char op[3]; /* "==", "!=", "<", "<=", ">", ">=", "~=" */
         char version[EXIA__VERSION_SIZE];
     } clauses[EXIA__CLAUSES];
 } exia__dependency;
