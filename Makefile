@@ -12,9 +12,9 @@ SHELL := /bin/bash
 version := $(shell sed -n 's/^.define EXIA_VERSION_[A-Z]* \([0-9]*\).*/\1/p' include/exia/common.h | paste -sd.)
 major := $(firstword $(subst ., ,$(version)))
 
-# What the system must have: for the demo, and more for the tests.
-packages_demo := pkg-config libsqlite3-dev libzstd-dev libarchive-dev libssl-dev libjansson-dev \
-	python3-dev python3-venv
+# What the system must have: to build, more for the demo, more for the tests.
+packages_build := pkg-config libsqlite3-dev libzstd-dev libarchive-dev libssl-dev libjansson-dev
+packages_demo := $(packages_build) python3-dev python3-venv
 packages_test := $(packages_demo) libcmocka-dev zstd libarchive-tools g++
 packages_check := $(packages_test) valgrind
 python_demo := "cffi>=1.16" "setuptools>=77" "numpy>=1.24" "scikit-learn>=1.3"
@@ -46,6 +46,7 @@ library := $(BUILD)/libexia.so.$(version)
 
 .PHONY: all test test-c test-python demo bench install uninstall lint format asan tsan valgrind \
 	clean help headers symbols layers
+.DEFAULT_GOAL := all
 all: $(library) $(BUILD)/libexia.a $(BUILD)/vedapkg ## the library and the tool
 
 # ---- set-up ---------------------------------------------------------------------------------
@@ -65,6 +66,7 @@ define need
 			tail -n 20 $@.log >&2; exit 1; }; \
 	fi; touch $@
 endef
+build/system-build: ; $(call need,$(packages_build))
 build/system-demo: ; $(call need,$(packages_demo))
 build/system-test: ; $(call need,$(packages_test))
 build/system-check: ; $(call need,$(packages_check))
@@ -79,12 +81,19 @@ $(venv)/.test: Makefile | $(python)
 	@echo "installing Python packages for the tests"
 	@$(python) -m pip install -q --disable-pip-version-check $(python_test) && touch $@ $(venv)/.demo
 
+# The binding is installed as a user would install it, but on the library that is built already.
+binding_sources = $(shell find bindings/python -name '*.py' -o -name '*.toml')
+$(venv)/.binding: $(binding_sources) $(headers) $(BUILD)/vedapkg | $(venv)/.demo
+	@echo "building the Python binding"
+	@EXIA_BUILD="$(CURDIR)/$(BUILD)" $(python) -m pip install -q --disable-pip-version-check --no-build-isolation \
+		--no-deps --force-reinstall ./bindings/python && touch $@
+
 # ---- build ----------------------------------------------------------------------------------
 
-$(BUILD)/libexia/%.o: libexia/%.c | build/system-demo
+$(BUILD)/libexia/%.o: libexia/%.c | build/system-build
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(own_flags) -Ilibexia -fPIC $(pkg_cflags) -c -o $@ $<
-$(BUILD)/pkg/%.o: pkg/%.c | build/system-demo
+$(BUILD)/pkg/%.o: pkg/%.c | build/system-build
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(own_flags) $(pkg_cflags) -c -o $@ $<
 $(BUILD)/tests/%.o: tests/%.c | build/system-test
@@ -117,7 +126,77 @@ $(BUILD)/tests/plugin_%.so: tests/plugin_%.c | build/system-test
 test: test-c test-python ## pass the tests
 test-c: $(tests) $(plugins) ## the C tests only; T=test_pool for one file
 	@failed=0; for t in $(if $(T),$(BUILD)/tests/$(T),$(tests)); do \
-		$(if $(SANITIZE),,$(RUN)) $$t || failed=1; done; exit $$failed
+		echo "$$t"; $(RUN) $$t 2>&1 | sed '/^\[ RUN /d; /^\[       OK /d' || failed=1; \
+	done; exit $$failed
+test-python: $(venv)/.test $(venv)/.binding $(BUILD)/vedapkg ## the Python tests and those of the tool
+	@$(python) -m pytest -q bindings/python/tests tests $(PYTEST)
+
+asan: ## the C tests under the address and undefined-behaviour sanitizers
+	@$(MAKE) --no-print-directory BUILD=build/asan SANITIZE=address,undefined test-c
+tsan: ## the C tests under the thread sanitizer; T=test_pool for one file
+	@$(MAKE) --no-print-directory BUILD=build/tsan SANITIZE=thread RUN="setarch -R" test-c
+valgrind: build/system-check ## the C tests under valgrind
+	@$(MAKE) --no-print-directory test-c \
+		RUN="valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9"
+
+# ---- lint -----------------------------------------------------------------------------------
+
+lint: layers headers symbols $(venv)/.test $(venv)/.binding ## style, layers, headers, symbols, types
+	@$(python) -m ruff check -q bindings/python examples tests
+	@$(python) -m ruff format -q --check bindings/python examples tests
+	@$(python) -m mypy --strict bindings/python/src/exia
+	@$(venv)/bin/clang-format --dry-run -Werror $(c_files)
+format: $(venv)/.test ## lay out the C and the Python code
+	@$(venv)/bin/clang-format -i $(c_files)
+	@$(python) -m ruff format -q bindings/python examples tests
+
+# Which rooms of libexia/ a room may look into, besides itself and the public headers.
+layers_base :=
+layers_store := base
+layers_drivers := base|store
+layers_dag := base
+layers_pool := base|dag
+layers_model := base|store
+layers_package := base
+layers_registry := base|dag|store|package
+layers: ## dependencies point one way; the library neither allocates by itself, nor prints, nor ends
+	@failed=0; \
+	$(foreach m,base store drivers dag pool model package registry,\
+		if grep -nE '^ *# *include "' libexia/$(m)/*.[ch] | grep -vE '"($(m)|exia$(if $(layers_$(m)),|$(layers_$(m))))(/|\.h)'; then failed=1; fi;) \
+	if grep -nE '^ *# *include "' pkg/*.[ch] examples/*.c examples/*/*.c | grep -vE '"(exia(/|\.h)|[a-z_]+\.h")'; then failed=1; fi; \
+	if grep -nE '(^|[^_a-zA-Z>.])(malloc|calloc|realloc|strdup|free|abort|exit|printf|fprintf|puts) *\(' libexia/*/*.c \
+		| grep -vE '^libexia/base/memory\.c:|: *(/\*| \*)'; then failed=1; fi; \
+	exit $$failed
+headers: | build/system-test ## each public header compiles alone, as C11 and as C++17
+	@for h in $(headers); do \
+		printf '#include "%s"\n' "$${h#include/}" >build/header.c; \
+		$(CC) -std=c11 -Wall -Wextra -Wpedantic -Werror -Iinclude -fsyntax-only build/header.c; \
+		$(CXX) -x c++ -std=c++17 -Wall -Wextra -Wpedantic -Werror -Iinclude -fsyntax-only build/header.c; \
+	done
+symbols: $(library) ## the library exports what tests/abi/exia.symbols lists, and the headers declare it
+	@nm -D --defined-only $(library) | awk '$$2 != "A" {print $$3}' | LC_ALL=C sort >build/symbols
+	@diff -u tests/abi/exia.symbols build/symbols
+	@grep -hoE '\bexia_[a-z0-9_]+\(' $(headers) | tr -d '(' | LC_ALL=C sort -u >build/declared
+	@LC_ALL=C comm -23 build/symbols build/declared | { ! grep .; }
+
+# ---- install --------------------------------------------------------------------------------
+
+install: all ## PREFIX=/usr/local, DESTDIR=
+	install -d "$(DESTDIR)$(PREFIX)/include/exia" "$(DESTDIR)$(PREFIX)/lib/pkgconfig" "$(DESTDIR)$(PREFIX)/bin"
+	install -m 644 include/exia.h "$(DESTDIR)$(PREFIX)/include"
+	install -m 644 include/exia/*.h "$(DESTDIR)$(PREFIX)/include/exia"
+	install -m 755 $(library) "$(DESTDIR)$(PREFIX)/lib"
+	ln -sf libexia.so.$(version) "$(DESTDIR)$(PREFIX)/lib/libexia.so.$(major)"
+	ln -sf libexia.so.$(major) "$(DESTDIR)$(PREFIX)/lib/libexia.so"
+	install -m 644 $(BUILD)/libexia.a "$(DESTDIR)$(PREFIX)/lib"
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(version)|; s|@LIBRARIES@|$(libraries)|' libexia/exia.pc.in \
+		>"$(DESTDIR)$(PREFIX)/lib/pkgconfig/exia.pc"
+	install -m 755 $(BUILD)/vedapkg "$(DESTDIR)$(PREFIX)/bin"
+uninstall: ## what install put there
+	rm -f "$(DESTDIR)$(PREFIX)/bin/vedapkg" "$(DESTDIR)$(PREFIX)/include/exia.h" \
+		"$(DESTDIR)$(PREFIX)"/lib/libexia.{so,so.$(major),so.$(version),a} \
+		"$(DESTDIR)$(PREFIX)/lib/pkgconfig/exia.pc"
+	rm -rf "$(DESTDIR)$(PREFIX)/include/exia"
 
 clean: ## remove what was built; the virtual environment stays
 	find build -mindepth 1 -maxdepth 1 ! -name venv ! -name 'system-*' -exec rm -rf {} +
