@@ -179,6 +179,13 @@ symbols: $(library) ## the library exports what tests/abi/exia.symbols lists, an
 	@grep -hoE '\bexia_[a-z0-9_]+\(' $(headers) | tr -d '(' | LC_ALL=C sort -u >build/declared
 	@LC_ALL=C comm -23 build/symbols build/declared | { ! grep .; }
 
+# ---- bench ----------------------------------------------------------------------------------
+
+$(BUILD)/bench-pool: tests/bench/pool.c $(library)
+	$(CC) $(CFLAGS) -std=gnu11 -pthread $(warnings) -Iinclude -o $@ $< -L$(BUILD) -lexia -Wl,-rpath,'$$ORIGIN'
+bench: $(BUILD)/bench-pool $(venv)/.binding ## side by side with the field: time, peer, ratio
+	@$(python) tests/bench/bench.py $(BUILD)
+
 # ---- install --------------------------------------------------------------------------------
 
 install: all ## PREFIX=/usr/local, DESTDIR=

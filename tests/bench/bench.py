@@ -1,0 +1,167 @@
+"""Side by side with the field: each row is measured in turn in one run, best of several rounds."""
+
+from __future__ import annotations
+
+import graphlib
+import os
+import pickle
+import platform
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import joblib
+import numpy as np
+
+import exia
+
+ROUNDS = 5
+BUILD = Path(sys.argv[1])
+
+
+def row(what: str, ours: Callable[[], object], peer: str, theirs: Callable[[], object]) -> None:
+    """Run both in turn and print the best time of each and their ratio."""
+    best = [float("inf"), float("inf")]
+    for _ in range(ROUNDS):
+        for i, call in enumerate((ours, theirs)):
+            start = time.perf_counter()
+            call()
+            best[i] = min(best[i], time.perf_counter() - start)
+    print_row(what, best[0], peer, best[1])
+
+
+def print_row(what: str, ours: float, peer: str, theirs: float) -> None:
+    print(f"{what:<52} {ours * 1e3:10.3f} ms   {peer:<22} {theirs * 1e3:10.3f} ms   {ours / theirs:7.3f}")
+
+
+def bench_pool() -> None:
+    for line in subprocess.run([BUILD / "bench-pool"], check=True, capture_output=True, text=True).stdout.splitlines():
+        what, ours, peer, theirs, ratio = line.split("\t")
+        print(f"{what:<52} {ours:>13}   {peer:<22} {theirs:>13}   {float(ratio):7.3f}")
+    count = 20_000
+    lifo: queue.LifoQueue[object] = queue.LifoQueue()
+    lifo.put(object())
+
+    def peer() -> None:
+        for _ in range(count):
+            lifo.put(lifo.get())
+
+    with exia.Pool("bench") as pool:
+        pool.add("part", dict, max=4)
+
+        def ours() -> None:
+            for _ in range(count):
+                with pool.borrow("part"):
+                    pass
+
+        row(f"pool, Python: {count} loans", ours, "queue.LifoQueue", peer)
+
+
+def bench_dag() -> None:
+    rng = np.random.default_rng(1)
+    nodes, edges = 64_000, 280_000
+    pairs = np.sort(rng.integers(0, nodes, (edges, 2), dtype=np.uint32), axis=1)
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    before, after = pairs[:, 0].copy(), pairs[:, 1].copy()
+    listed = pairs.tolist()
+
+    def ours() -> None:
+        dag = exia.Dag()
+        dag.add_nodes(nodes)
+        dag.add_edges(before, after)
+        dag.order()
+
+    def peer() -> None:
+        sorter: graphlib.TopologicalSorter[int] = graphlib.TopologicalSorter()
+        for a, b in listed:
+            sorter.add(b, a)
+        list(sorter.static_order())
+
+    row(f"DAG: build + sort, {nodes} nodes, {len(pairs)} edges", ours, "graphlib", peer)
+
+
+def bench_models(directory: Path) -> None:
+    arrays = {f"a{i}": np.random.default_rng(i).random(1 << 20, dtype=np.float32) for i in range(64)}
+    size = sum(a.nbytes for a in arrays.values()) >> 20
+    lib = exia.Library(directory / "library")
+    lib.write("m", arrays)
+    joblib.dump(arrays, directory / "m.joblib")
+    (directory / "m.pickle").write_bytes(pickle.dumps(arrays, protocol=5))
+
+    def total(read: dict[str, np.ndarray]) -> float:
+        return sum(float(a[::1024].sum()) for a in read.values())
+
+    def unpickle() -> object:
+        return pickle.loads((directory / "m.pickle").read_bytes())
+
+    def mapped() -> object:
+        return joblib.load(directory / "m.joblib", mmap_mode="c")
+
+    row(f"model read, {size} MiB in 64 arrays, lazily", lambda: lib.read("m"), "joblib mmap_mode=c", mapped)
+    row(f"model read, {size} MiB in 64 arrays, lazily", lambda: lib.read("m"), "pickle 5", unpickle)
+    row("... touching every page", lambda: total(lib.read("m")), "joblib mmap_mode=c", lambda: total(mapped()))
+
+    source = directory / "source"
+    source.write_bytes(b"".join(a.tobytes() for a in arrays.values()))
+    count = 0
+
+    def write() -> None:
+        nonlocal count
+        count += 1
+        arrays["a0"][0] = count  # another content, so that nothing is found to be there already
+        lib.write("w", arrays)
+
+    def copy() -> None:
+        with open(source, "rb") as read, open(directory / "copy", "wb") as out:
+            shutil.copyfileobj(read, out, 1 << 20)
+            out.flush()
+            os.fsync(out.fileno())
+
+    row(f"model write, {size} MiB, durable", write, "cp + fsync", copy)
+
+
+def bench_packages(directory: Path) -> None:
+    workspace = directory / "workspace"
+    exia.new_workspace(workspace, "bench")
+    shutil.copytree(Path(np.__file__).parent, workspace / "code" / "numpy", ignore=shutil.ignore_patterns("__pycache__"))
+    size = sum(f.stat().st_size for f in workspace.rglob("*") if f.is_file()) >> 20
+    tar = directory / "peer.tar.zst"
+    veda = directory / "bench.veda"
+    row(
+        f"pack, {size} MiB of numpy",
+        lambda: (veda.unlink(missing_ok=True), exia.pack(workspace, veda)),
+        "tar | zstd -T2 -3",
+        lambda: subprocess.run(f"tar -C '{workspace}' -cf - . | zstd -q -f -T2 -3 -o '{tar}'", shell=True, check=True),
+    )
+    ours, peer = veda.stat().st_size, tar.stat().st_size
+    print(f"{'... size':<52} {ours:10d} B    {'':<22} {peer:10d} B    {ours / peer:7.3f}")
+    fresh = iter(range(1000))
+
+    def unpack() -> None:
+        exia.Package(veda).unpack(directory / f"ours{next(fresh)}")
+
+    def untar() -> None:
+        target = directory / f"peer{next(fresh)}"
+        target.mkdir()
+        subprocess.run(["tar", "--zstd", "-C", target, "-xf", tar], check=True)
+
+    row("unpack and verify", unpack, "tar --zstd -x", untar)
+
+
+def main() -> None:
+    print(f"exia {exia.__version__}, {platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(f"joblib {joblib.__version__}, numpy {np.__version__}")
+    bench_pool()
+    bench_dag()
+    with tempfile.TemporaryDirectory(dir=BUILD) as directory:
+        bench_models(Path(directory))
+        bench_packages(Path(directory))
+
+
+if __name__ == "__main__":
+    main()
