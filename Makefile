@@ -131,6 +131,9 @@ test-c: $(tests) $(plugins) ## the C tests only; T=test_pool for one file
 test-python: $(venv)/.test $(venv)/.binding $(BUILD)/vedapkg ## the Python tests and those of the tool
 	@$(python) -m pytest -q bindings/python/tests tests $(PYTEST)
 
+demo: $(venv)/.binding $(BUILD)/vedapkg ## the whole life of an algorithm on real data, step by step
+	@CC="$(CC)" $(python) examples/digits/demo.py
+
 asan: ## the C tests under the address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory BUILD=build/asan SANITIZE=address,undefined test-c
 tsan: ## the C tests under the thread sanitizer; T=test_pool for one file

@@ -1,0 +1,198 @@
+"""The whole life of an algorithm with Exia, on the handwritten digits of scikit-learn: `make demo`.
+
+Each step below is a few lines; what it runs is meant to be read too:
+
+    train.py            the pool of components, the DAG of steps, the library of models
+    read_back.py        the best model, read in a new process
+    digits/__init__.py  the code that is packed and shipped
+    use.py              the installed algorithm, run from Python
+    classify.c          the installed model, run from C
+
+Everything is written below build/demo, which is removed first.  Three directories there play three
+machines: `here` builds, `depot` is the remote, `there` installs.  Any difference between what they
+predict ends the demo with exit status 1.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+import train
+
+SOURCE = Path(__file__).resolve().parent
+ROOT = SOURCE.parents[1]
+BUILD = ROOT / "build"
+DEMO = BUILD / "demo"
+HERE, DEPOT, THERE = DEMO / "here", DEMO / "depot", DEMO / "there"
+
+
+# ---- how the demo talks -------------------------------------------------------------------------
+
+
+@contextmanager
+def step(number, title):
+    """Print a numbered step and, at its end, the time that it took."""
+    print(f"\n{number}. {title}", flush=True)
+    started = time.perf_counter()
+    yield
+    print(f"   [{time.perf_counter() - started:.2f} s]", flush=True)
+
+
+def say(text):
+    for line in text.splitlines():
+        print(f"   {line if len(line) <= 97 else line[:94] + '...'}", flush=True)
+
+
+def run(host, *command, shown=None, environment=None):
+    """Run a command as somebody at the host `host` would, show it and what it prints."""
+    say(f"{host.name}$ {shown or shlex.join(command)}")
+    if environment is None:
+        environment = {**os.environ, "PATH": f"{BUILD}:{os.environ['PATH']}"}
+    environment = {**environment, "EXIA_HOME": str(host)}
+    done = subprocess.run(
+        command,
+        cwd=DEMO,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    say(done.stdout)
+    check(done.returncode == 0, f"the command ended with exit status {done.returncode}")
+    return done.stdout
+
+
+def python(host, program, *arguments):
+    shown = shlex.join(["python", program, *arguments])
+    return run(host, sys.executable, str(SOURCE / program), *arguments, shown=shown)
+
+
+def check(holds, otherwise):
+    if not holds:
+        sys.exit(f"demo: {otherwise}")
+
+
+# ---- the seven steps ----------------------------------------------------------------------------
+
+
+def main():
+    started = time.perf_counter()
+    shutil.rmtree(DEMO, ignore_errors=True)
+    for directory in (HERE, DEPOT, THERE):
+        directory.mkdir(parents=True)
+    os.environ["EXIA_HOME"] = str(HERE)  # where this process keeps its models
+    print("Three directories of build/demo play three machines, each a home of Exia (EXIA_HOME):")
+    print("here builds, depot is a remote, there installs.  The prompt says where a command runs.")
+
+    with step(1, "A pool of components, each built after what it needs"):
+        pool = train.make_pool()
+        say("plan: " + " -> ".join(pool.plan().order()))
+        with pool.borrow("loader") as loader, pool.borrow("classifier"), pool.borrow("scorer"):
+            images, labels = loader.test_images, loader.test_labels
+            built = [row["name"] for row in pool.show() if row["built"]]
+            say("built on the first loan: " + ", ".join(built))
+
+    with step(2, "A DAG runs the steps, two at a time"):
+        report, pipelines, accuracies = train.run_steps(pool)
+        for row in report:
+            say(f"{row['name']:15} {row['state']} in {row['end_ms'] - row['start_ms']:.0f} ms")
+        pool.close()  # destroys what it built, dependents first
+
+    with step(3, "Two models are written to the library, with their accuracy"):
+        versions = train.write_versions(pipelines, accuracies)
+        for kind, version in versions.items():
+            say(f"digits@{version}  {kind:8} accuracy {accuracies[kind]:.6f}")
+        best = max(versions, key=lambda kind: (accuracies[kind], versions[kind]))
+        expected = pipelines[best].predict(images)
+
+    with step(4, "The best one is read back in a new process"):
+        np.save(DEMO / "images.npy", images)
+        python(HERE, "read_back.py", "images.npy", "predicted.npy")
+        check(
+            np.array_equal(np.load(DEMO / "predicted.npy"), expected),
+            "the model that was read back predicts something else",
+        )
+        say(f"its {len(expected)} predictions are those of the model in this process")
+
+    with step(5, "Code, model and data become a package that travels to another machine"):
+        np.savetxt(DEMO / "test.csv", np.column_stack([images, labels]), fmt="%d", delimiter=",")
+        run(HERE, "vedapkg", "new", "digits", "workspace")
+        for path, kind in (
+            (os.path.relpath(SOURCE / "digits", DEMO), "code"),
+            ("digits@best(metrics.accuracy)", "model"),
+            ("test.csv", "data"),
+        ):
+            run(HERE, "vedapkg", "add", path, "--as", kind, "-C", "workspace")
+        name_entry_point(DEMO / "workspace" / "veda.json")
+        run(HERE, "vedapkg", "pack", "workspace", "-o", "digits.veda")
+        run(HERE, "vedapkg", "verify", "digits.veda")
+        run(HERE, "vedapkg", "register", "digits.veda")
+        remote = ("--records", url("sqlite", "catalog.db"), "--packages", url("file", "packages"))
+        run(HERE, "vedapkg", "remote", "add", "depot", *remote)
+        run(HERE, "vedapkg", "push", "digits", "--to", "depot")
+        run(THERE, "vedapkg", "remote", "add", "depot", *remote)
+        run(THERE, "vedapkg", "query", "--remote", "depot")
+        run(THERE, "vedapkg", "pull", "digits", "--from", "depot")
+        run(THERE, "vedapkg", "install", "digits")
+
+    with step(6, "The installed algorithm runs there, from Python"):
+        answer = python(THERE, "use.py")
+        compare("Python", answer, expected, accuracies[best])
+        check("the pickle is refused" in answer, "a pickle from elsewhere was loaded")
+
+    with step(7, "The installed model runs there, from C, without Python"):
+        include, program = ROOT / "include", DEMO / "classify"
+        run(
+            HERE,
+            *shlex.split(os.environ.get("CC", "cc")),
+            *("-std=c11", "-O2", "-Wall", "-Wextra", f"-I{include}", "-o", "classify"),
+            *(str(SOURCE / "classify.c"), f"-L{BUILD}", "-lexia", "-Wl,-rpath,$ORIGIN/.."),
+            shown="cc -I include -o classify classify.c -lexia",
+        )
+        [installed] = THERE.glob("installed/digits/*/*")
+        arguments = [str(installed.relative_to(DEMO))]
+        answer = run(
+            THERE,
+            str(program),
+            *arguments,
+            shown=shlex.join(["./classify", *arguments]),
+            environment={"PATH": "/nonexistent"},
+        )
+        compare("C", answer, expected, accuracies[best])
+
+    print(f"\nAll predictions agree.  Total time: {time.perf_counter() - started:.2f} s")
+
+
+def url(scheme, name):
+    """A URL is percent-encoded: the tree may lie in a directory with spaces in its name."""
+    return f"{scheme}:{quote(str(DEPOT / name))}"
+
+
+def name_entry_point(manifest):
+    """What a person does in an editor: say what the package offers to others."""
+    veda = json.loads(manifest.read_text())
+    veda["entry_points"] = {"predict": "digits:predict"}
+    veda["description"] = "Reads handwritten digits"
+    manifest.write_text(json.dumps(veda, indent=2) + "\n")
+    say(f"edited {manifest.relative_to(DEMO)}: entry point predict = digits:predict")
+
+
+def compare(language, answer, expected, accuracy):
+    """The first line a program prints is its predictions, the second its accuracy."""
+    predicted, line = answer.splitlines()[:2]
+    same = predicted == "".join(map(str, expected)) and line.split()[1] == f"{accuracy:.6f}"
+    check(same, f"{language} predicts something else than step 3")
+    say("the same predictions and accuracy as in step 3")
+
+
+if __name__ == "__main__":
+    main()
