@@ -461,6 +461,23 @@ TEST(a_directory_that_others_may_write_is_not_trusted_and_the_reason_is_told)
     check_fails(EXIA_ENOTFOUND, exia__trust_path(&why, check_path("none"), &err));
 }
 
+TEST(a_group_that_is_the_users_alone_may_write_and_any_other_may_not)
+{
+    char *why = NULL;
+    const char *own = check_path("own");
+    if (geteuid() != 0)
+        skip(); /* nobody else may give a directory to another group */
+    check_ok(exia__directory_make(own, &err));
+    assert_int_equal(chmod(own, 0775), 0);
+    check_ok(exia__trust_path(&why, own, &err)); /* of root's group, which has root alone */
+    assert_null(why);
+    assert_int_equal(chown(own, (uid_t)-1, 54321), 0);
+    assert_int_equal(chmod(own, 0770), 0);
+    check_ok(exia__trust_path(&why, own, &err));
+    assert_non_null(strstr(why, "mode 770"));
+    exia__release(why);
+}
+
 TEST(a_broken_policy_is_an_error_and_never_an_empty_one)
 {
     static const struct {

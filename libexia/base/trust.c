@@ -2,6 +2,8 @@
 #include "base/trust.h"
 
 #include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +16,25 @@
 
 enum { POLICY_LIMIT = 1 << 20 };
 
+/* Is this the group that many systems give each user for himself alone, together with a umask of
+ * 002?  Then what it may write only he may write. */
+static int own_group(gid_t id)
+{
+    char user_text[4096], group_text[4096];
+    struct passwd user_room, *user = NULL;
+    struct group group_room, *group = NULL;
+    if (getpwuid_r(geteuid(), &user_room, user_text, sizeof user_text, &user) != 0 ||
+        user == NULL || user->pw_gid != id ||
+        getgrgid_r(id, &group_room, group_text, sizeof group_text, &group) != 0 || group == NULL ||
+        strcmp(group->gr_name, user->pw_name) != 0)
+        return 0;
+    for (char **member = group->gr_mem; *member != NULL; member++) {
+        if (strcmp(*member, user->pw_name) != 0)
+            return 0;
+    }
+    return 1;
+}
+
 /* `*why` is set when somebody else can write into `path`; above the first one a sticky directory
  * keeps others' hands off what is not theirs. */
 static exia_status look(char **why, const char *path, int above, exia_error *err)
@@ -25,7 +46,10 @@ static exia_status look(char **why, const char *path, int above, exia_error *err
     if (info.st_uid != me && info.st_uid != 0)
         return exia__text_format(why, err, "%s belongs to another user (%lu)", path,
                                  (unsigned long)info.st_uid);
-    if ((info.st_mode & 022) != 0 && !(above && (info.st_mode & S_ISVTX)))
+    mode_t others = info.st_mode & 022;
+    if (others == 020 && own_group(info.st_gid))
+        others = 0;
+    if (others != 0 && !(above && (info.st_mode & S_ISVTX)))
         return exia__text_format(why, err, "others may write into %s (mode %03o)", path,
                                  (unsigned)info.st_mode & 0777);
     return EXIA_OK;

@@ -7,8 +7,8 @@
 #include "exia/common.h"
 
 /* Could anybody but this user (and root) have written into `path`?  Looks at the owner and mode of
- * it and of each directory above (a sticky one is fine).  `*why` is NULL when nobody could, else a
- * text to be freed. */
+ * it and of each directory above (a sticky one is fine, and so is a group that is the user's
+ * alone).  `*why` is NULL when nobody could, else a text to be freed. */
 exia_status exia__trust_path(char **why, const char *path, exia_error *err);
 
 /* The policy file: {"format": 1, "packages": [..], "constructors": [..]}.  NULL: trust.json in the
