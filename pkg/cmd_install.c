@@ -1,0 +1,37 @@
+/* install, uninstall: a package and all that it needs, and away again. */
+#include "tool.h"
+
+exia_status run_install(struct call *call, exia_error *err)
+{
+    const char *package = call->arguments[0];
+    char *directory = NULL;
+    exia_registry *registry = NULL;
+    exia_status status = exia_registry_open(&registry, NULL, err);
+
+    if (status == EXIA_OK)
+        status = exia_registry_install(&directory, registry, package,
+                                       call_option(call, OPTION_FROM), job_begin(call), err);
+    if (status == EXIA_OK)
+        print_answer(call,
+                     json_pack("{s:s, s:o}", "package", package, "directory", json_path(directory)),
+                     directory);
+    exia_text_free(directory);
+    exia_registry_free(registry);
+    return status;
+}
+
+exia_status run_uninstall(struct call *call, exia_error *err)
+{
+    const char *package = call->arguments[0];
+    exia_registry *registry = NULL;
+    exia_status status = exia_registry_open(&registry, NULL, err);
+
+    if (status == EXIA_OK)
+        status = exia_registry_uninstall(registry, package, err);
+    exia_registry_free(registry);
+    if (status == EXIA_OK) {
+        print_answer(call, json_pack("{s:s}", "package", package), NULL);
+        say(call, "%s is uninstalled", package);
+    }
+    return status;
+}

@@ -1,0 +1,90 @@
+/* model alias, rollback, rm: what moves or hides versions without writing any. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool.h"
+
+/* {name, alias, version: N | null}, or "NAME@N", "NAME@none". */
+static void print_standing(const struct call *call, const char *name, const char *alias,
+                           int64_t version)
+{
+    char *text = version > 0 ? format_text("%s@%lld", name, (long long)version)
+                             : format_text("%s@none", name);
+    json_t *number = must(version > 0 ? json_integer(version) : json_null());
+
+    print_answer(
+        call, json_pack("{s:s, s:s, s:o}", "name", name, "alias", alias, "version", number), text);
+    free(text);
+}
+
+exia_status run_model_alias(struct call *call, exia_error *err)
+{
+    const char *name = call->arguments[0];
+    const char *alias = call->arguments[1];
+    const char *target = call->arguments[2];
+    int64_t to = EXIA_ABSENT;
+    int64_t expect = EXIA_ANY;
+    exia_library *library = NULL;
+    exia_status status = call_expect(&expect, call, err);
+
+    if (status != EXIA_OK)
+        return status;
+    if (strcmp(target, "none") != 0 && number_parse(&to, target, 1, INT64_MAX) != EXIA_OK)
+        return misuse(call, err, "VERSION is a whole number of at least 1 or none, not '%s'",
+                      target);
+    status = library_open(&library, call, false, err);
+    if (status == EXIA_OK)
+        status = exia_alias_move(library, name, alias, to, expect,
+                                 call_option(call, OPTION_MESSAGE), err);
+    exia_library_free(library);
+    if (status == EXIA_OK)
+        print_standing(call, name, alias, to);
+    return status;
+}
+
+exia_status run_model_rollback(struct call *call, exia_error *err)
+{
+    const char *name = call->arguments[0];
+    const char *alias = call->arguments[1];
+    int64_t version = 0;
+    int64_t expect = EXIA_ANY;
+    exia_library *library = NULL;
+    exia_status status = call_expect(&expect, call, err);
+
+    if (status != EXIA_OK)
+        return status;
+    status = library_open(&library, call, false, err);
+    if (status == EXIA_OK)
+        status = exia_alias_rollback(&version, library, name, alias, expect,
+                                     call_option(call, OPTION_MESSAGE), err);
+    exia_library_free(library);
+    if (status == EXIA_OK)
+        print_standing(call, name, alias, version);
+    return status;
+}
+
+exia_status run_model_rm(struct call *call, exia_error *err)
+{
+    const char *selector = call->arguments[0];
+    const char *at = strchr(selector, '@');
+    char *name = NULL;
+    int64_t version = 0;
+    exia_library *library = NULL;
+    exia_status status = EXIA_OK;
+
+    if (at == NULL || number_parse(&version, at + 1, 1, INT64_MAX) != EXIA_OK)
+        return misuse(call, err, "'%s' is not NAME@VERSION: a removal names the number itself",
+                      selector);
+    name = format_text("%.*s", (int)(at - selector), selector);
+    status = library_open(&library, call, false, err);
+    if (status == EXIA_OK)
+        status = exia_model_remove(library, name, version, call_option(call, OPTION_MESSAGE), err);
+    exia_library_free(library);
+    if (status == EXIA_OK) {
+        print_answer(call, json_pack("{s:s, s:I}", "name", name, "version", (json_int_t)version),
+                     NULL);
+        say(call, "%s is removed", selector);
+    }
+    free(name);
+    return status;
+}

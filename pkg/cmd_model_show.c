@@ -1,0 +1,109 @@
+/* model show: the facts of one version, its parts, and the tensors of those that hold some. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool.h"
+
+static bool holds_tensors(const json_t *part)
+{
+    const char *format = json_string_value(json_object_get(part, "format"));
+
+    return format != NULL && strcmp(format, "safetensors") == 0;
+}
+
+/* Put {part: [tensor ...]} into `facts`; a part that is no safetensors file is not there. */
+static exia_status add_tensors(json_t *facts, const exia_model *model, exia_error *err)
+{
+    json_t *all = must(json_object());
+    json_t *part = NULL;
+    size_t index = 0;
+    exia_status status = EXIA_OK;
+
+    json_array_foreach(json_object_get(facts, "parts"), index, part)
+    {
+        const char *name = json_string_value(json_object_get(part, "name"));
+        exia_rows *rows = NULL;
+        json_t *tensors = NULL;
+
+        if (status != EXIA_OK || !holds_tensors(part))
+            continue;
+        status = exia_model_tensors(&rows, model, name, err);
+        if (status == EXIA_OK)
+            status = rows_take(&tensors, rows, err);
+        if (status == EXIA_OK && json_object_get(json_array_get(tensors, 0), "name") == NULL)
+            json_array_remove(tensors, 0); /* the metadata of the file */
+        if (status == EXIA_OK)
+            json_object_set(all, name, tensors);
+        json_decref(tensors);
+        exia_rows_free(rows);
+    }
+    json_object_set_new(facts, "tensors", all);
+    return status;
+}
+
+static void print_facts(const json_t *facts)
+{
+    static const char *const keys[] = {"name",   "version", "time",        "who",
+                                       "why",    "aliases", "metrics",     "tags",
+                                       "params", "parent",  "environment", "imports"};
+    static const struct column part_columns[] = {
+        {"PART", "name", CELL_TEXT},
+        {"FORMAT", "format", CELL_TEXT},
+        {"SIZE", "size", CELL_SIZE},
+        {"SHA-256", "sha256", CELL_TEXT},
+        {0},
+    };
+    static const struct column tensor_columns[] = {
+        {"TENSOR", "name", CELL_TEXT},
+        {"DTYPE", "dtype", CELL_TEXT},
+        {"SIZE", "size", CELL_SIZE},
+        {"SHAPE", "shape", CELL_TEXT},
+        {0},
+    };
+    const char *part = NULL;
+    json_t *tensors = NULL;
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+        print_fact(keys[i], json_object_get(facts, keys[i]),
+                   strcmp(keys[i], "time") == 0 ? CELL_TIME : CELL_TEXT);
+    putchar('\n');
+    print_table(json_object_get(facts, "parts"), part_columns);
+    json_object_foreach(json_object_get(facts, "tensors"), part, tensors)
+    {
+        if (json_array_size(tensors) == 0)
+            continue;
+        printf("\ntensors of %s\n", part);
+        print_table(tensors, tensor_columns);
+    }
+}
+
+exia_status run_model_show(struct call *call, exia_error *err)
+{
+    exia_library *library = NULL;
+    exia_model *model = NULL;
+    json_t *facts = NULL;
+    json_error_t where;
+    exia_status status = library_open(&library, call, true, err);
+
+    if (status == EXIA_OK)
+        status = exia_model_open(&model, library, call->arguments[0], 0, err);
+    if (status != EXIA_OK)
+        goto done;
+    facts = json_loads(exia_model_facts(model), 0, &where);
+    if (facts == NULL) {
+        status = fail(err, EXIA_ECORRUPT, "the facts are not JSON: %s", where.text);
+        goto done;
+    }
+    status = add_tensors(facts, model, err);
+    if (status == EXIA_OK && call->json)
+        print_json(facts);
+    else if (status == EXIA_OK)
+        print_facts(facts);
+
+done:
+    json_decref(facts);
+    exia_model_free(model);
+    exia_library_free(library);
+    return status;
+}

@@ -1,0 +1,48 @@
+/* push, pull: a registered package from here to a remote, or from there to here. */
+#include <stdlib.h>
+
+#include "tool.h"
+
+typedef exia_status transfer_fn(exia_transfer *out, exia_registry *registry, const char *package,
+                                const char *remote, const exia_job *job, exia_error *err);
+
+static exia_status transfer(struct call *call, transfer_fn *move, enum option_key key,
+                            exia_error *err)
+{
+    const char *package = call->arguments[0];
+    const char *remote = call_option(call, key);
+    exia_transfer moved = {0};
+    exia_registry *registry = NULL;
+    exia_status status = exia_registry_open(&registry, NULL, err);
+
+    if (status == EXIA_OK)
+        status = move(&moved, registry, package, remote, job_begin(call), err);
+    exia_registry_free(registry);
+    if (status == EXIA_OK) {
+        json_t *total = must(json_integer((json_int_t)moved.total));
+        json_t *sent = must(json_integer((json_int_t)moved.moved));
+        char *total_text = value_text(total, CELL_SIZE);
+        char *sent_text = value_text(sent, CELL_SIZE);
+
+        print_answer(call,
+                     json_pack("{s:s, s:s, s:O, s:O, s:I}", "package", package, "remote", remote,
+                               "total", total, "moved", sent, "reused", (json_int_t)moved.reused),
+                     NULL);
+        say(call, "%s: %s of %s moved", package, sent_text, total_text);
+        free(total_text);
+        free(sent_text);
+        json_decref(total);
+        json_decref(sent);
+    }
+    return status;
+}
+
+exia_status run_push(struct call *call, exia_error *err)
+{
+    return transfer(call, exia_registry_push, OPTION_TO, err);
+}
+
+exia_status run_pull(struct call *call, exia_error *err)
+{
+    return transfer(call, exia_registry_pull, OPTION_FROM, err);
+}

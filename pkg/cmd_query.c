@@ -1,0 +1,31 @@
+/* query: the registered packages that a filter selects. */
+#include "tool.h"
+
+exia_status run_query(struct call *call, exia_error *err)
+{
+    static const struct column columns[] = {
+        {"NAME", "name", CELL_TEXT},
+        {"VERSION", "version", CELL_TEXT},
+        {"TAG", "tag", CELL_TEXT},
+        {"SIZE", "size", CELL_SIZE},
+        {"TIME", "time", CELL_TIME},
+        {"FACTS", "facts", CELL_TEXT},
+        {"DESCRIPTION", "description", CELL_TEXT},
+        {0},
+    };
+    const char *filter = call->count == 1 ? call->arguments[0] : NULL;
+    exia_registry *registry = NULL;
+    exia_rows *rows = NULL;
+    exia_status status = exia_registry_open(&registry, NULL, err);
+
+    if (status == EXIA_OK)
+        status =
+            exia_registry_query(&rows, registry, filter, call_option(call, OPTION_REMOTE), err);
+    if (status == EXIA_OK)
+        status =
+            print_rows(call, rows, columns,
+                       filter != NULL ? "no package is selected" : "no package is registered", err);
+    exia_rows_free(rows);
+    exia_registry_free(registry);
+    return status;
+}

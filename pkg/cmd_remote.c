@@ -1,0 +1,141 @@
+/* remote add, list, remove, check: the other places where packages are. */
+#include <string.h>
+
+#include "tool.h"
+
+static exia_status find_remote(json_t **out, const char *name, exia_error *err)
+{
+    exia_registry *registry = NULL;
+    exia_rows *rows = NULL;
+    json_t *remotes = NULL;
+    json_t *remote = NULL;
+    size_t index = 0;
+    exia_status status = exia_registry_open(&registry, NULL, err);
+
+    if (status == EXIA_OK)
+        status = exia_registry_remotes(&rows, registry, err);
+    if (status == EXIA_OK)
+        status = rows_take(&remotes, rows, err);
+    json_array_foreach(remotes, index, remote)
+    {
+        const char *text = json_string_value(json_object_get(remote, "name"));
+        if (text != NULL && strcmp(text, name) == 0)
+            *out = json_incref(remote);
+    }
+    if (status == EXIA_OK && *out == NULL)
+        status =
+            fail(err, EXIA_ENOTFOUND, "there is no remote '%s'; see: vedapkg remote list", name);
+    json_decref(remotes);
+    exia_rows_free(rows);
+    exia_registry_free(registry);
+    return status;
+}
+
+exia_status run_remote_add(struct call *call, exia_error *err)
+{
+    const char *name = call->arguments[0];
+    exia_registry *registry = NULL;
+    json_t *remote = NULL;
+    exia_status status = exia_registry_open(&registry, NULL, err);
+
+    if (status == EXIA_OK)
+        status = exia_registry_remote_add(registry, name, call_option(call, OPTION_RECORDS),
+                                          call_option(call, OPTION_PACKAGES), err);
+    exia_registry_free(registry);
+    if (status == EXIA_OK && call->json)
+        status = find_remote(&remote, name, err);
+    if (status == EXIA_OK && call->json)
+        print_json(remote);
+    if (status == EXIA_OK)
+        say(call, "remote %s is added; try it: vedapkg remote check %s", name, name);
+    json_decref(remote);
+    return status;
+}
+
+exia_status run_remote_list(struct call *call, exia_error *err)
+{
+    static const struct column columns[] = {
+        {"NAME", "name", CELL_TEXT},
+        {"RECORDS", "records", CELL_TEXT},
+        {"PACKAGES", "packages", CELL_TEXT},
+        {0},
+    };
+    exia_registry *registry = NULL;
+    exia_rows *rows = NULL;
+    exia_status status = exia_registry_open(&registry, NULL, err);
+
+    if (status == EXIA_OK)
+        status = exia_registry_remotes(&rows, registry, err);
+    if (status == EXIA_OK)
+        status = print_rows(call, rows, columns, "no remotes; see: vedapkg help remote add", err);
+    exia_rows_free(rows);
+    exia_registry_free(registry);
+    return status;
+}
+
+exia_status run_remote_remove(struct call *call, exia_error *err)
+{
+    const char *name = call->arguments[0];
+    exia_registry *registry = NULL;
+    exia_status status = exia_registry_open(&registry, NULL, err);
+
+    if (status == EXIA_OK)
+        status = exia_registry_remote_remove(registry, name, err);
+    exia_registry_free(registry);
+    if (status == EXIA_OK) {
+        print_answer(call, json_pack("{s:s}", "name", name), NULL);
+        say(call, "remote %s is forgotten", name);
+    }
+    return status;
+}
+
+/* Append what one side of the remote says of itself, as rows {store, key, value}. */
+static exia_status check_side(json_t *out, const json_t *remote, const char *side, exia_error *err)
+{
+    const char *url = json_string_value(json_object_get(remote, side));
+    exia_rows *rows = NULL;
+    json_t *found = NULL;
+    json_t *row = NULL;
+    size_t index = 0;
+    exia_status status = exia_store_check(&rows, url, err);
+
+    if (status == EXIA_OK)
+        status = rows_take(&found, rows, err);
+    json_array_foreach(found, index, row)
+    {
+        json_t *whole = must(json_pack("{s:s}", "store", side));
+        json_object_update(whole, row);
+        json_array_append_new(out, whole);
+    }
+    json_decref(found);
+    exia_rows_free(rows);
+    return status;
+}
+
+exia_status run_remote_check(struct call *call, exia_error *err)
+{
+    static const struct column columns[] = {
+        {"STORE", "store", CELL_TEXT},
+        {"KEY", "key", CELL_TEXT},
+        {"VALUE", "value", CELL_TEXT},
+        {0},
+    };
+    json_t *remote = NULL;
+    json_t *rows = must(json_array());
+    json_t *row = NULL;
+    size_t index = 0;
+    exia_status status = find_remote(&remote, call->arguments[0], err);
+
+    if (status == EXIA_OK)
+        status = check_side(rows, remote, "records", err);
+    if (status == EXIA_OK)
+        status = check_side(rows, remote, "packages", err);
+    if (status == EXIA_OK && call->json) {
+        json_array_foreach(rows, index, row) print_json(row);
+    } else if (status == EXIA_OK) {
+        print_table(rows, columns);
+    }
+    json_decref(rows);
+    json_decref(remote);
+    return status;
+}

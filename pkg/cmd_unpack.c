@@ -1,0 +1,46 @@
+/* unpack: a package's files into a directory. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool.h"
+
+/* "DIR/x-1.0-any.veda" is unpacked into "x-1.0-any"; NULL: the file is not named so. */
+static char *default_directory(const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    const char *name = slash != NULL ? slash + 1 : file;
+    size_t length = strlen(name);
+
+    if (length <= strlen(".veda") || strcmp(name + length - strlen(".veda"), ".veda") != 0)
+        return NULL;
+    return format_text("%.*s", (int)(length - strlen(".veda")), name);
+}
+
+exia_status run_unpack(struct call *call, exia_error *err)
+{
+    const char *file = call->arguments[0];
+    exia_package *package = NULL;
+    char *directory =
+        call->count == 2 ? format_text("%s", call->arguments[1]) : default_directory(file);
+    exia_status status = EXIA_OK;
+
+    if (directory == NULL || *directory == '\0') {
+        status = misuse(call, err, "'%s' does not end in .veda: say where to, as DIR", file);
+        goto done;
+    }
+    status = exia_package_open(&package, file, err);
+    if (status != EXIA_OK)
+        goto done;
+    status = exia_package_unpack(package, directory, call_option(call, OPTION_PATTERN),
+                                 job_begin(call), err);
+    if (status == EXIA_OK)
+        print_answer(
+            call,
+            json_pack("{s:o, s:o}", "file", json_path(file), "directory", json_path(directory)),
+            directory);
+
+done:
+    free(directory);
+    exia_package_free(package);
+    return status;
+}

@@ -1,0 +1,56 @@
+/* update: replace the free facts about a package. */
+#include <stdlib.h>
+
+#include "tool.h"
+
+static exia_status read_facts(json_t **out, struct call *call, exia_error *err)
+{
+    const char *text = call_option(call, OPTION_FACTS);
+    json_error_t where;
+    json_t *facts = NULL;
+    exia_status status = EXIA_OK;
+
+    if ((text != NULL) == (call->count > 1))
+        return misuse(call, err, "give the facts either as KEY=VALUE or by --facts JSON");
+    if (text != NULL) {
+        facts = json_loads(text, JSON_REJECT_DUPLICATES, &where);
+        if (facts == NULL)
+            return misuse(call, err, "--facts is not JSON: %s", where.text);
+        if (!json_is_object(facts))
+            status = misuse(call, err, "--facts must be a JSON object, as {\"stage\": \"prod\"}");
+    } else {
+        facts = must(json_object());
+        for (int i = 1; status == EXIA_OK && i < call->count; i++)
+            status = pair_parse(facts, call, call->arguments[i], VALUE_ANY, err);
+    }
+    if (status == EXIA_OK)
+        *out = facts;
+    else
+        json_decref(facts);
+    return status;
+}
+
+exia_status run_update(struct call *call, exia_error *err)
+{
+    const char *package = call->arguments[0];
+    exia_registry *registry = NULL;
+    json_t *facts = NULL;
+    char *text = NULL;
+    exia_status status = read_facts(&facts, call, err);
+
+    if (status != EXIA_OK)
+        return status;
+    text = must(json_dumps(facts, JSON_COMPACT));
+    status = exia_registry_open(&registry, NULL, err);
+    if (status == EXIA_OK)
+        status =
+            exia_registry_update(registry, package, text, call_option(call, OPTION_REMOTE), err);
+    if (status == EXIA_OK) {
+        print_answer(call, json_pack("{s:s, s:O}", "package", package, "facts", facts), NULL);
+        say(call, "the facts about %s are now %s", package, text);
+    }
+    free(text);
+    json_decref(facts);
+    exia_registry_free(registry);
+    return status;
+}

@@ -1,0 +1,429 @@
+/* The table of commands.  Dispatch, --help, the manual page and shell completion all come from it,
+ * so what is described here is what there is. */
+#include <string.h>
+
+#include "tool.h"
+
+#define REMOTE(TEXT)                                                                               \
+    {                                                                                              \
+        OPTION_REMOTE, 0, "remote", "REMOTE", TEXT, false                                          \
+    }
+/* clang-format off */
+#define LIBRARY                                                                                    \
+    {OPTION_LIBRARY, 0, "library", "URL", "this library, not HOME/models", false},                 \
+    {OPTION_BLOBS, 0, "blobs", "URL", "where its files are, when not beside its records", false}
+#define MESSAGE {OPTION_MESSAGE, 'm', "message", "TEXT", "why; goes into the history", false}
+#define EXPECT {OPTION_EXPECT, 0, "expect", "VERSION",                                             \
+        "move the alias only if it stands there (none: nowhere)", false}
+/* clang-format on */
+
+#define PACKAGE_KEYS                                                                               \
+    "name, version, tag, digest, file, size, signed, time, description, components, "              \
+    "dependencies, facts"
+#define MODEL_KEYS                                                                                 \
+    "name, version, time, who, why, tags, metrics, params, parent, environment, imports, parts, "  \
+    "aliases"
+
+const struct option_info common_options[] = {
+    {OPTION_HELP, 'h', "help", NULL, "say what the command does", false},
+    {OPTION_HOME, 0, "home", "DIR",
+     "the home of Exia (else EXIA_HOME, else the XDG data directory)", false},
+    {OPTION_JSON, 0, "json", NULL, "print JSON, one object a line, with numbers as they are",
+     false},
+    {OPTION_QUIET, 'q', "quiet", NULL, "no progress, no words but errors", false},
+    {OPTION_THREADS, 0, "threads", "N", "work with N threads (0: one a core)", false},
+    {0},
+};
+
+const struct command commands[] = {
+    {
+        .name = "init",
+        .run = run_init,
+        .synopsis = "[DIR]",
+        .summary = "Make a home ready: registry, model library, configuration.",
+        .about = "Prints the directory.  DIR is the same as --home DIR.  Running it again changes "
+                 "nothing; every other command does it by itself when it must.",
+        .keys = "home",
+        .most = 1,
+    },
+    {
+        .name = "new",
+        .run = run_new,
+        .synopsis = "NAME [DIR]",
+        .summary = "Start a workspace: a directory with a veda.json.",
+        .about = "Prints the directory: DIR, or NAME in the current one.",
+        .keys = "name, directory",
+        .least = 1,
+        .most = 2,
+    },
+    {
+        .name = "add",
+        .run = run_add,
+        .synopsis = "PATH...",
+        .summary = "Copy files or directories into the workspace as components.",
+        .about = "Each PATH goes to KIND/BASENAME and is listed in veda.json.  With --as model a "
+                 "PATH that reads NAME@SELECTOR comes out of the model library.",
+        .keys = "path, kind",
+        .least = 1,
+        .most = -1,
+        .options =
+            {
+                {OPTION_AS, 0, "as", "KIND", "code, model, data, env or doc; else guessed", false},
+                {OPTION_DIRECTORY, 'C', "directory", "DIR",
+                 "the workspace (else the current "
+                 "directory)",
+                 false},
+            },
+    },
+    {
+        .name = "pack",
+        .run = run_pack,
+        .synopsis = "[DIR]",
+        .summary = "Write a workspace as one .veda file.",
+        .about = "Prints the file.  DIR is the workspace, else the current directory.  The file "
+                 "appears whole or not at all; what .vedaignore lists stays out.",
+        .keys = "file, package, digest, size",
+        .most = 1,
+        .options =
+            {
+                {OPTION_OUTPUT, 'o', "output", "FILE",
+                 "write here, not NAME-VERSION-TAG.veda in the current directory", false},
+                {OPTION_LEVEL, 0, "level", "N", "of zstd, 1 to 19 (3)", false},
+            },
+    },
+    {
+        .name = "inspect",
+        .run = run_inspect,
+        .synopsis = "FILE",
+        .summary = "Show what a package is, without reading its payload.",
+        .keys = "package, manifest, digest; with --files: path, type, mode, size",
+        .least = 1,
+        .most = 1,
+        .options = {{OPTION_FILES, 0, "files", NULL, "list its files", false}},
+    },
+    {
+        .name = "verify",
+        .run = run_verify,
+        .synopsis = "FILE",
+        .summary = "Read a whole package and compare it with its record.",
+        .about = "Exit 0 means that every file in it is as it was packed.",
+        .keys = "file, package, digest",
+        .least = 1,
+        .most = 1,
+        .options = {{OPTION_QUICK, 0, "quick", NULL,
+                     "only the index, the metadata and the record, not the payload", false}},
+    },
+    {
+        .name = "unpack",
+        .run = run_unpack,
+        .synopsis = "FILE [DIR]",
+        .summary = "Unpack a package into an empty or new directory, verifying it.",
+        .about = "Prints the directory: DIR, else FILE without .veda in the current one.  It is "
+                 "filled whole or not at all.",
+        .keys = "file, directory",
+        .least = 1,
+        .most = 2,
+        .options = {{OPTION_PATTERN, 0, "pattern", "P",
+                     "only what matches P, as in model/*, or lies below a match", false}},
+    },
+    {
+        .name = "register",
+        .run = run_register,
+        .synopsis = "FILE",
+        .summary = "Make a package known, here or on a remote, and keep its bytes there.",
+        .about = "Prints the package as NAME@VERSION#TAG.",
+        .keys = "package, digest",
+        .least = 1,
+        .most = 1,
+        .options = {REMOTE("register it there, not here")},
+    },
+    {
+        .name = "update",
+        .run = run_update,
+        .synopsis = "PACKAGE (KEY=VALUE... | --facts JSON)",
+        .summary = "Replace the free facts about a registered package.",
+        .about = "The facts given replace all that were there.  A VALUE that is a JSON number, "
+                 "true, false or null is kept as that, one in double quotes and everything else "
+                 "as text.",
+        .keys = "package, facts",
+        .least = 1,
+        .most = -1,
+        .options =
+            {
+                {OPTION_FACTS, 0, "facts", "JSON", "the facts as one JSON object", false},
+                REMOTE("update it there, not here"),
+            },
+    },
+    {
+        .name = "query",
+        .run = run_query,
+        .synopsis = "[FILTER]",
+        .summary = "List registered packages, newest version first.",
+        .about = "FILTER is an expression over the keys of the rows: name like 'digit%' and "
+                 "facts.stage = 'prod' order by time desc limit 10.  It has = != < <= > >=, and, "
+                 "or, not, in, like, is null.",
+        .keys = PACKAGE_KEYS,
+        .most = 1,
+        .options = {REMOTE("list what is there, not here")},
+    },
+    {
+        .name = "unregister",
+        .run = run_unregister,
+        .synopsis = "NAME@VERSION[#TAG]",
+        .summary = "Forget a registered package.",
+        .keys = "package",
+        .least = 1,
+        .most = 1,
+        .options = {REMOTE("forget it there, not here")},
+    },
+    {
+        .name = "remote add",
+        .run = run_remote_add,
+        .synopsis = "NAME --records URL --packages URL",
+        .summary = "Remember a remote: where its records and its packages are.",
+        .about = "sqlite:FILE and file:DIR make any shared directory a remote.",
+        .keys = "name, records, packages",
+        .least = 1,
+        .most = 1,
+        .options =
+            {
+                {OPTION_RECORDS, 0, "records", "URL", "what there is, as in sqlite:/srv/exia.db",
+                 true},
+                {OPTION_PACKAGES, 0, "packages", "URL", "the bytes, as in file:/srv/exia", true},
+            },
+    },
+    {
+        .name = "remote list",
+        .run = run_remote_list,
+        .synopsis = "",
+        .summary = "List the remotes; passwords are not shown.",
+        .keys = "name, records, packages",
+    },
+    {
+        .name = "remote remove",
+        .run = run_remote_remove,
+        .synopsis = "NAME",
+        .summary = "Forget a remote; what is there stays.",
+        .keys = "name",
+        .least = 1,
+        .most = 1,
+    },
+    {
+        .name = "remote check",
+        .run = run_remote_check,
+        .synopsis = "NAME",
+        .summary = "Open both sides of a remote and say what is there.",
+        .keys = "store, key, value",
+        .least = 1,
+        .most = 1,
+    },
+    {
+        .name = "push",
+        .run = run_push,
+        .synopsis = "PACKAGE --to REMOTE",
+        .summary = "Send a package that is registered here to a remote.",
+        .about = "What the remote has already is not sent again.",
+        .keys = "package, remote, total, moved, reused",
+        .least = 1,
+        .most = 1,
+        .options = {{OPTION_TO, 0, "to", "REMOTE", "where to", true}},
+    },
+    {
+        .name = "pull",
+        .run = run_pull,
+        .synopsis = "PACKAGE --from REMOTE",
+        .summary = "Fetch a package from a remote and register it here.",
+        .about = "What is here already is not fetched again.",
+        .keys = "package, remote, total, moved, reused",
+        .least = 1,
+        .most = 1,
+        .options = {{OPTION_FROM, 0, "from", "REMOTE", "where from", true}},
+    },
+    {
+        .name = "install",
+        .run = run_install,
+        .synopsis = "PACKAGE",
+        .summary = "Install a package and all that it needs, or nothing.",
+        .about = "Prints the directory where it lies.",
+        .keys = "package, directory",
+        .least = 1,
+        .most = 1,
+        .options = {{OPTION_FROM, 0, "from", "REMOTE", "pull what is missing here from there",
+                     false}},
+    },
+    {
+        .name = "uninstall",
+        .run = run_uninstall,
+        .synopsis = "PACKAGE",
+        .summary = "Remove an installed package that no other one needs.",
+        .keys = "package",
+        .least = 1,
+        .most = 1,
+    },
+    {
+        .name = "list",
+        .run = run_list,
+        .synopsis = "[PACKAGE [--files]]",
+        .summary = "List what is installed, or the files of one installed package.",
+        .keys = "name, version, tag, digest, directory, time, entry_points, components, "
+                "dependencies, requested; with --files: path, type, size",
+        .most = 1,
+        .options = {{OPTION_FILES, 0, "files", NULL, "the files of PACKAGE, by full path", false}},
+    },
+    {
+        .name = "which",
+        .run = run_which,
+        .synopsis = "PATH",
+        .summary = "Say which installed package a path belongs to.",
+        .keys = "path, package",
+        .least = 1,
+        .most = 1,
+    },
+    {
+        .name = "model ls",
+        .run = run_model_ls,
+        .synopsis = "[FILTER]",
+        .summary = "List versions of models, newest first.",
+        .about = "FILTER is an expression over the keys of the rows: name = 'digits' and "
+                 "metrics.accuracy > 0.9 order by metrics.accuracy desc limit 10.",
+        .keys = MODEL_KEYS,
+        .most = 1,
+        .options = {LIBRARY},
+    },
+    {
+        .name = "model show",
+        .run = run_model_show,
+        .synopsis = "SELECTOR",
+        .summary = "Show one version: its facts, its parts, their tensors.",
+        .about = "SELECTOR is NAME (the latest), NAME@7, NAME@ALIAS, NAME@latest-1, "
+                 "NAME@previous(ALIAS), NAME@best(metrics.KEY) or NAME@worst(metrics.KEY).",
+        .keys = MODEL_KEYS ", tensors",
+        .least = 1,
+        .most = 1,
+        .options = {LIBRARY},
+    },
+    {
+        .name = "model get",
+        .run = run_model_get,
+        .synopsis = "SELECTOR [-o DIR | --part PART -o FILE]",
+        .summary = "Write one version as a plain directory, or one part of it as a file.",
+        .about = "Prints the directory, NAME-VERSION when -o does not name it; it holds "
+                 "version.json and one file a part, and must not be there yet.  With --part the "
+                 "bytes, checked, go to FILE (-: to stdout).",
+        .keys = "name, version, directory; with --part: name, version, part, file, size",
+        .least = 1,
+        .most = 1,
+        .options =
+            {
+                {OPTION_OUTPUT, 'o', "output", "PATH", "write here", false},
+                {OPTION_PART, 0, "part", "PART", "only this part", false},
+                LIBRARY,
+            },
+    },
+    {
+        .name = "model put",
+        .run = run_model_put,
+        .synopsis = "NAME [PART=]FILE...",
+        .summary = "Publish the next version of a model.",
+        .about = "Prints NAME@VERSION.  A lone FILE becomes the part \"model\", one of many the "
+                 "part of its own name.  A FILE named *.safetensors is kept as tensors.",
+        .keys = "name, version",
+        .least = 2,
+        .most = -1,
+        .options =
+            {
+                {OPTION_ALIAS, 0, "alias", "ALIAS", "move this alias to it in the same step",
+                 false},
+                EXPECT,
+                {OPTION_METRIC, 0, "metric", "KEY=NUMBER", "a metric; may be repeated", false},
+                {OPTION_PARAM, 0, "param", "KEY=VALUE",
+                 "a parameter, text or a JSON number, true, "
+                 "false, null; may be repeated",
+                 false},
+                {OPTION_TAG, 0, "tag", "KEY=TEXT", "a tag; may be repeated", false},
+                MESSAGE,
+                LIBRARY,
+            },
+    },
+    {
+        .name = "model alias",
+        .run = run_model_alias,
+        .synopsis = "NAME ALIAS (VERSION | none)",
+        .summary = "Move an alias to a version, or remove it.",
+        .keys = "name, alias, version",
+        .least = 3,
+        .most = 3,
+        .options = {EXPECT, MESSAGE, LIBRARY},
+    },
+    {
+        .name = "model rollback",
+        .run = run_model_rollback,
+        .synopsis = "NAME ALIAS",
+        .summary = "Undo the last move of an alias.",
+        .about = "Prints NAME@VERSION where it stands now, or NAME@none.",
+        .keys = "name, alias, version",
+        .least = 2,
+        .most = 2,
+        .options = {EXPECT, MESSAGE, LIBRARY},
+    },
+    {
+        .name = "model history",
+        .run = run_model_history,
+        .synopsis = "NAME",
+        .summary = "List all that was done to a model: what, when, who, why.",
+        .keys = "seq, do, time, who, why, version, moves",
+        .least = 1,
+        .most = 1,
+        .options = {LIBRARY},
+    },
+    {
+        .name = "model rm",
+        .run = run_model_rm,
+        .synopsis = "NAME@VERSION",
+        .summary = "Hide a version for ever; its number is not used again.",
+        .keys = "name, version",
+        .least = 1,
+        .most = 1,
+        .options = {MESSAGE, LIBRARY},
+    },
+    {
+        .name = "help",
+        .run = run_help,
+        .synopsis = "[COMMAND]",
+        .summary = "Say what a command does, or list them all.",
+        .keys = "name, synopsis, summary, about, options, keys",
+        .most = 2,
+        .options = {{OPTION_MAN, 0, "man", NULL, "print the manual page", false}},
+    },
+    {
+        .name = "completion",
+        .run = run_completion,
+        .synopsis = "(bash | zsh | fish)",
+        .summary = "Print a completion script for a shell.",
+        .about = "For bash: source <(vedapkg completion bash).",
+        .keys = "shell, script",
+        .least = 1,
+        .most = 1,
+    },
+    {0},
+};
+
+const struct command *command_find(const char *name)
+{
+    for (const struct command *command = commands; command->name != NULL; command++) {
+        if (strcmp(command->name, name) == 0)
+            return command;
+    }
+    return NULL;
+}
+
+bool command_family(const char *word)
+{
+    size_t length = strlen(word);
+
+    for (const struct command *command = commands; length > 0 && command->name != NULL; command++) {
+        if (strncmp(command->name, word, length) == 0 && command->name[length] == ' ')
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,201 @@
+/* What the commands of vedapkg share: the table that describes them, a parsed command line, output.
+ *
+ * A command is a row of `commands` and a function.  It answers as the library does, with a status
+ * and a filled error; main() prints the error and makes the exit code.  Data goes to stdout by the
+ * print_ functions, words to stderr by say(). */
+#ifndef PKG_TOOL_H
+#define PKG_TOOL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "exia.h"
+
+enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_PIPE = 141 };
+
+/* ---- the table ------------------------------------------------------------------------------ */
+
+enum option_key { /* beyond the letters, so that getopt_long() can answer either */
+                  OPTION_ALIAS = 256,
+                  OPTION_AS,
+                  OPTION_BLOBS,
+                  OPTION_DIRECTORY,
+                  OPTION_EXPECT,
+                  OPTION_FACTS,
+                  OPTION_FILES,
+                  OPTION_FROM,
+                  OPTION_HELP,
+                  OPTION_HOME,
+                  OPTION_JSON,
+                  OPTION_LEVEL,
+                  OPTION_LIBRARY,
+                  OPTION_MAN,
+                  OPTION_MESSAGE,
+                  OPTION_METRIC,
+                  OPTION_OUTPUT,
+                  OPTION_PACKAGES,
+                  OPTION_PARAM,
+                  OPTION_PART,
+                  OPTION_PATTERN,
+                  OPTION_QUICK,
+                  OPTION_QUIET,
+                  OPTION_RECORDS,
+                  OPTION_REMOTE,
+                  OPTION_TAG,
+                  OPTION_THREADS,
+                  OPTION_TO,
+                  OPTION_VERSION
+};
+
+struct option_info {
+    enum option_key key; /* 0 ends a list */
+    char letter;         /* 0: none */
+    const char *name, *argument /* NULL: a flag */, *text;
+    bool required;
+};
+
+struct call;
+
+struct command {
+    const char *name; /* "pack", "model put" */
+    exia_status (*run)(struct call *call, exia_error *err);
+    const char *synopsis; /* what follows the name */
+    const char *summary;  /* one line */
+    const char *about;    /* the rest of the story, a paragraph; NULL: none */
+    const char *keys; /* of each object that --json prints: "name, version; with --files: path" */
+    int least, most;  /* arguments that are no options; most < 0: any number */
+    struct option_info options[10]; /* its own; common_options go without saying */
+};
+
+extern const struct command commands[];           /* ends with a NULL name */
+extern const struct option_info common_options[]; /* ends with a zero key */
+const struct command *command_find(const char *name);
+bool command_family(const char *word); /* is it "remote", "model" ...? */
+
+/* ---- a parsed command line ------------------------------------------------------------------ */
+
+struct given {
+    enum option_key key;
+    const char *value;
+};
+
+struct call {
+    const struct command *command; /* NULL: help or the version is asked for */
+    const char *family;            /* "model"; NULL: none */
+    char **arguments;
+    int count;
+    struct given *given; /* in the order of the command line */
+    int given_count;
+    bool json, quiet;
+    bool misused; /* the failure is the caller's: exit 2 and a word about the help */
+    exia_job job;
+};
+
+/* Fill `call` from the command line.  Where that asks for help or a version, `command` is NULL or
+ * OPTION_HELP is given, and nothing else is checked. */
+exia_status call_parse(struct call *call, int argc, char **argv, exia_error *err);
+bool call_has(const struct call *call, enum option_key key);
+/* The last one given; NULL: none. */
+const char *call_option(const struct call *call, enum option_key key);
+/* A whole number from `least` to `most`, `absent` when it was not given. */
+exia_status call_number(int64_t *out, struct call *call, enum option_key key, int64_t least,
+                        int64_t most, int64_t absent, exia_error *err);
+exia_status number_parse(int64_t *out, const char *text, int64_t least, int64_t most);
+/* Put "KEY=VALUE" into `object`; how VALUE is read, `kind` says. */
+enum value_kind { VALUE_TEXT, VALUE_NUMBER, VALUE_ANY };
+exia_status pair_parse(json_t *object, struct call *call, const char *pair, enum value_kind kind,
+                       exia_error *err);
+
+exia_status fail(exia_error *err, exia_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+exia_status fail_errno(exia_error *err, const char *what, const char *path);
+exia_status misuse(struct call *call, exia_error *err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Made by printf's rules, to be freed; without memory the tool says so and ends. */
+char *format_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void *must(void *memory); /* ends the tool when it is NULL */
+
+/* ---- output --------------------------------------------------------------------------------- */
+
+/* A column of a table: where its cells are in a row and how they are written. */
+enum cell_kind { CELL_TEXT, CELL_NUMBER, CELL_SIZE, CELL_TIME };
+struct column {
+    const char *heading, *key;
+    enum cell_kind kind;
+};
+
+/* Take all rows out of a listing; `out` is an array of objects. */
+exia_status rows_take(json_t **out, exia_rows *rows, exia_error *err);
+/* Print a listing: one JSON object a line, or a table.  `none`: what to say of an empty one.
+ * Columns end with a NULL heading. */
+exia_status print_rows(const struct call *call, exia_rows *rows, const struct column *columns,
+                       const char *none, exia_error *err);
+void print_table(const json_t *rows, const struct column *columns);
+void print_json(const json_t *object);
+/* The one object that a command answers with --json; takes over `object`.  Else `text` as a line;
+ * NULL: nothing. */
+void print_answer(const struct call *call, json_t *object, const char *text);
+/* A path as a JSON string; bytes that are not UTF-8 become '?'. */
+json_t *json_path(const char *path);
+/* "key  value" as a line of an aligned list; a value that is empty is left out. */
+void print_fact(const char *key, const json_t *value, enum cell_kind kind);
+/* One value as people read it; to be freed. */
+char *value_text(const json_t *value, enum cell_kind kind);
+/* A word about what was done, on stderr; -q keeps it back. */
+void say(const struct call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The job for a long library call: shows progress on a terminal and stops at Ctrl-C. */
+const exia_job *job_begin(struct call *call);
+void job_end(void);    /* wipe the progress line */
+int job_stopped(void); /* the signal that asked to stop; 0: none */
+
+/* ---- what several commands do --------------------------------------------------------------- */
+
+/* Open the model library that the options name.  Reading creates nothing. */
+exia_status library_open(exia_library **out, const struct call *call, bool read_only,
+                         exia_error *err);
+/* --expect; EXIA_ANY when it was not given. */
+exia_status call_expect(int64_t *out, struct call *call, exia_error *err);
+/* Open a package file and parse its facts; either may be NULL. */
+exia_status package_open(exia_package **package, json_t **facts, const char *file, exia_error *err);
+/* "name@version#tag" out of such facts, to be freed. */
+char *package_identity(const json_t *facts);
+
+void help_overview(void);
+void help_command(const struct command *command);
+void help_family(const char *word);
+
+#define RUN(name) exia_status name(struct call *call, exia_error *err)
+RUN(run_init);
+RUN(run_new);
+RUN(run_add);
+RUN(run_pack);
+RUN(run_inspect);
+RUN(run_verify);
+RUN(run_unpack);
+RUN(run_register);
+RUN(run_update);
+RUN(run_query);
+RUN(run_unregister);
+RUN(run_remote_add);
+RUN(run_remote_list);
+RUN(run_remote_remove);
+RUN(run_remote_check);
+RUN(run_push);
+RUN(run_pull);
+RUN(run_install);
+RUN(run_uninstall);
+RUN(run_list);
+RUN(run_which);
+RUN(run_model_ls);
+RUN(run_model_show);
+RUN(run_model_get);
+RUN(run_model_put);
+RUN(run_model_alias);
+RUN(run_model_rollback);
+RUN(run_model_history);
+RUN(run_model_rm);
+RUN(run_help);
+RUN(run_completion);
+
+#endif
