@@ -15,6 +15,10 @@ typedef struct exia__frame {
     const unsigned char *digest;
 } exia__frame;
 
+/* exia_package_open() on a file that is open for reading (kept by a duplicate; never read from its
+ * position); `file` is for errors.  So one who has looked at a file opens that very one. */
+exia_status exia__package_open_fd(exia_package **out, int fd, const char *file, exia_error *err);
+
 /* All of these are borrowed from the package. */
 const char *exia__package_digest(const exia_package *package); /* SHA-256 of RECORD, in hex */
 const char *exia__package_name(const exia_package *package);
