@@ -96,8 +96,8 @@ void help_command(const struct command *command)
     puts("\nwith every command:");
     for (const struct option_info *info = common_options; info->key != 0; info++)
         list_option(info);
-    fputs("\nkeys of --json: ", stdout);
-    wrap(command->keys, 4, 16);
+    fputs("\nkeys of --json:", stdout);
+    wrap(command->keys, 4, 15);
     free(usage);
 }
 
@@ -164,7 +164,7 @@ static void manual(void)
     printf(".TH VEDAPKG 1 \"\" \"Exia %s\" \"Exia\"\n", exia_version());
     puts(".SH NAME\nvedapkg \\- packages of algorithms and the models inside them");
     puts(".SH SYNOPSIS\n\\fBvedapkg\\fR \\fICOMMAND\\fR [\\fIARGUMENTS\\fR] [\\fIOPTIONS\\fR]");
-    puts(".SH DESCRIPTION\nData goes to standard output, words to standard error.  "
+    puts(".SH DESCRIPTION\nData goes to standard output, words to standard error.\n"
          "\\fIPACKAGE\\fR is name, name@1.2 or name@1.2#tag.");
     puts(".SH OPTIONS");
     for (const struct option_info *info = common_options; info->key != 0; info++)
@@ -185,7 +185,7 @@ static void manual(void)
         }
         for (const struct option_info *info = command->options; info->key != 0; info++)
             roff_option(info);
-        fputs(".P\nKeys of \\fB\\-\\-json\\fR: ", stdout);
+        puts(".P\nKeys of \\fB\\-\\-json\\fR:");
         roff(command->keys);
         puts(".");
         free(usage);

@@ -117,7 +117,7 @@ const struct command commands[] = {
         .name = "unpack",
         .run = run_unpack,
         .synopsis = "FILE [DIR]",
-        .summary = "Unpack a package into an empty or new directory, verifying it.",
+        .summary = "Unpack a package into a new directory, verifying it.",
         .about = "Prints the directory: DIR, else FILE without .veda in the current one.  It is "
                  "filled whole or not at all.",
         .keys = "file, directory",
@@ -130,8 +130,10 @@ const struct command commands[] = {
         .name = "register",
         .run = run_register,
         .synopsis = "FILE",
-        .summary = "Make a package known, here or on a remote, and keep its bytes there.",
-        .about = "Prints the package as NAME@VERSION#TAG.",
+        .summary = "Make a package known and keep its bytes.",
+        .about =
+            "Prints the package as NAME@VERSION#TAG.  The bytes are checked, kept, then recorded; "
+            "doing it again is no error.",
         .keys = "package, digest",
         .least = 1,
         .most = 1,
@@ -264,7 +266,7 @@ const struct command commands[] = {
         .name = "list",
         .run = run_list,
         .synopsis = "[PACKAGE [--files]]",
-        .summary = "List what is installed, or the files of one installed package.",
+        .summary = "List what is installed, or the files of one package.",
         .keys = "name, version, tag, digest, directory, time, entry_points, components, "
                 "dependencies, requested; with --files: path, type, size",
         .most = 1,
@@ -306,7 +308,7 @@ const struct command commands[] = {
         .name = "model get",
         .run = run_model_get,
         .synopsis = "SELECTOR [-o DIR | --part PART -o FILE]",
-        .summary = "Write one version as a plain directory, or one part of it as a file.",
+        .summary = "Write a version as a plain directory, or one part as a file.",
         .about = "Prints the directory, NAME-VERSION when -o does not name it; it holds "
                  "version.json and one file a part, and must not be there yet.  With --part the "
                  "bytes, checked, go to FILE (-: to stdout).",

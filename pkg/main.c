@@ -151,32 +151,44 @@ static exia_status run(struct call *call, int argc, char **argv, exia_error *err
     return status;
 }
 
-static void report(const struct call *call, const exia_error *err)
-{
-    if (job_stopped() != 0 && err->status == EXIA_ECANCELLED)
-        fputs("vedapkg: stopped; nothing is half done\n", stderr);
-    else if (call->command != NULL)
-        fprintf(stderr, "vedapkg: %s: %s\n", call->command->name, err->text);
-    else
-        fprintf(stderr, "vedapkg: %s\n", err->text);
-    if (call->misused && call->command != NULL)
-        fprintf(stderr, "vedapkg: see: vedapkg help %s\n", call->command->name);
-    else if (call->misused)
-        fprintf(stderr, "vedapkg: see: vedapkg help%s%s\n", call->family != NULL ? " " : "",
-                call->family != NULL ? call->family : "");
-}
-
-/* Flush stdout.  A reader that left (head, grep -q) is not worth a word; a full disk is. */
-static int close_output(int code)
+/* A reader that left (head, grep -q) is not worth a word; a full disk is. */
+static bool reader_left(void)
 {
     struct pollfd output = {STDOUT_FILENO, POLLOUT, 0};
+
+    return poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0;
+}
+
+/* Say why it failed, in one line, and answer the exit code. */
+static int report(const struct call *call, const exia_error *err)
+{
+    const char *name = call->command != NULL  ? call->command->name
+                       : call->family != NULL ? call->family
+                                              : "";
+
+    if (err->native == EPIPE && reader_left())
+        return EXIT_PIPE;
+    if (err->status == EXIA_ECANCELLED && job_stopped() != 0) {
+        fputs("vedapkg: stopped; nothing is half done\n", stderr);
+        return 128 + job_stopped();
+    }
+    fprintf(stderr, "vedapkg: %s%s%s", call->command != NULL ? name : "",
+            call->command != NULL ? ": " : "", err->text);
+    if (call->misused)
+        fprintf(stderr, " (see: vedapkg help%s%s)", *name != '\0' ? " " : "", name);
+    fputc('\n', stderr);
+    return call->misused ? EXIT_USAGE : EXIT_FAILED;
+}
+
+static int close_output(int code)
+{
     bool failed = false;
 
     errno = 0;
     failed = fflush(stdout) != 0 || ferror(stdout) != 0;
     if (!failed || code != 0)
         return code;
-    if (errno == EPIPE || (poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0))
+    if (errno == EPIPE || reader_left())
         return EXIT_PIPE;
     fprintf(stderr, "vedapkg: cannot write to standard output%s%s\n", errno != 0 ? ": " : "",
             errno != 0 ? strerror(errno) : "");
@@ -187,7 +199,6 @@ int main(int argc, char **argv)
 {
     struct call call = {0};
     exia_error err = {0};
-    exia_status status = EXIA_OK;
     int code = 0;
 
     hold_descriptors();
@@ -195,14 +206,11 @@ int main(int argc, char **argv)
            SIG_IGN); /* a lost reader is an error of the write, not the end of a transfer */
     setlocale(LC_CTYPE, "C.UTF-8"); /* widths of characters; numbers stay as in C */
     exia_log_set(log_warning, NULL);
-    status = run(&call, argc, argv, &err);
-    job_end();
-    if (status < 0) {
-        report(&call, &err);
-        code = call.misused ? EXIT_USAGE : EXIT_FAILED;
-        if (job_stopped() != 0 && err.status == EXIA_ECANCELLED)
-            code = 128 + job_stopped();
+    if (run(&call, argc, argv, &err) < 0) {
+        job_end();
+        code = report(&call, &err);
     }
+    job_end();
     free(call.given);
     return close_output(code);
 }
