@@ -75,10 +75,10 @@ $(python): | build/system-demo
 	@echo "making a virtual environment in $(venv)"
 	@$(PYTHON) -m venv $(venv)
 $(venv)/.demo: Makefile | $(python)
-	@echo "installing Python packages: $(python_demo)"
+	@echo 'installing Python packages: $(python_demo)'
 	@$(python) -m pip install -q --disable-pip-version-check $(python_demo) && touch $@
 $(venv)/.test: Makefile | $(python)
-	@echo "installing Python packages for the tests"
+	@echo 'installing Python packages: $(python_test)'
 	@$(python) -m pip install -q --disable-pip-version-check $(python_test) && touch $@ $(venv)/.demo
 
 # The binding is installed as a user would install it, but on the library that is built already.
