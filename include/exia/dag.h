@@ -18,7 +18,8 @@ EXIA_API exia_status exia_dag_open(exia_dag **out, exia_error *err);
  *
  * @param[out] first  the index of the first one (the others follow); may be NULL
  * @param      names  unique names, copied; NULL, or a NULL in it: without a name
- * @return EXIA_EEXISTS: a name is taken, EXIA_EINVAL: a name is empty; then none is added
+ * @return EXIA_EEXISTS: a name is taken, EXIA_EINVAL: a name is empty or not UTF-8; then none is
+ *         added
  */
 EXIA_API exia_status exia_dag_add_nodes(uint32_t *first, exia_dag *dag, const char *const *names,
                                         size_t count, exia_error *err);
@@ -36,8 +37,8 @@ EXIA_API exia_status exia_dag_find(uint32_t *out, const exia_dag *dag, const cha
 EXIA_API const char *exia_dag_name(const exia_dag *dag, uint32_t node); /* NULL: unnamed */
 EXIA_API size_t exia_dag_node_count(const exia_dag *dag);
 
-/* All nodes so that every edge points forward, ties by insertion (A. B. Kahn, 1962).  O(V + E).
- * The array is borrowed until the graph changes.
+/* All nodes so that every edge points forward (A. B. Kahn, 1962): level by level, by index within a
+ * level, whatever the order in which edges were given.  O(V + E).  Borrowed until the graph changes.
  *
  * @return EXIA_ECYCLE: the text shows one cycle, exia_dag_cycles() has all
  */
@@ -61,18 +62,22 @@ EXIA_API exia_status exia_dag_cycles(exia_groups *out, exia_dag *dag, exia_error
 /* The work at one node.  A failure should fill `err`. */
 typedef exia_status exia_task_fn(uint32_t node, void *payload, exia_error *err);
 
-/* Run `task` once a node, after all before it, in `job->threads` threads (1: in this one).  A
- * failure skips its descendants and nothing else.  Returns when every started task has returned: a
- * cancel asks, it does not kill.  `task` must not change the graph.
+/* Run `task` once a node, after all before it, in `job->threads` threads (1: in this one, in the
+ * order of exia_dag_order(), with progress between tasks).  A failure skips its descendants and
+ * nothing else.  Returns when every started task has returned: a cancel asks, it does not kill.  A
+ * task may take its time: `job->timeout_ms` does not count.  `task` must not change the graph.
  *
  * @param[out] report  rows {node, name, state: done | failed | skipped | cancelled, error, start_ms,
- *                     end_ms}, by node; set on failure too (NULL: not wanted)
- * @return the first failed task's status, its text behind the node's name; EXIA_ECYCLE: none ran
+ *                     end_ms}, by node, times from the start of the run; set whenever a task may
+ *                     have run, on failure too (NULL: not wanted)
+ * @return EXIA_ECANCELLED, EXIA_ETIMEOUT (`job->total_ms`), else the first failed task's status, its
+ *         text behind the node's name; EXIA_ECYCLE: none ran
  */
 EXIA_API exia_status exia_dag_run(exia_rows **report, exia_dag *dag, exia_task_fn *task,
                                   void *payload, const exia_job *job, exia_error *err);
 
-/* The graph as text: `format` is "dot" (Graphviz), "mermaid" or "json". */
+/* The graph as text: `format` is "dot" (Graphviz), "mermaid" or "json" ({"nodes": [name or null],
+ * "edges": [[before, after]]}).  Each edge once. */
 EXIA_API exia_status exia_dag_export(char **out, const exia_dag *dag, const char *format,
                                      exia_error *err);
 EXIA_API void exia_dag_free(exia_dag *dag);

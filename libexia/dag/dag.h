@@ -1,0 +1,46 @@
+/* The graph as its files share it: edges as they came, and what is computed from them and kept
+ * until an edge or a node is added.
+ *
+ *     before[]  0 0 1        edges as given        starts[]   0   2 3 3     row i of the rows is
+ *     after[]   2 1 2                              targets[]  2 1 | 2 |     targets[starts[i] ..]   */
+#ifndef EXIA_DAG_DAG_H
+#define EXIA_DAG_DAG_H
+
+#include "dag/names.h"
+#include "exia/dag.h"
+
+/* Compressed sparse rows: the successors of each node, in the order their edges were given. */
+typedef struct exia__csr {
+    uint32_t *starts; /* node count + 1 */
+    uint32_t *targets;
+} exia__csr;
+
+struct exia_dag {
+    exia__names names; /* names.count is the number of nodes */
+    uint32_t *before, *after;
+    size_t edge_count, edge_capacity;
+
+    /* Computed when asked for; NULL: not yet. */
+    exia__csr csr;
+    uint32_t *order;      /* by level, by index within one */
+    size_t *level_starts; /* level_count + 1 */
+    size_t level_count;
+    uint32_t *cycle_nodes;
+    size_t *cycle_starts;
+    size_t cycle_count;
+};
+
+/* Make the rows; `incoming` (may be NULL) gets the number of edges that end at each node. */
+exia_status exia__csr_open(exia__csr *out, uint32_t *incoming, const exia_dag *dag,
+                           exia_error *err);
+void exia__csr_free(exia__csr *csr);
+
+/* See to `csr` and `order`.  @return EXIA_ECYCLE: only `csr` is there, and `err` shows a cycle */
+exia_status exia__dag_sort(exia_dag *dag, exia_error *err);
+/* Fail with the shortest cycle through the first node that lies on one. */
+exia_status exia__dag_fail_cycle(exia_dag *dag, exia_error *err);
+
+/* A node for an error: 'name', or its number. */
+const char *exia__node_shown(char out[EXIA__SHOWN_SIZE], const exia_dag *dag, uint32_t node);
+
+#endif

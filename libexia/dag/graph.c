@@ -1,0 +1,140 @@
+/* The graph: nodes and edges as they are given.  Edges stay a plain list, copied once; everything
+ * that is computed from them is dropped when one is added and made again when it is asked for. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "dag/dag.h"
+
+exia_status exia_dag_open(exia_dag **out, exia_error *err)
+{
+    if (out == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_open: out is NULL");
+    *out = exia__zeroed(1, sizeof **out);
+    return *out ? EXIA_OK : exia__fail_memory(err);
+}
+
+static void forget(exia_dag *dag)
+{
+    exia__csr_free(&dag->csr);
+    exia__release(dag->order);
+    exia__release(dag->level_starts);
+    exia__release(dag->cycle_nodes);
+    exia__release(dag->cycle_starts);
+    dag->order = dag->cycle_nodes = NULL;
+    dag->level_starts = dag->cycle_starts = NULL;
+    dag->level_count = dag->cycle_count = 0;
+}
+
+void exia_dag_free(exia_dag *dag)
+{
+    if (dag == NULL)
+        return;
+    forget(dag);
+    exia__names_free(&dag->names);
+    exia__release(dag->before);
+    exia__release(dag->after);
+    exia__release(dag);
+}
+
+exia_status exia_dag_add_nodes(uint32_t *first, exia_dag *dag, const char *const *names,
+                               size_t count, exia_error *err)
+{
+    if (first != NULL)
+        *first = 0;
+    if (dag == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_add_nodes: dag is NULL");
+    uint32_t next = (uint32_t)dag->names.count;
+    exia_status rc = exia__names_add(&dag->names, names, count, err);
+    if (rc < 0)
+        return exia__prefix(err, rc, "no node was added");
+    if (count > 0)
+        forget(dag);
+    if (first != NULL)
+        *first = next;
+    return EXIA_OK;
+}
+
+static exia_status reserve(exia_dag *dag, size_t count, exia_error *err)
+{
+    size_t total = dag->edge_count + count, capacity = dag->edge_capacity;
+    if (count > UINT32_MAX - dag->edge_count)
+        return exia__fail(err, EXIA_EINVAL, 0, "%zu more edges would be more than %u", count,
+                          (unsigned)UINT32_MAX);
+    if (total <= capacity)
+        return EXIA_OK;
+    capacity = 2 * capacity < total ? total : 2 * capacity;
+    uint32_t *before = exia__array(dag->before, capacity, sizeof *before);
+    if (before != NULL)
+        dag->before = before;
+    uint32_t *after = exia__array(dag->after, capacity, sizeof *after);
+    if (after != NULL)
+        dag->after = after;
+    if (before == NULL || after == NULL)
+        return exia__fail_memory(err);
+    dag->edge_capacity = capacity;
+    return EXIA_OK;
+}
+
+exia_status exia_dag_add_edges(exia_dag *dag, const uint32_t *before, const uint32_t *after,
+                               size_t count, exia_error *err)
+{
+    if (dag == NULL || (count > 0 && (before == NULL || after == NULL)))
+        return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_add_edges: an argument is NULL");
+    size_t nodes = dag->names.count;
+    uint32_t last = 0;
+    for (size_t i = 0; i < count; i++) { /* without a branch: it runs at the speed of memory */
+        last = before[i] > last ? before[i] : last;
+        last = after[i] > last ? after[i] : last;
+    }
+    for (size_t i = 0; count > 0 && last >= nodes && i < count; i++) {
+        if (before[i] >= nodes || after[i] >= nodes)
+            return exia__fail(
+                err, EXIA_EINVAL, 0,
+                "edge %zu goes from %u to %u, but there are %zu nodes; none was added", i,
+                (unsigned)before[i], (unsigned)after[i], nodes);
+    }
+    exia_status rc = reserve(dag, count, err);
+    if (rc < 0 || count == 0)
+        return rc;
+    memcpy(dag->before + dag->edge_count, before, count * sizeof *before);
+    memcpy(dag->after + dag->edge_count, after, count * sizeof *after);
+    dag->edge_count += count;
+    forget(dag);
+    return EXIA_OK;
+}
+
+exia_status exia_dag_find(uint32_t *out, const exia_dag *dag, const char *name, exia_error *err)
+{
+    char shown[EXIA__SHOWN_SIZE];
+    if (out != NULL)
+        *out = 0;
+    if (out == NULL || dag == NULL || name == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_find: an argument is NULL");
+    uint32_t node = exia__names_find(&dag->names, name);
+    if (node == EXIA__NO_NAME)
+        return exia__fail(err, EXIA_ENOTFOUND, 0, "no node has the name %s",
+                          exia__shown(shown, name));
+    *out = node;
+    return EXIA_OK;
+}
+
+const char *exia_dag_name(const exia_dag *dag, uint32_t node)
+{
+    return dag ? exia__names_text(&dag->names, node) : NULL;
+}
+
+size_t exia_dag_node_count(const exia_dag *dag)
+{
+    return dag ? dag->names.count : 0;
+}
+
+const char *exia__node_shown(char out[EXIA__SHOWN_SIZE], const exia_dag *dag, uint32_t node)
+{
+    const char *name = exia_dag_name(dag, node);
+    if (name != NULL)
+        return exia__shown(out, name);
+    snprintf(out, EXIA__SHOWN_SIZE, "%u", (unsigned)node);
+    return out;
+}

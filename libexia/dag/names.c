@@ -1,0 +1,205 @@
+/* Interned names in an open-addressed table.  An entry holds 32 bits of the hash beside the index,
+ * so that a probe looks at a text only when it is almost surely the right one.  Texts lie in chunks
+ * that never move.  A batch that fails is undone entry by entry, newest first. */
+#include "dag/names.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "base/name.h"
+
+struct exia__chunk {
+    struct exia__chunk *next;
+    size_t used, size;
+    char bytes[];
+};
+
+static uint32_t hash_of(const char *text, size_t size)
+{
+    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a, folded */
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3u;
+    return (uint32_t)(hash ^ hash >> 32);
+}
+
+/* Where the text is, or where it would be put. */
+static size_t probe(const exia__names *names, const char *text, uint32_t hash)
+{
+    size_t mask = names->table_size - 1, at = hash & mask;
+    while (names->table[at] != 0) {
+        uint32_t index = (uint32_t)names->table[at] - 1;
+        if (names->table[at] >> 32 == hash && strcmp(names->texts[index], text) == 0)
+            break;
+        at = (at + 1) & mask;
+    }
+    return at;
+}
+
+static exia_status reserve_table(exia__names *names, size_t more, exia_error *err)
+{
+    size_t size = names->table_size ? names->table_size : 16;
+    while (size / 2 < names->table_used + more)
+        size *= 2;
+    if (size == names->table_size)
+        return EXIA_OK;
+    uint64_t *table = exia__zeroed(size, sizeof *table);
+    if (table == NULL)
+        return exia__fail_memory(err);
+    for (size_t i = 0; i < names->table_size; i++) {
+        if (names->table[i] == 0)
+            continue;
+        size_t at = (names->table[i] >> 32) & (size - 1);
+        while (table[at] != 0)
+            at = (at + 1) & (size - 1);
+        table[at] = names->table[i];
+    }
+    exia__release(names->table);
+    names->table = table;
+    names->table_size = size;
+    return EXIA_OK;
+}
+
+static exia_status reserve_texts(exia__names *names, size_t total, exia_error *err)
+{
+    if (total <= names->text_capacity)
+        return EXIA_OK;
+    size_t capacity = 2 * names->text_capacity < total ? total : 2 * names->text_capacity;
+    const char **texts = exia__array(names->texts, capacity, sizeof *texts);
+    if (texts == NULL)
+        return exia__fail_memory(err);
+    memset(texts + names->text_capacity, 0, (capacity - names->text_capacity) * sizeof *texts);
+    names->texts = texts;
+    names->text_capacity = capacity;
+    return EXIA_OK;
+}
+
+static exia_status reserve_bytes(exia__names *names, size_t size, exia_error *err)
+{
+    if (names->chunk != NULL && names->chunk->size - names->chunk->used >= size)
+        return EXIA_OK;
+    size_t room = size < 4096 ? 4096 : size;
+    struct exia__chunk *chunk = exia__resize(NULL, sizeof *chunk + room);
+    if (chunk == NULL)
+        return exia__fail_memory(err);
+    *chunk = (struct exia__chunk){.next = names->chunk, .size = room};
+    names->chunk = chunk;
+    return EXIA_OK;
+}
+
+/* UTF-8; control characters are welcome. */
+static int is_utf8(const char *text, size_t size)
+{
+    for (size_t i = 0; i <= size; i++) {
+        size_t start = i;
+        while (i < size && (unsigned char)text[i] >= 0x20 && text[i] != 0x7f)
+            i++;
+        if (!exia__text_valid(text + start, i - start))
+            return 0;
+    }
+    return 1;
+}
+
+static exia_status insert(exia__names *names, uint32_t index, const char *text, exia_error *err)
+{
+    char shown[EXIA__SHOWN_SIZE];
+    size_t size = strlen(text);
+    if (size == 0)
+        return exia__fail(err, EXIA_EINVAL, 0, "name %u is empty", (unsigned)index);
+    if (!is_utf8(text, size))
+        return exia__fail(err, EXIA_EINVAL, 0, "name %u is not UTF-8", (unsigned)index);
+    uint32_t hash = hash_of(text, size);
+    size_t at = probe(names, text, hash);
+    if (names->table[at] != 0)
+        return exia__fail(err, EXIA_EEXISTS, 0, "the name %s is taken by number %u",
+                          exia__shown(shown, text), (unsigned)((uint32_t)names->table[at] - 1));
+    char *copy = names->chunk->bytes + names->chunk->used;
+    memcpy(copy, text, size + 1);
+    names->chunk->used += size + 1;
+    names->texts[index] = copy;
+    names->table[at] = (uint64_t)hash << 32 | (index + 1);
+    names->table_used++;
+    return EXIA_OK;
+}
+
+/* Take the newest text out; nothing was put behind it, so its place can simply become empty. */
+static void undo(exia__names *names, uint32_t index)
+{
+    const char *text = names->texts[index];
+    if (text == NULL)
+        return;
+    size_t size = strlen(text);
+    names->table[probe(names, text, hash_of(text, size))] = 0;
+    names->table_used--;
+    names->chunk->used -= size + 1;
+    names->texts[index] = NULL;
+}
+
+exia_status exia__names_add(exia__names *names, const char *const *texts, size_t count,
+                            exia_error *err)
+{
+    size_t given = 0, bytes = 0, first = names->count, done = 0;
+    if (count >= EXIA__NO_NAME - first)
+        return exia__fail(err, EXIA_EINVAL, 0, "%zu more would be too many: %zu are there", count,
+                          first);
+    for (size_t i = 0; texts != NULL && i < count; i++) {
+        given += texts[i] != NULL;
+        bytes += texts[i] ? strlen(texts[i]) + 1 : 0;
+    }
+    exia_status rc = EXIA_OK;
+    if (given > 0) {
+        rc = reserve_table(names, given, err);
+        if (rc == EXIA_OK)
+            rc = reserve_texts(names, first + count, err);
+        if (rc == EXIA_OK)
+            rc = reserve_bytes(names, bytes, err);
+        for (; rc == EXIA_OK && done < count; done++) {
+            if (texts[done] != NULL)
+                rc = insert(names, (uint32_t)(first + done), texts[done], err);
+        }
+    }
+    if (rc == EXIA_OK)
+        names->count += count;
+    else
+        while (done > 0)
+            undo(names, (uint32_t)(first + --done));
+    return rc;
+}
+
+uint32_t exia__names_find(const exia__names *names, const char *text)
+{
+    if (names->table_used == 0)
+        return EXIA__NO_NAME;
+    return (uint32_t)names->table[probe(names, text, hash_of(text, strlen(text)))] - 1;
+}
+
+const char *exia__names_text(const exia__names *names, uint32_t index)
+{
+    return index < names->count && index < names->text_capacity ? names->texts[index] : NULL;
+}
+
+void exia__names_free(exia__names *names)
+{
+    while (names->chunk != NULL) {
+        struct exia__chunk *next = names->chunk->next;
+        exia__release(names->chunk);
+        names->chunk = next;
+    }
+    exia__release(names->texts);
+    exia__release(names->table);
+    *names = (exia__names){0};
+}
+
+const char *exia__shown(char out[EXIA__SHOWN_SIZE], const char *text)
+{
+    size_t most = EXIA__SHOWN_SIZE - sizeof "'...'", size = strnlen(text, most + 1);
+    int cut = size > most;
+    for (size = cut ? most : size; cut && size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80;)
+        size--;
+    char *end = out;
+    *end++ = '\'';
+    memcpy(end, text, size);
+    end += size;
+    strcpy(end, cut ? "...'" : "'");
+    return out;
+}
