@@ -202,8 +202,10 @@ install: all ## PREFIX=/usr/local, DESTDIR=
 	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(version)|; s|@LIBRARIES@|$(libraries)|' libexia/exia.pc.in \
 		>"$(DESTDIR)$(PREFIX)/lib/pkgconfig/exia.pc"
 	install -m 755 $(BUILD)/vedapkg "$(DESTDIR)$(PREFIX)/bin"
+	install -d "$(DESTDIR)$(PREFIX)/share/man/man1"
+	$(BUILD)/vedapkg help --man >"$(DESTDIR)$(PREFIX)/share/man/man1/vedapkg.1"
 uninstall: ## what install put there
-	rm -f "$(DESTDIR)$(PREFIX)/bin/vedapkg" "$(DESTDIR)$(PREFIX)/include/exia.h" \
+	rm -f "$(DESTDIR)$(PREFIX)/bin/vedapkg" "$(DESTDIR)$(PREFIX)/share/man/man1/vedapkg.1" "$(DESTDIR)$(PREFIX)/include/exia.h" \
 		"$(DESTDIR)$(PREFIX)"/lib/libexia.{so,so.$(major),so.$(version),a} \
 		"$(DESTDIR)$(PREFIX)/lib/pkgconfig/exia.pc"
 	rm -rf "$(DESTDIR)$(PREFIX)/include/exia"

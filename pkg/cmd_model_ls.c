@@ -45,6 +45,10 @@ exia_status run_model_ls(struct call *call, exia_error *err)
     exia_rows *rows = NULL;
     exia_status status = library_open(&library, call, true, err);
 
+    if (status == EXIA_ENOTFOUND && !call_has(call, OPTION_LIBRARY)) {
+        say(call, "no model is here yet; see: vedapkg help model put");
+        return EXIA_OK;
+    }
     if (status == EXIA_OK)
         status =
             exia_library_search(&rows, library, call->count == 1 ? call->arguments[0] : NULL, err);

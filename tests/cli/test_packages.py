@@ -1,0 +1,404 @@
+"""Packages from a shell: from a workspace to another host, and everything that may go wrong."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+
+import pytest
+
+
+def with_depot(tool):
+    """A remote that is two things in the directory."""
+    records = f"sqlite:{tool.directory}/depot.db"
+    packages = f"file:{tool.directory}/depot"
+    tool.run("remote", "add", "depot", "--records", records, "--packages", packages)
+    return tool
+
+
+# ---- the main road --------------------------------------------------------------------------
+
+
+def test_a_package_goes_from_a_workspace_to_another_host(tool):
+    tool.package()
+    assert tool.text("register", "hello-0.1.0-any.veda") == "hello@0.1.0#any"
+    (row,) = tool.json("query", "name = 'hello'")
+    assert (row["name"], row["version"], row["tag"]) == ("hello", "0.1.0", "any")
+    size = (tool.directory / "hello-0.1.0-any.veda").stat().st_size
+    assert row["size"] == size
+
+    with_depot(tool)
+    (moved,) = tool.json("push", "hello", "--to", "depot")
+    assert moved["total"] == size and moved["moved"] + moved["reused"] == size
+    (again,) = tool.json("push", "hello", "--to", "depot")
+    assert again["moved"] == 0
+
+    there = with_depot(tool.other_home("there"))
+    assert there.text("query") == ""
+    assert [r["name"] for r in there.json("query", "--remote", "depot")] == ["hello"]
+    there.run("pull", "hello", "--from", "depot")
+    assert there.json("query")[0]["digest"] == row["digest"]
+    directory = there.text("install", "hello")
+    assert directory.startswith(str(there.home))
+    code = os.path.join(directory, "code", "hello.py")
+    assert open(code).read() == (tool.directory / "hello.py").read_text()
+
+    (installed,) = there.json("list")
+    assert installed["directory"] == directory and installed["digest"] == row["digest"]
+    files = there.text("list", "hello", "--files").splitlines()
+    assert code in files and all(f.startswith(directory + "/") for f in files)
+    assert there.text("which", code) == "hello@0.1.0#any"
+    there.fails("unregister", "nothing@1", says="nothing")
+    there.run("uninstall", "hello")
+    assert there.json("list") == [] and not os.path.exists(directory)
+    there.run("unregister", "hello@0.1.0")
+    assert there.json("query") == []
+    there.fails("install", "hello", says="hello")
+
+
+def test_install_pulls_from_a_remote_with_all_that_is_needed(tool):
+    with_depot(tool)
+    tool.package("base")
+    tool.package("app", dependencies=["base >= 0.1"])
+    for name in ("base", "app"):
+        tool.run("register", f"{name}-0.1.0-any.veda", "--remote", "depot")
+    assert tool.json("query") == []
+    there = with_depot(tool.other_home("there"))
+    there.fails("install", "app", says="app")
+    there.run("install", "app", "--from", "depot")
+    assert [row["name"] for row in there.json("list")] == ["app", "base"]
+    assert {row["name"]: row["requested"] for row in there.json("list")} == {
+        "app": True,
+        "base": False,
+    }
+    there.fails("uninstall", "base", says="app")
+    there.run("uninstall", "app")
+
+
+def test_install_without_a_dependency_installs_nothing(tool):
+    tool.package("app", dependencies=["missing >= 2"])
+    tool.run("register", "app-0.1.0-any.veda")
+    tool.fails("install", "app", says="missing")
+    assert tool.json("list") == []
+
+
+def test_update_replaces_the_facts_here_and_there(tool):
+    with_depot(tool)
+    file = tool.package()
+    tool.run("register", file)
+    tool.run("register", file, "--remote", "depot")
+    tool.run("update", "hello", "stage=prod", "runs=3", "ok=true", "rate=0.5", "v='1.10'")
+    tool.run("update", "hello@0.1.0", 'quoted="1.10"', "list=[1]", "equation=a=b")
+    (row,) = tool.json("query", "facts.quoted = '1.10'")
+    assert row["facts"] == {"quoted": "1.10", "list": "[1]", "equation": "a=b"}
+    tool.run("update", "hello@0.1.0#any", "--facts", '{"n": {"a": 1}}')
+    assert tool.json("query")[0]["facts"] == {"n": {"a": 1}}
+    tool.run("update", "hello", "where=there", "--remote", "depot")
+    assert tool.json("query")[0]["facts"] == {"n": {"a": 1}}
+    assert tool.json("query", "--remote", "depot")[0]["facts"] == {"where": "there"}
+    tool.run("unregister", "hello@0.1.0", "--remote", "depot")
+    assert tool.json("query", "--remote", "depot") == []
+    assert len(tool.json("query")) == 1
+
+
+def test_query_shows_an_aligned_table(tool):
+    tool.package("a", description="größer\x1b[31m als\nvorher 日本")
+    tool.package("longer-name", version="10.2")
+    tool.run("register", "a-0.1.0-any.veda")
+    tool.run("register", "longer-name-10.2-any.veda")
+    tool.run("update", "longer-name", "stage=prod")
+    head, first, second = tool.text("query").splitlines()
+    assert head.split()[:4] == ["NAME", "VERSION", "TAG", "SIZE"]
+    for heading, values in {"VERSION": ("0.1.0", "10.2"), "TAG": ("any", "any")}.items():
+        at = head.index(heading)
+        assert first[at:].startswith(values[0]) and second[at:].startswith(values[1])
+    assert "stage=prod" in second
+    assert "größer?[31m als?vorher 日本" in first
+    assert "B " in first
+
+
+# ---- files ----------------------------------------------------------------------------------
+
+
+def test_new_prints_where_and_keeps_what_is_there(tool):
+    assert tool.text("new", "hello") == "hello"
+    manifest = (tool.directory / "hello" / "veda.json").read_text()
+    assert json.loads(manifest)["name"] == "hello"
+    tool.fails("new", "hello", says="veda.json")
+    assert (tool.directory / "hello" / "veda.json").read_text() == manifest
+    tool.fails("new", "a/b")
+    tool.fails("new", "Upper")
+    tool.fails("new", "x" * 10000)
+    tool.fails("new", "")
+
+
+def test_add_prints_what_it_added_and_where(tool):
+    tool.run("new", "hello", "space")
+    space = tool.directory / "space"
+    (tool.directory / "a.py").write_text("a")
+    (tool.directory / "b.py").write_text("b")
+    assert tool.text("add", "a.py", "b.py", "-C", "space") == "code/a.py\ncode/b.py"
+    done = tool.run("add", "../a.py", "--as", "doc", "--json", cwd=space)
+    assert json.loads(done.stdout) == {"path": "doc/a.py", "kind": "doc"}
+    tool.fails("add", "a.py", "-C", "space", says="a.py")
+    tool.fails("add", "nothing", "-C", "space", says="nothing")
+    tool.fails("add", "a.py", "--as", "spice", "-C", "space", says="spice")
+    tool.fails("add", "a.py", says="veda.json")
+    tool.fails("add", "nothing@1", "--as", "model", "-C", "space", says="nothing")
+
+
+def test_a_model_is_added_out_of_the_library(tool):
+    (tool.directory / "weights").write_bytes(b"0123")
+    tool.run("model", "put", "digits", "weights", "--alias", "best-one")
+    tool.run("new", "hello", "space")
+    added = tool.text("add", "digits@best-one", "--as", "model", "-C", "space")
+    assert added == "model/digits"
+    model = tool.directory / "space" / "model" / "digits"
+    assert (model / "model").read_bytes() == b"0123"
+    assert json.loads((model / "version.json").read_text())["version"] == 1
+
+
+def test_the_same_workspace_gives_the_same_bytes(tool):
+    space = tool.workspace()
+    assert tool.text("pack", space, "-o", "a.veda") == "a.veda"
+    assert tool.text("pack", "-o", "b.veda", "--threads", "1", "--", space) == "b.veda"
+    a, b = (tool.directory / name for name in ("a.veda", "b.veda"))
+    assert a.read_bytes() == b.read_bytes()
+
+
+def test_pack_refuses_what_is_no_workspace(tool):
+    tool.fails("pack", says="veda.json")
+    tool.fails("pack", "nothing", says="nothing")
+    space = tool.workspace()
+    tool.fails("pack", space, "-o", "no/such/dir/x.veda", says="no/such/dir")
+    for level in ("0", "20", "x", "", "3.5", "99999999999999999999"):
+        tool.fails("pack", space, "--level", level, code=2, says="--level")
+    (space / "veda.json").write_text("{")
+    tool.fails("pack", space, says="veda.json")
+    assert list(tool.directory.glob("*.veda")) == []
+
+
+def test_inspect_shows_what_a_package_is(tool):
+    file = tool.package(description="says hello", entry_points={"greet": "hello:greet"})
+    page = tool.text("inspect", file)
+    for text in ("hello", "0.1.0", "any", "says hello", "greet=hello:greet", "code/hello.py"):
+        assert text in page
+    (facts,) = tool.json("inspect", file)
+    assert facts["package"] == "hello@0.1.0#any"
+    assert facts["manifest"]["entry_points"] == {"greet": "hello:greet"}
+    rows = {row["path"]: row for row in tool.json("inspect", file, "--files")}
+    assert rows["code/hello.py"]["size"] == (tool.directory / "hello.py").stat().st_size
+    assert rows["code/hello.py"]["type"] == "file" and len(rows["code/hello.py"]["sha256"]) == 64
+    assert "code/hello.py" in tool.text("inspect", file, "--files")
+    assert tool.text("verify", file) == "" == tool.text("verify", file, "--quick")
+
+
+def test_unpack_fills_a_directory_whole_or_not_at_all(tool):
+    file = tool.package()
+    assert tool.text("unpack", file) == "hello-0.1.0-any"
+    out = tool.directory / "hello-0.1.0-any"
+    assert (out / "code" / "hello.py").read_text() == (tool.directory / "hello.py").read_text()
+    tool.fails("unpack", file, says="hello-0.1.0-any")
+    tool.run("unpack", file, "part", "--pattern", "code/*")
+    assert [p.name for p in (tool.directory / "part").rglob("*") if p.is_file()] == ["hello.py"]
+    tool.fails("unpack", file, "none", "--pattern", "nothing", says="nothing")
+    assert not (tool.directory / "none").exists()
+    shutil.copy(file, tool.directory / "odd")
+    tool.fails("unpack", "odd", code=2, says="DIR")
+    tool.run("unpack", "odd", "from-odd")
+
+
+@pytest.mark.parametrize("words", [("inspect",), ("verify",), ("unpack",), ("register",)])
+def test_a_file_that_is_no_good_package_is_refused(words, tool):
+    good = tool.package().read_bytes()
+    middle = len(good) // 2
+    bad = {
+        "empty": b"",
+        "foreign": b"this is no package at all\n" * 100,
+        "truncated": good[:-10],
+        "half": good[:middle],
+        "index": good[:-20] + bytes([good[-20] ^ 1]) + good[-19:],
+    }
+    if words != ("inspect",):  # which does not read the payload
+        bad["flipped"] = good[:20] + bytes([good[20] ^ 0x10]) + good[21:]
+    for name, data in bad.items():
+        (tool.directory / f"{name}.veda").write_bytes(data)
+        assert f"{name}.veda" in tool.fails(*words, f"{name}.veda")
+        assert not (tool.directory / name).exists()
+    tool.fails(*words, "absent.veda", says="absent.veda")
+    tool.fails(*words, tool.directory)
+    tool.fails(*words, "")
+    assert tool.json("query") == []
+
+
+# ---- the registry and remotes ---------------------------------------------------------------
+
+
+def test_unknown_packages_and_remotes_are_named(tool):
+    with_depot(tool)
+    file = tool.package()
+    for words in (
+        ("push", "nothing", "--to", "depot"),
+        ("pull", "nothing", "--from", "depot"),
+        ("install", "nothing"),
+        ("install", "nothing", "--from", "depot"),
+        ("uninstall", "nothing"),
+        ("update", "nothing", "a=b"),
+        ("unregister", "nothing@1"),
+        ("list", "nothing", "--files"),
+    ):
+        tool.fails(*words, says="nothing")
+    tool.run("register", file)
+    for words in (
+        ("push", "hello", "--to", "nowhere"),
+        ("pull", "hello", "--from", "nowhere"),
+        ("register", file, "--remote", "nowhere"),
+        ("update", "hello", "a=b", "--remote", "nowhere"),
+        ("query", "--remote", "nowhere"),
+        ("unregister", "hello@0.1.0", "--remote", "nowhere"),
+        ("remote", "check", "nowhere"),
+        ("remote", "remove", "nowhere"),
+    ):
+        tool.fails(*words, says="nowhere")
+    tool.fails("unregister", "hello", says="version")
+    tool.fails("which", "/etc/passwd", says="/etc/passwd")
+    tool.fails("which", tool.directory / "absent")
+
+
+def test_a_remote_is_remembered_checked_and_forgotten(tool):
+    with_depot(tool)
+    assert [row["name"] for row in tool.json("remote", "list")] == ["depot"]
+    assert "depot" in tool.text("remote", "list")
+    other = ("--records", "sqlite:other.db", "--packages", "file:other")
+    tool.fails("remote", "add", "depot", *other, says="depot")
+    tool.fails("remote", "add", "a/b", *other)
+    tool.fails("remote", "add", "x" * 10000, *other)
+    for url in ("ftp://host/x", "nonsense:", ""):
+        tool.fails("remote", "add", "odd", "--records", url, "--packages", "file:x")
+        tool.fails("remote", "add", "odd", "--records", "sqlite:x.db", "--packages", url)
+    tool.run("register", tool.package(), "--remote", "depot")
+    rows = tool.json("remote", "check", "depot")
+    assert {row["store"] for row in rows} == {"records", "packages"}
+    tool.run("remote", "remove", "depot")
+    assert tool.json("remote", "list") == []
+
+
+def test_a_filter_that_is_none_is_misread_by_nobody(tool):
+    for text in ("name =", "name = 'x", "metrics..a = 1", "order by", "name = 'x' limit -1", "("):
+        tool.fails("query", text)
+    assert tool.text("query", "name = 'x'") == ""
+
+
+def test_update_takes_facts_in_one_way_only(tool):
+    tool.run("register", tool.package())
+    for words in (
+        (),
+        ("a=b", "--facts", "{}"),
+        ("nothing",),
+        ("=b",),
+        ("a=1", "a=2"),
+        ("--facts", "{"),
+        ("--facts", "[1]"),
+        ("--facts", '{"a": 1, "a": 2}'),
+    ):
+        tool.fails("update", "hello", *words, code=2)
+    assert tool.json("query")[0]["facts"] == {}
+
+
+def test_another_package_of_the_same_identity_is_refused(tool):
+    tool.run("register", tool.package())
+    tool.run("register", "hello-0.1.0-any.veda")
+    (tool.directory / "hello.workspace" / "code" / "hello.py").write_text("other")
+    tool.run("pack", "hello.workspace", "-o", "other.veda")
+    tool.fails("register", "other.veda", says="hello")
+    assert len(tool.json("query")) == 1
+
+
+def test_the_newest_version_is_meant_unless_one_is_named(tool):
+    for version in ("1.9", "1.10", "1.2"):
+        shutil.rmtree(tool.directory / "hello.workspace", ignore_errors=True)
+        tool.run("register", tool.package(version=version))
+    assert [row["version"] for row in tool.json("query")] == ["1.10", "1.9", "1.2"]
+    assert "1.10" in tool.text("install", "hello")
+    assert "1.2" in tool.text("install", "hello@1.2")
+    assert sorted(row["version"] for row in tool.json("list")) == ["1.10", "1.2"]
+
+
+# ---- homes ----------------------------------------------------------------------------------
+
+
+def test_init_makes_a_home_where_it_is_asked_to(tool):
+    assert tool.text("init") == str(tool.home)
+    assert tool.text("init") == str(tool.home)
+    done = tool.run("init", "elsewhere")
+    assert os.path.isdir(tool.directory / "elsewhere" / "models")
+    assert f"EXIA_HOME={done.stdout.strip()}" in done.stderr
+    assert tool.run("init", "elsewhere", "-q").stderr == ""
+    tool.fails("init", "a", "--home", "b", code=2)
+    tool.fails("init", "", code=2)
+    del tool.environment["EXIA_HOME"]
+    tool.environment["XDG_DATA_HOME"] = str(tool.directory / "data")
+    assert tool.text("init") == str(tool.directory / "data" / "exia")
+
+
+def test_a_home_that_is_a_file_is_refused(tool):
+    tool.home.write_text("a file")
+    for words in (("init",), ("query",), ("list",), ("install", "x"), ("model", "ls")):
+        tool.fails(*words, says="home")
+    assert tool.home.read_text() == "a file"
+
+
+def databases(home):
+    return [
+        path
+        for path in home.rglob("*")
+        if path.is_file() and path.read_bytes()[:15] == b"SQLite format 3"
+    ]
+
+
+def test_a_catalogue_that_is_no_database_is_refused(tool):
+    tool.run("init")
+    files = databases(tool.home)
+    assert files
+    for path in files:
+        for extra in ("-wal", "-shm"):
+            path.with_name(path.name + extra).unlink(missing_ok=True)
+        path.write_bytes(b"this is not a database, " * 100)
+    for words in (("query",), ("model", "ls"), ("init",)):
+        tool.fails(*words)
+
+
+def test_a_catalogue_of_a_newer_schema_is_refused(tool):
+    tool.run("init")
+    for path in databases(tool.home):
+        connection = sqlite3.connect(path)
+        connection.execute("pragma user_version = 1000000")
+        connection.close()
+    for words in (("query",), ("model", "ls"), ("model", "put", "x", "hello.py")):
+        (tool.directory / "hello.py").write_text("x")
+        tool.fails(*words)
+
+
+def test_a_home_without_permission_is_refused(tool):
+    if os.getuid() != 0:
+        pytest.skip("only root can become a user without permission")
+    tool.run("init")
+    tool.home.chmod(0o700)
+    try:
+        tool.run("--version", user=65534, group=65534, cwd="/")
+    except PermissionError:
+        pytest.skip("nobody may not even run the tool where it lies")
+    for words in (("query",), ("model", "ls"), ("init",), ("install", "x"), ("list",)):
+        done = tool.run(*words, code=1, user=65534, group=65534, cwd="/")
+        assert done.stdout == "" and done.stderr.count("\n") == 1, done
+        assert "ermission" in done.stderr, done
+
+
+def test_tar_opens_a_package(tool):
+    if shutil.which("tar") is None or shutil.which("zstd") is None:
+        pytest.skip("tar and zstd are not installed")
+    file = tool.package()
+    done = subprocess.run(["tar", "--zstd", "-tf", file], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""
+    assert "code/hello.py" in done.stdout.split()
