@@ -6,7 +6,8 @@
 #include "package/beneath.h"
 #include "package/walk.h"
 
-static const char always[] = ".git\n__pycache__\n*.veda\n";
+static const char always[] =
+    ".git\n__pycache__\n*.veda\n.exia-*\n"; /* the last: what a crash left */
 
 exia_status exia__ignore_open(exia__ignore *out, const char *text, exia_error *err)
 {
