@@ -78,6 +78,9 @@ static exia_status take_options(struct call *call, const struct command *command
 
         if (info == NULL)
             return refuse(call, &tables, answer, (*argv)[optind - 1], err);
+        /* one word may hold many: -qqq */
+        call->given =
+            must(realloc(call->given, ((size_t)call->given_count + 1) * sizeof(*call->given)));
         call->given[call->given_count++] = (struct given){info->key, optarg};
     }
     *argc -= optind;
@@ -136,10 +139,8 @@ static exia_status check(struct call *call, exia_error *err)
 
 exia_status call_parse(struct call *call, int argc, char **argv, exia_error *err)
 {
-    exia_status status = EXIA_OK;
+    exia_status status = take_command(call, &argc, &argv, err);
 
-    call->given = must(calloc((size_t)argc + 1, sizeof(*call->given)));
-    status = take_command(call, &argc, &argv, err);
     if (status == EXIA_OK && call->command != NULL)
         status = take_options(call, call->command, &argc, &argv, err);
     call->arguments = argv;

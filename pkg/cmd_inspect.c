@@ -32,6 +32,8 @@ static void print_manifest(const json_t *facts)
     print_fact("platform", json_object_get(manifest, "platform"), CELL_TEXT);
     print_fact("description", json_object_get(manifest, "description"), CELL_TEXT);
     print_fact("digest", json_object_get(facts, "digest"), CELL_TEXT);
+    print_fact("members", json_object_get(facts, "members"), CELL_TEXT);
+    print_fact("size", json_object_get(facts, "size"), CELL_SIZE);
     print_fact("compression", json_object_get(facts, "compression"), CELL_TEXT);
     print_fact("entry points", json_object_get(manifest, "entry_points"), CELL_TEXT);
     print_fact("dependencies", json_object_get(manifest, "dependencies"), CELL_TEXT);

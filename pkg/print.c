@@ -243,6 +243,7 @@ void print_json(const json_t *object)
 void print_answer(const struct call *call, json_t *object, const char *text)
 {
     must(object);
+    job_end();
     if (call->json)
         print_json(object);
     else if (text != NULL)

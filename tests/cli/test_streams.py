@@ -65,10 +65,8 @@ def test_quiet_keeps_words_back_but_no_error(tool):
 def slow_workspace(tool):
     """One that packs for much longer than a test may take."""
     space = tool.workspace("slow")
-    noise = os.urandom(1 << 20)
-    with open(space / "code" / "noise", "wb") as file:
-        for number in range(64):
-            file.write(bytes(byte ^ number for byte in noise[: 1 << 12]) + noise)
+    text = os.urandom(16 << 20).hex()  # which compresses, slowly at level 19
+    (space / "code" / "noise").write_text(text)
     return space
 
 

@@ -221,6 +221,12 @@ def test_common_options_may_come_first(tool):
     assert tool.text("model", "--json", "ls") == ""
 
 
+def test_options_may_be_given_many_times(tool):
+    assert tool.text("init", "-" + "q" * 5000) == str(tool.home)
+    homes = [word for n in range(500) for word in ("--home", f"h{n}")]
+    assert tool.text("init", *homes).endswith("/h499")
+
+
 def test_two_dashes_end_the_options(tool):
     tool.fails("inspect", "--", "--json", says="--json")
 
