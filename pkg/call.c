@@ -94,7 +94,7 @@ static exia_status take_command(struct call *call, int *argc, char ***argv, exia
     char *name = NULL;
     exia_status status = take_options(call, NULL, argc, argv, err);
 
-    if (status != EXIA_OK || *argc == 0)
+    if (status != EXIA_OK || *argc <= 0) /* exec() may pass no word at all */
         return status;
     if (!command_family(**argv)) {
         call->command = command_find(**argv);
