@@ -1,0 +1,348 @@
+/* Workspaces: a directory with a veda.json.  A component is copied beside its place first, so that
+ * after a failure neither it nor its line in veda.json is there. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "base/name.h"
+#include "exia/model.h"
+#include "exia/package.h"
+#include "package/format.h"
+
+typedef struct addition {
+    const char *directory; /* the workspace */
+    char *manifest_path, *source, *staging, *folder, *target, *listed;
+    const char *kind;
+    json_t *manifest;
+    int lock; /* fd of the workspace: one addition at a time */
+} addition;
+
+static int append(const char *data, size_t size, void *payload)
+{
+    return exia__buffer_append(payload, data, size, NULL) < 0 ? -1 : 0;
+}
+
+/* As a person would write it. */
+static exia_status write_manifest(const char *path, const json_t *manifest, int flags,
+                                  exia_error *err)
+{
+    exia__buffer text = {0};
+    exia_status rc = json_dump_callback(manifest, append, &text, JSON_INDENT(4)) == 0
+                         ? exia__buffer_text(&text, "\n", err)
+                         : exia__fail_memory(err);
+    if (rc == EXIA_OK)
+        rc = exia__file_write(path, text.data, text.size, flags, err);
+    exia__buffer_free(&text);
+    return rc;
+}
+
+exia_status exia_workspace_new(const char *directory, const char *name, exia_error *err)
+{
+    char *path = NULL;
+    if (directory == NULL || *directory == '\0')
+        return exia__fail(err, EXIA_EINVAL, 0, "exia_workspace_new: the directory is missing");
+    exia_status rc = exia__name_check_lower(name, "package name", err);
+    if (rc == EXIA_OK)
+        rc = exia__path_join(&path, directory, EXIA__MANIFEST_PATH, err);
+    if (rc == EXIA_OK)
+        rc = exia__directory_make(directory, err);
+    json_t *manifest = json_pack("{s:i, s:s?, s:s, s:s, s:s, s:[], s:{}, s:[]}", "format",
+                                 EXIA__FORMAT, "name", name, "version", "0.1.0", "platform", "any",
+                                 "description", "", "components", "entry_points", "dependencies");
+    if (rc == EXIA_OK)
+        rc = manifest ? write_manifest(path, manifest, 0, err) : exia__fail_memory(err);
+    json_decref(manifest);
+    exia__release(path);
+    return rc;
+}
+
+/* What a file is by its name; NULL: it does not tell. */
+static const char *guess_file(const char *name)
+{
+    static const struct {
+        const char *end, *kind;
+    } table[] = {
+        {"requirements.txt", "env"},
+        {"Dockerfile", "env"},
+        {".py", "code"},
+        {".ipynb", "code"},
+        {".sh", "code"},
+        {".c", "code"},
+        {".h", "code"},
+        {".cpp", "code"},
+        {".hpp", "code"},
+        {".so", "code"},
+        {".safetensors", "model"},
+        {".onnx", "model"},
+        {".pt", "model"},
+        {".pkl", "model"},
+        {".joblib", "model"},
+        {".csv", "data"},
+        {".tsv", "data"},
+        {".npy", "data"},
+        {".npz", "data"},
+        {".parquet", "data"},
+        {".arrow", "data"},
+        {".feather", "data"},
+        {".h5", "data"},
+        {".json", "data"},
+        {".jsonl", "data"},
+        {".md", "doc"},
+        {".txt", "doc"},
+        {".pdf", "doc"},
+        {".rst", "doc"},
+        {".html", "doc"},
+        {".yml", "env"},
+        {".yaml", "env"},
+        {".env", "env"},
+        {".toml", "env"},
+    };
+    size_t size = strlen(name);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        size_t end = strlen(table[i].end);
+        if (size >= end && strcmp(name + size - end, table[i].end) == 0)
+            return table[i].kind;
+    }
+    return NULL;
+}
+
+/* A directory is a model when it has a version.json, code when it has code, else what its first
+ * file by name is. */
+static exia_status guess_directory(const char **out, const char *path, exia_error *err)
+{
+    char first[EXIA__MOST_PART + 1] = "";
+    exia_status rc = EXIA_OK;
+    DIR *dir = opendir(path);
+    *out = NULL;
+    if (dir == NULL)
+        return exia__fail_errno(err, errno, "cannot read the directory", path);
+    for (struct dirent *entry; (errno = 0, entry = readdir(dir)) != NULL;) {
+        const char *kind = guess_file(entry->d_name);
+        if (strcmp(entry->d_name, "version.json") == 0) {
+            *out = "model";
+            break;
+        }
+        if (kind == NULL || (*out != NULL && strcmp(*out, "code") == 0))
+            continue;
+        if (strcmp(kind, "code") == 0 || *first == '\0' || strcmp(entry->d_name, first) < 0) {
+            snprintf(first, sizeof first, "%s", entry->d_name);
+            *out = kind;
+        }
+    }
+    if (errno != 0)
+        rc = exia__fail_errno(err, errno, "cannot read the directory", path);
+    closedir(dir);
+    return rc;
+}
+
+static exia_status choose_kind(addition *a, const char *path, const char *kind, exia_error *err)
+{
+    static const char *const kinds[] = {"code", "model", "data", "env", "doc"};
+    exia_status rc = EXIA_OK;
+    struct stat info;
+    for (size_t i = 0; kind != NULL && i < 5; i++) {
+        if (strcmp(kind, kinds[i]) == 0)
+            a->kind = kinds[i];
+    }
+    if (kind != NULL)
+        return a->kind
+                   ? EXIA_OK
+                   : exia__fail(err, EXIA_EINVAL, 0,
+                                "the kind \"%.40s\" is not code, model, data, env or doc", kind);
+    if (a->source == NULL) /* no such path, but it reads as a version of a model */
+        a->kind = "model";
+    else if (stat(a->source, &info) == 0 && S_ISDIR(info.st_mode))
+        rc = guess_directory(&a->kind, a->source, err);
+    else
+        a->kind = guess_file(exia__path_base(path));
+    if (rc == EXIA_OK && a->kind == NULL)
+        rc = exia__fail(err, EXIA_EINVAL, 0,
+                        "cannot guess what kind of component %s is: say code, model, data, env or "
+                        "doc",
+                        path);
+    return rc;
+}
+
+/* What is to be copied, links in its path resolved; it stays NULL for a version of a model. */
+static exia_status find_source(addition *a, const char *path, const char *kind, exia_error *err)
+{
+    char *real = realpath(path, NULL), *here = realpath(a->directory, NULL);
+    int code = errno;
+    exia_status rc = EXIA_OK;
+    size_t size = real ? strlen(real) : 0;
+    if (real != NULL)
+        rc = exia__text_copy(&a->source, real, err);
+    else if (code != ENOENT || !(kind ? strcmp(kind, "model") == 0 : strchr(path, '@') != NULL))
+        rc = exia__fail_errno(err, code, "cannot add", path);
+    if (rc == EXIA_OK && real != NULL && here != NULL && strncmp(here, real, size) == 0 &&
+        (here[size] == '\0' || here[size] == '/' || size == 1))
+        rc = exia__fail(err, EXIA_EINVAL, 0, "%s holds the workspace itself", path);
+    (free)(real); /* realpath's own memory */
+    (free)(here);
+    return rc;
+}
+
+/* KIND/BASENAME, and where it and its copy lie. */
+static exia_status choose_target(addition *a, const char *path, exia_error *err)
+{
+    char token[EXIA__TOKEN_SIZE];
+    char *name = NULL;
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/')
+        size--;
+    exia_status rc = a->source ? exia__text_copy_n(&name, path, size, err)
+                               : exia__text_copy_n(&name, path, strcspn(path, "@"), err);
+    if (rc < 0)
+        return rc;
+    const char *base = exia__path_base(name);
+    if (a->source != NULL && (strcmp(base, ".") == 0 || strcmp(base, "..") == 0))
+        base = exia__path_base(a->source);
+    const char *why = exia__path_fault(base);
+    if (why == NULL && !exia__text_valid(base, strlen(base)))
+        why = "is no UTF-8 text without control characters";
+    if (why != NULL)
+        rc = exia__fail(err, EXIA_EINVAL, 0, "the name \"%.100s\" of the component %s", base, why);
+    if (rc == EXIA_OK)
+        rc = exia__token(token, err);
+    if (rc == EXIA_OK)
+        rc = exia__text_format(&a->staging, err, "%s/.exia-%s", a->directory, token);
+    if (rc == EXIA_OK)
+        rc = exia__text_format(&a->folder, err, "%s/%s", a->directory, a->kind);
+    if (rc == EXIA_OK)
+        rc = exia__text_format(&a->listed, err, "%s/%s", a->kind, base);
+    if (rc == EXIA_OK)
+        rc = exia__path_join(&a->target, a->directory, a->listed, err);
+    if (rc == EXIA_OK && exia__path_exists(a->target))
+        rc = exia__fail(err, EXIA_EEXISTS, 0, "%s is there already", a->target);
+    exia__release(name);
+    return rc;
+}
+
+static exia_status open_workspace(addition *a, exia_error *err)
+{
+    char *text = NULL;
+    size_t size = 0;
+    a->lock = open(a->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (a->lock < 0)
+        return exia__fail_errno(err, errno, "cannot open the workspace", a->directory);
+    (void)flock(a->lock, LOCK_EX); /* where a file system has no locks, as before */
+    exia_status rc = exia__path_join(&a->manifest_path, a->directory, EXIA__MANIFEST_PATH, err);
+    if (rc == EXIA_OK && !exia__path_exists(a->manifest_path))
+        rc = exia__fail(err, EXIA_ENOTFOUND, 0,
+                        "%s is no workspace, it has no veda.json: make one with \"vedapkg new\"",
+                        a->directory);
+    if (rc == EXIA_OK)
+        rc = exia__file_read(&text, &size, a->manifest_path, EXIA__MOST_MANIFEST, err);
+    if (rc == EXIA_OK)
+        rc = exia__manifest_parse(&a->manifest, text, size, a->manifest_path, EXIA_EINVAL, err);
+    exia__release(text);
+    return rc;
+}
+
+static exia_status list_component(addition *a, exia_error *err)
+{
+    exia_status rc = EXIA_OK;
+    json_t *list = json_object_get(a->manifest, "components");
+    if (list == NULL) {
+        rc = exia__json_set(a->manifest, "components", json_array(), err);
+        list = json_object_get(a->manifest, "components");
+    }
+    for (size_t i = 0; rc == EXIA_OK && i < json_array_size(list); i++) {
+        if (strcmp(exia__json_string(json_array_get(list, i), "path"), a->listed) == 0)
+            return json_object_set_new(json_array_get(list, i), "kind", json_string(a->kind)) == 0
+                       ? EXIA_OK
+                       : exia__fail_memory(err);
+    }
+    if (rc == EXIA_OK)
+        rc = exia__json_append(list, json_pack("{s:s, s:s}", "path", a->listed, "kind", a->kind),
+                               err);
+    return rc;
+}
+
+static exia_status take_version(const addition *a, const char *selector, const char *home,
+                                exia_error *err)
+{
+    exia_library_options options = {.struct_size = sizeof options, .read_only = 1};
+    exia_library *library = NULL;
+    char *full = NULL, *models = NULL;
+    exia_status rc = exia__home(&full, home, err);
+    if (rc == EXIA_OK)
+        rc = exia__path_join(&models, full, "models", err);
+    if (rc == EXIA_OK)
+        rc = exia_library_open(&library, models, &options, err);
+    if (rc == EXIA_OK)
+        rc = exia_library_export(library, selector, a->staging, NULL, err);
+    exia_library_free(library);
+    exia__release(full);
+    exia__release(models);
+    return rc;
+}
+
+/* Some file systems do not know the flag; there the look under the lock must do. */
+static int rename_absent(const char *from, const char *to)
+{
+    int moved = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+    return moved != 0 && (errno == EINVAL || errno == ENOSYS) ? rename(from, to) : moved;
+}
+
+/* Show the copy, then list it; what cannot be listed goes again. */
+static exia_status show(const addition *a, exia_error *err)
+{
+    int made = !exia__path_exists(a->folder);
+    exia_status rc = exia__directory_make(a->folder, err);
+    if (rc == EXIA_OK && rename_absent(a->staging, a->target) != 0)
+        rc = exia__fail_errno(err, errno, "cannot write", a->target);
+    if (rc == EXIA_OK) {
+        rc = write_manifest(a->manifest_path, a->manifest, EXIA__REPLACE, err);
+        if (rc < 0)
+            (void)exia__tree_remove(a->target, NULL);
+    }
+    if (rc < 0 && made)
+        (void)rmdir(a->folder);
+    return rc;
+}
+
+exia_status exia_workspace_add(const char *directory, const char *path, const char *kind,
+                               const char *home, exia_error *err)
+{
+    addition a = {.directory = directory, .lock = -1};
+    if (directory == NULL || path == NULL || *path == '\0')
+        return exia__fail(err, EXIA_EINVAL, 0,
+                          "exia_workspace_add: the workspace or the path is missing");
+    exia_status rc = open_workspace(&a, err);
+    if (rc == EXIA_OK)
+        rc = find_source(&a, path, kind, err);
+    if (rc == EXIA_OK)
+        rc = choose_kind(&a, path, kind, err);
+    if (rc == EXIA_OK)
+        rc = choose_target(&a, path, err);
+    if (rc == EXIA_OK)
+        rc = list_component(&a, err);
+    if (rc == EXIA_OK)
+        rc = a.source ? exia__tree_copy(a.source, a.staging, err)
+                      : take_version(&a, path, home, err);
+    if (rc == EXIA_OK)
+        rc = show(&a, err);
+    if (a.staging != NULL)
+        (void)exia__tree_remove(a.staging, NULL);
+    if (a.lock >= 0)
+        close(a.lock);
+    json_decref(a.manifest);
+    exia__release(a.manifest_path);
+    exia__release(a.source);
+    exia__release(a.staging);
+    exia__release(a.folder);
+    exia__release(a.target);
+    exia__release(a.listed);
+    return rc;
+}
