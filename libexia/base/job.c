@@ -43,6 +43,19 @@ void exia__time_text(char out[EXIA__TIME_SIZE], int64_t ms)
     snprintf(out + size, EXIA__TIME_SIZE - size, ".%03dZ", (int)(ms % 1000));
 }
 
+/* Asked once: it is a file to be read, and every operation of a store begins with this. */
+static uint32_t cores(void)
+{
+    static atomic_uint known;
+    uint32_t count = atomic_load_explicit(&known, memory_order_relaxed);
+    if (count == 0) {
+        long online = sysconf(_SC_NPROCESSORS_ONLN);
+        count = online < 1 ? 1 : (uint32_t)online;
+        atomic_store_explicit(&known, count, memory_order_relaxed);
+    }
+    return count;
+}
+
 exia_status exia__work_begin(exia__work *out, const exia_job *job, exia_error *err)
 {
     exia_status rc = exia__options(&out->job, sizeof out->job, job, err);
@@ -50,10 +63,8 @@ exia_status exia__work_begin(exia__work *out, const exia_job *job, exia_error *e
         return rc;
     if (out->job.timeout_ms < 0 || out->job.total_ms < 0)
         return exia__fail(err, EXIA_EINVAL, 0, "a job's time is negative");
-    if (out->job.threads == 0) {
-        long cores = sysconf(_SC_NPROCESSORS_ONLN);
-        out->job.threads = cores < 1 ? 1 : (uint32_t)cores;
-    }
+    if (out->job.threads == 0)
+        out->job.threads = cores();
     if (out->job.timeout_ms == 0)
         out->job.timeout_ms = STALL_MS;
     int64_t now = exia__clock_ms();
