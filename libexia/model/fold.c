@@ -34,12 +34,18 @@ exia_status exia__fold_open(exia__fold **out, const char *name, exia_error *err)
     return rc;
 }
 
+static void forget(exia__version *version)
+{
+    json_decref(version->row);
+    json_decref(version->parts);
+    exia__release(version->text);
+    *version = (exia__version){0};
+}
+
 static void clear(exia__fold *fold)
 {
-    for (size_t i = 0; i < fold->version_count; i++) {
-        json_decref(fold->versions[i].row);
-        json_decref(fold->versions[i].parts);
-    }
+    for (size_t i = 0; i < fold->version_count; i++)
+        forget(&fold->versions[i]);
     for (size_t i = 0; i < fold->alias_count; i++) {
         exia__release(fold->aliases[i].name);
         exia__release(fold->aliases[i].stack);
@@ -72,6 +78,14 @@ const exia__version *exia__fold_version(const exia__fold *fold, int64_t number)
         return NULL;
     const exia__version *version = &fold->versions[number - 1];
     return version->row ? version : NULL;
+}
+
+exia_status exia__fold_text(const char **out, exia__fold *fold, int64_t number, exia_error *err)
+{
+    exia__version *version = &fold->versions[number - 1];
+    exia_status rc = version->text ? EXIA_OK : exia__json_text(&version->text, version->row, err);
+    *out = version->text;
+    return rc;
 }
 
 static exia__alias *find_alias(const exia__fold *fold, const char *name)
@@ -208,10 +222,12 @@ static exia_status make_row(json_t **out, const step *now, exia_error *err)
 static exia_status show_alias(exia__fold *fold, int64_t number, const char *alias, int here,
                               exia_error *err)
 {
-    const exia__version *version = exia__fold_version(fold, number);
-    json_t *aliases = version ? json_object_get(version->row, "aliases") : NULL;
-    if (aliases == NULL)
+    if (exia__fold_version(fold, number) == NULL)
         return EXIA_OK;
+    exia__version *version = &fold->versions[number - 1];
+    json_t *aliases = json_object_get(version->row, "aliases");
+    exia__release(version->text);
+    version->text = NULL;
     if (here)
         return exia__json_append(aliases, json_string(alias), err);
     for (size_t i = json_array_size(aliases); i-- > 0;) {
@@ -364,7 +380,8 @@ static exia_status do_publish(step *now, exia_error *err)
         rc = make_row(&row, now, err);
     if (rc < 0)
         return rc;
-    fold->versions[fold->version_count++] = (exia__version){row, json_incref(parts)};
+    fold->versions[fold->version_count++] =
+        (exia__version){.row = row, .parts = json_incref(parts)};
     rc = apply_moves(now, 0, 0, err);
     now->result = (int64_t)fold->version_count;
     return rc;
@@ -387,9 +404,7 @@ static exia_status do_remove(step *now, exia_error *err)
         return nonsense(err, "it removes a version that is not there");
     if (json_array_size(json_object_get(version->row, "aliases")) > 0)
         return nonsense(err, "it removes a version that an alias is on");
-    json_decref(version->row);
-    json_decref(version->parts);
-    *version = (exia__version){0};
+    forget(version);
     return EXIA_OK;
 }
 

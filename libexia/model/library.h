@@ -29,6 +29,7 @@ enum {
 
 typedef struct exia__version {
     json_t *row;   /* as a search shows it; NULL: removed */
+    char *text;    /* the row as text, once somebody asked; NULL: not yet, or changed */
     json_t *parts; /* as the log has them, with key or inline; never changed, only replaced */
 } exia__version;
 
@@ -69,6 +70,8 @@ void exia__fold_free(exia__fold *fold);
 
 /* NULL: never written, or removed. */
 const exia__version *exia__fold_version(const exia__fold *fold, int64_t number);
+/* The version's row as text; borrowed until the fold changes. */
+exia_status exia__fold_text(const char **out, exia__fold *fold, int64_t number, exia_error *err);
 const exia__alias *exia__fold_alias(const exia__fold *fold, const char *name); /* NULL: never set */
 const exia__done *exia__fold_done(const exia__fold *fold, const char *token);
 int64_t exia__alias_version(const exia__alias *alias); /* 0: nowhere; `alias` may be NULL */

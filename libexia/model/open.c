@@ -125,6 +125,7 @@ static exia_status find(exia_model **out, exia_library *library, const exia__sel
 {
     exia__fold *fold = NULL;
     int64_t number = 0;
+    const char *facts = NULL;
     exia_model *model = NULL;
     exia_status rc = exia__library_lock(library, err);
     if (rc < 0)
@@ -136,7 +137,9 @@ static exia_status find(exia_model **out, exia_library *library, const exia__sel
         const exia__version *version = exia__fold_version(fold, number);
         rc = exia__model_new(&model, version->parts, err);
         if (rc == EXIA_OK)
-            rc = exia__json_text(&model->facts, version->row, err);
+            rc = exia__fold_text(&facts, fold, number, err);
+        if (rc == EXIA_OK)
+            rc = exia__text_copy(&model->facts, facts, err);
         if (rc == EXIA_OK)
             model->environment = json_incref(json_object_get(version->row, "environment"));
     }
