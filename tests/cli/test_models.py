@@ -70,7 +70,8 @@ def test_get_writes_a_plain_directory(models):
     assert models.text("model", "get", "digits@1") == "digits-1"
     out = models.directory / "digits-1"
     assert (out / "model").read_bytes() == b"first"
-    assert json.loads((out / "version.json").read_text())["version"] == 1
+    facts = json.loads((out / "version.json").read_text())["version"]
+    assert (facts["name"], facts["version"]) == ("digits", 1)
     models.fails("model", "get", "digits@1", says="digits-1")
     (row,) = models.json("model", "get", "digits", "-o", "out")
     assert row == {"name": "digits", "version": 2, "directory": "out"}

@@ -156,7 +156,8 @@ def test_a_model_is_added_out_of_the_library(tool):
     assert added == "model/digits"
     model = tool.directory / "space" / "model" / "digits"
     assert (model / "model").read_bytes() == b"0123"
-    assert json.loads((model / "version.json").read_text())["version"] == 1
+    facts = json.loads((model / "version.json").read_text())["version"]
+    assert (facts["name"], facts["version"]) == ("digits", 1)
 
 
 def test_the_same_workspace_gives_the_same_bytes(tool):
