@@ -176,8 +176,9 @@ static exia_status choose_kind(addition *a, const char *path, const char *kind, 
 /* What is to be copied, links in its path resolved; it stays NULL for a version of a model. */
 static exia_status find_source(addition *a, const char *path, const char *kind, exia_error *err)
 {
-    char *real = realpath(path, NULL), *here = realpath(a->directory, NULL);
+    char *real = realpath(path, NULL);
     int code = errno;
+    char *here = realpath(a->directory, NULL);
     exia_status rc = EXIA_OK;
     size_t size = real ? strlen(real) : 0;
     if (real != NULL)
