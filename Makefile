@@ -17,9 +17,9 @@ packages_build := pkg-config libsqlite3-dev libzstd-dev libarchive-dev libssl-de
 packages_demo := $(packages_build) python3-dev python3-venv
 packages_test := $(packages_demo) libcmocka-dev zstd libarchive-tools g++
 packages_check := $(packages_test) valgrind
-python_demo := "cffi>=1.16" "setuptools>=77" "numpy>=1.24" "scikit-learn>=1.3"
+python_demo := "cffi>=1.16" "setuptools>=77" "cloudpickle>=3" "numpy>=1.24" "scikit-learn>=1.3"
 python_test := $(python_demo) "pytest>=8" "nbclient>=0.10" "ipykernel>=6.29" \
-	"mypy==1.18.2" "ruff==0.14.5" "clang-format==14.0.6"
+	"safetensors>=0.5" "ml_dtypes>=0.5" "tqdm>=4.60" "mypy==1.18.2" "ruff==0.14.5" "clang-format==14.0.6"
 venv := build/venv
 python := $(venv)/bin/python
 
@@ -147,7 +147,7 @@ valgrind: build/system-check ## the C tests under valgrind
 lint: layers headers symbols $(venv)/.test $(venv)/.binding ## style, layers, headers, symbols, types
 	@$(python) -m ruff check -q bindings/python examples tests
 	@$(python) -m ruff format -q --check bindings/python examples tests
-	@$(python) -m mypy --strict bindings/python/src/exia
+	@$(python) -m mypy --config-file bindings/python/pyproject.toml --strict bindings/python/src/exia
 	@$(venv)/bin/clang-format --dry-run -Werror $(c_files)
 format: $(venv)/.test ## lay out the C and the Python code
 	@$(venv)/bin/clang-format -i $(c_files)
