@@ -1,0 +1,82 @@
+"""Exia carries an algorithm through its life: built, run, kept, packaged, shipped, loaded again.
+
+    Pool        named components, built in the order of their needs, lent and taken back
+    Dag         graphs of what comes before what: order, levels, cycles, parallel runs
+    Library     trained models: versions, metrics, aliases, rollback, search
+    Package     a workspace packed into one verified file; new_workspace, add_component, pack
+    Registry    packages here and elsewhere: push, pull, install; then load("package:entry")
+
+Every failure is an ExiaError, and also the builtin exception that fits it (LookupError, ValueError,
+TimeoutError ...).  Handles are context managers, may be used by several threads, and what was read
+from one stays valid after it is closed.  What the library has to tell, such as a retry or a dropped
+lease, goes to the logger `exia`.
+"""
+
+from exia._native import ffi as _ffi
+from exia._native import lib as _lib
+from exia._rows import Rows
+from exia.dag import Dag, Report
+from exia.errors import (
+    CallbackError,
+    CancelledError,
+    ClosedError,
+    ConflictError,
+    CorruptError,
+    CycleError,
+    DeniedError,
+    ExiaError,
+    ExistsError,
+    InvalidError,
+    NoSpaceError,
+    NotFoundError,
+    OutOfMemoryError,
+    StorageError,
+    TimeoutError,
+    UnavailableError,
+    UnsupportedError,
+    UntrustedError,
+    VersionError,
+)
+from exia.library import Library, Model, open_model
+from exia.package import Package, add_component, new_workspace, pack
+from exia.pool import Lease, Pool
+from exia.registry import Registry, Transfer, load
+
+__version__: str = _ffi.string(_lib.exia_version()).decode()
+
+__all__ = [
+    "CallbackError",
+    "CancelledError",
+    "ClosedError",
+    "ConflictError",
+    "CorruptError",
+    "CycleError",
+    "Dag",
+    "DeniedError",
+    "ExiaError",
+    "ExistsError",
+    "InvalidError",
+    "Lease",
+    "Library",
+    "Model",
+    "NoSpaceError",
+    "NotFoundError",
+    "OutOfMemoryError",
+    "Package",
+    "Pool",
+    "Registry",
+    "Report",
+    "Rows",
+    "StorageError",
+    "TimeoutError",
+    "Transfer",
+    "UnavailableError",
+    "UnsupportedError",
+    "UntrustedError",
+    "VersionError",
+    "add_component",
+    "load",
+    "new_workspace",
+    "open_model",
+    "pack",
+]

@@ -1,0 +1,247 @@
+"""The one place where Python meets the C library: calls, errors, callbacks, lifetimes.
+
+A handle's pointer is a cffi object with a destructor, and Python's own reference counting is what
+keeps it: `close()` drops a reference, a call in another thread holds one, an array mapped from a
+model holds one, and whoever is last frees.  So no closed handle is ever used, and children may
+outlive their parents.
+
+A destructor may run anywhere, even in Python code that the C library called and that therefore
+still has C frames, and perhaps state half changed, below it.  `retire` then only makes a note, and
+the next call from outside does what was noted.
+
+An exception in a callback is parked for its thread, the callback answers with a failure, and the
+call that returns with it raises the very exception again.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TypeVar
+
+from exia._native import ffi, lib
+from exia.errors import ClosedError, error_from
+
+NULL = ffi.NULL
+Self = TypeVar("Self", bound="Handle")
+
+_log = logging.getLogger("exia")
+noted: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+
+
+class _Thread(threading.local):
+    """What this thread is doing."""
+
+    def __init__(self) -> None:
+        self.inside = 0  # callbacks on the stack: that many times, C frames lie below
+        self.parked: BaseException | None = None
+        self.err = ffi.new("exia_error *")  # of the call it is in
+
+
+thread = _Thread()
+
+
+# ---- calls and errors ---------------------------------------------------------------------------
+
+
+def call(function: Callable[..., int], *arguments: Any) -> int:
+    """Call the C library with an `exia_error` behind the arguments; raise if it fails."""
+    if noted:
+        drain()
+    thread.parked = None
+    status = function(*arguments, thread.err)
+    if status < 0:
+        fail(status)
+    return status
+
+
+def fail(status: int) -> None:
+    """Raise what a failed call means: the exception of a callback, or one made from its error."""
+    parked, thread.parked = thread.parked, None
+    try:
+        if parked is not None and status in (lib.EXIA_EUSER, lib.EXIA_ECANCELLED):
+            raise parked
+        said = ffi.string(thread.err.text).decode(errors="replace")
+        if thread.err.status != status or not said:
+            said = ffi.string(lib.exia_status_text(status)).decode()
+        raise error_from(status, thread.err.native, said)
+    finally:
+        del parked  # or the traceback would hold itself
+
+
+def text(value: str | None, what: str = "text") -> Any:
+    """Encode an argument for C; None is NULL."""
+    if value is None:
+        return NULL
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a str, not {type(value).__name__}")
+    if "\0" in value:
+        raise ValueError(f"{what} must not hold a NUL character: {value[:80]!r}")
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} is not valid text: {value[:80]!r}") from None
+
+
+def path(value: str | os.PathLike[str] | None) -> Any:
+    """Encode a path, or a URL, for C; None is NULL."""
+    if value is None:
+        return NULL
+    raw = os.fsencode(value)
+    if b"\0" in raw:
+        raise ValueError(f"a path must not hold a NUL character: {raw[:80]!r}")
+    return raw
+
+
+def owned(raw: Any) -> Any:
+    """Make what `text` or `path` gave fit for a field of a struct; the caller keeps the answer."""
+    return NULL if raw is NULL else ffi.new("char[]", raw)
+
+
+def take_text(out: Any) -> str:
+    """Decode and free a text that came through `char **out`."""
+    try:
+        return str(ffi.string(out[0]).decode())
+    finally:
+        lib.exia_text_free(out[0])
+
+
+# ---- lifetimes ----------------------------------------------------------------------------------
+
+
+def retire(function: Callable[..., Any], *arguments: Any) -> None:
+    """Do it now if this thread is not inside the C library, else at the next call from outside."""
+    if thread.inside:
+        noted.append((function, arguments))
+    else:
+        function(*arguments)
+
+
+def drain() -> None:
+    """Do what finalisers left to do, unless this thread is inside the C library itself."""
+    while noted and not thread.inside:
+        try:
+            function, arguments = noted.popleft()
+        except IndexError:  # another thread was faster
+            return
+        function(*arguments)
+
+
+def own(pointer: Any, free: Callable[[Any], None]) -> Any:
+    """Make `pointer` free itself when its last reference goes."""
+    return ffi.gc(pointer, lambda raw, retire=retire: retire(free, raw))
+
+
+def keep(pointer: Any, owner: Any) -> Any:
+    """Make `pointer`, and every buffer over it, keep `owner` alive."""
+    return ffi.gc(pointer, lambda raw, owner=owner: None)
+
+
+class Handle:
+    """A C object: a context manager that is closed once and refuses to be used after that."""
+
+    __slots__ = ("__weakref__", "_lock", "_pointer")
+
+    def __init__(self, pointer: Any, free: Callable[[Any], None]) -> None:
+        self._pointer = own(pointer, free)
+        self._lock = threading.Lock()  # for those that C lets one thread use at a time
+
+    @property
+    def _c(self) -> Any:
+        pointer = self._pointer
+        if pointer is None:
+            raise ClosedError(f"this {type(self).__name__} is closed")
+        return pointer
+
+    def close(self) -> None:
+        """Let go of what it holds; what was mapped or lent from it stays valid."""
+        self._pointer = None
+
+    def __enter__(self: Self) -> Self:
+        self._c  # noqa: B018
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+# ---- callbacks ----------------------------------------------------------------------------------
+
+
+def callback(answer: Any = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let C call a Python function by its name.
+
+    While it runs this thread counts as inside.  Its exception is parked, described in the
+    `exia_error *` where that is the last argument, and `answer` is what C gets.
+    """
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        def guarded(*arguments: Any) -> Any:
+            outer, thread.err = thread.err, ffi.new("exia_error *")
+            thread.inside += 1
+            try:
+                return function(*arguments)
+            except BaseException as error:
+                thread.parked = error
+                describe(error, arguments[-1])
+                return answer
+            finally:
+                thread.inside -= 1
+                thread.err = outer
+
+        ffi.def_extern(name=function.__name__, error=answer)(guarded)
+        return function
+
+    return register
+
+
+_error_type = ffi.typeof("exia_error *")
+
+
+def describe(error: BaseException, err: Any) -> None:
+    """Write an exception into a C error: one line, cut between characters."""
+    if ffi.typeof(err) is not _error_type or err == NULL:
+        return
+    line = " ".join(f"{type(error).__name__}: {error}".split()).replace("\0", "?")
+    raw = line.encode(errors="replace")[: len(err.text) - 1]
+    err.status = lib.EXIA_EUSER
+    err.native = 0
+    err.text = raw.decode(errors="ignore").encode()
+
+
+_levels = {
+    lib.EXIA_LOG_INFO: logging.INFO,
+    lib.EXIA_LOG_WARNING: logging.WARNING,
+    lib.EXIA_LOG_ERROR: logging.ERROR,
+}
+
+
+@callback()
+def on_log(level: int, topic: Any, line: Any, payload: Any) -> None:
+    """Hand a line of the library's log to the logger `exia`."""
+    _log.log(
+        _levels.get(level, logging.INFO),
+        "%s: %s",
+        ffi.string(topic).decode(errors="replace"),
+        ffi.string(line).decode(errors="replace"),
+    )
+
+
+def _leave() -> None:
+    """At the end of the interpreter: do what is left, and let C be silent from now on."""
+    drain()
+    lib.exia_log_set(NULL, NULL)
+
+
+lib.exia_log_set(lib.on_log, NULL)
+atexit.register(_leave)

@@ -1,0 +1,225 @@
+"""The safetensors format: a length, a JSON header, then the tensors' bytes without a hole.
+
+Writing makes no copy: it answers with the pieces of the file, most of them views of the arrays
+themselves.  Reading makes none either: an array is a view of the file's mapping.  What is 4 KiB or
+more begins on a 64-byte boundary; since the format forbids holes, the gap is a tensor of its own,
+`__pad.N`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from exia.errors import CorruptError, UnsupportedError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LARGE = 4096  # bytes; smaller buffers are not worth an aligned place
+ALIGNMENT = 64
+
+# The format's dtypes and numpy's: numpy's own by kind and size, and those that ml_dtypes adds.
+DTYPES = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "U16": "uint16",
+    "I16": "int16",
+    "F16": "float16",
+    "U32": "uint32",
+    "I32": "int32",
+    "F32": "float32",
+    "U64": "uint64",
+    "I64": "int64",
+    "F64": "float64",
+    "C64": "complex64",
+}
+ADDED = {
+    "BF16": ("bfloat16", 2),
+    "F8_E5M2": ("float8_e5m2", 1),
+    "F8_E4M3": ("float8_e4m3fn", 1),
+    "F8_E8M0": ("float8_e8m0fnu", 1),
+}
+NAMES = {name: dtype for dtype, name in DTYPES.items()}
+NAMES |= {name: dtype for dtype, (name, _) in ADDED.items()}
+
+
+class Tensor(NamedTuple):
+    """Where a tensor lies: `start` and `end` count from the beginning of the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+def dtype_name(array: NDArray[Any]) -> str | None:
+    """Tell how the format calls an array's dtype; None: it has no name for it."""
+    if not array.dtype.isnative:
+        return None
+    return NAMES.get(array.dtype.name)
+
+
+# ---- writing ------------------------------------------------------------------------------------
+
+
+def layout(
+    tensors: Iterable[tuple[str, str, tuple[int, ...], list[memoryview]]],
+    metadata: Mapping[str, str],
+    order: Iterable[str] = (),
+) -> list[memoryview]:
+    """Lay a file out.
+
+    Parameters
+    ----------
+    tensors
+        Name, dtype, shape and pieces of each, in the order in which they shall lie.
+    metadata
+        What `__metadata__` shall hold.
+    order
+        Names in the order in which the header shall list them, where it is another.
+
+    Returns
+    -------
+    list of memoryview
+        The file, piece by piece.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    pieces: list[memoryview] = []
+    offset = pads = 0
+    for name, dtype, shape, data in tensors:
+        size = sum(piece.nbytes for piece in data)
+        gap = -offset % ALIGNMENT
+        if size >= LARGE and gap:
+            header[f"__pad.{pads}"] = _entry("U8", (gap,), offset, gap)
+            pieces.append(memoryview(bytes(gap)))
+            offset += gap
+            pads += 1
+        header[name] = _entry(dtype, shape, offset, size)
+        pieces += [piece for piece in data if piece.nbytes]
+        offset += size
+    header = {"__metadata__": None, **dict.fromkeys(order), **header}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-(8 + len(text)) % ALIGNMENT)
+    return [memoryview(len(text).to_bytes(8, "little") + text), *pieces]
+
+
+def _entry(dtype: str, shape: tuple[int, ...], offset: int, size: int) -> dict[str, Any]:
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, offset + size]}
+
+
+def arrays_layout(
+    arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]
+) -> list[memoryview]:
+    """Lay plain arrays out in an order that needs few pads; the header keeps the given one."""
+    lying = sorted(
+        arrays.items(), key=lambda item: (item[1].nbytes % ALIGNMENT != 0, -item[1].itemsize)
+    )
+    return layout(
+        ((name, NAMES[array.dtype.name], array.shape, [_bytes(array)]) for name, array in lying),
+        metadata,
+        order=arrays,
+    )
+
+
+def _bytes(array: NDArray[Any]) -> memoryview:
+    """View an array as bytes in C order; only one that lies otherwise is copied."""
+    import numpy as np
+
+    flat: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return memoryview(flat)
+
+
+# ---- reading ------------------------------------------------------------------------------------
+
+
+def parse(view: memoryview) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Read the header of a file: its metadata and its tensors but the pads, in the header's order.
+
+    Raises
+    ------
+    CorruptError
+        It is no safetensors file, or says what cannot be.
+    """
+    length = int.from_bytes(view[:8], "little")
+    if view.nbytes < 8 or length > view.nbytes - 8:
+        raise CorruptError("the part is no safetensors file: it is shorter than its header")
+    try:
+        header = json.loads(bytes(view[8 : 8 + length]))
+        metadata = header.pop("__metadata__", {})
+        base = 8 + length
+        tensors = {name: _tensor(base, view.nbytes, **entry) for name, entry in header.items()}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise CorruptError(f"the part is no valid safetensors file: {error}") from None
+    return metadata, {n: t for n, t in tensors.items() if not n.startswith("__pad.")}
+
+
+def _tensor(base: int, size: int, dtype: str, shape: list[int], data_offsets: list[int]) -> Tensor:
+    start, end = data_offsets
+    if not 0 <= start <= end <= size - base:
+        raise ValueError(f"a tensor lies at {start} to {end} of {size - base} bytes")
+    if not all(type(extent) is int and extent >= 0 for extent in shape):
+        raise ValueError(f"a tensor has the shape {shape}")
+    return Tensor(dtype, tuple(shape), base + start, base + end)
+
+
+class Tensors(Mapping[str, "NDArray[Any]"]):
+    """Arrays by name, each made when it is asked for, as a view of the file's mapping.
+
+    They are writable, and writing changes this mapping only.  bfloat16 and the 8-bit floats need
+    the package ml_dtypes; without it they come as unsigned integers of their size.
+    """
+
+    __slots__ = ("_tensors", "_view")
+
+    def __init__(self, view: memoryview, tensors: dict[str, Tensor]) -> None:
+        self._view = view
+        self._tensors = tensors
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        import numpy as np
+
+        tensor = self._tensors[name]
+        dtype = numpy_dtype(tensor.dtype, name)
+        try:
+            array = np.frombuffer(self._view[tensor.start : tensor.end], dtype)
+            return array.reshape(tensor.shape)
+        except ValueError:
+            raise CorruptError(
+                f"tensor {name!r} has {tensor.end - tensor.start} bytes, which is not "
+                f"{tensor.dtype} of shape {list(tensor.shape)}"
+            ) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def __repr__(self) -> str:
+        shown = (f"{name}: {t.dtype}{list(t.shape)}" for name, t in self._tensors.items())
+        return f"Tensors({', '.join(shown)})"
+
+
+def numpy_dtype(dtype: str, name: str) -> Any:
+    """Find the numpy dtype of a tensor."""
+    import numpy as np
+
+    if dtype in DTYPES:
+        return np.dtype(DTYPES[dtype])
+    if dtype in ADDED:
+        added, size = ADDED[dtype]
+        try:
+            import ml_dtypes
+
+            return np.dtype(getattr(ml_dtypes, added))
+        except (ImportError, AttributeError):
+            return np.dtype(f"u{size}")
+    raise UnsupportedError(f"tensor {name!r} is of dtype {dtype!r}, which numpy does not have")
+
+
+if sys.byteorder != "little":
+    raise ImportError("exia: big-endian machines are not supported yet")

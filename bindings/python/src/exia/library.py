@@ -1,0 +1,487 @@
+"""The model library: Python objects in and out, versions, aliases, search."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exia import _objects
+from exia._handle import NULL, Handle, call, keep, owned, path, take_text, text
+from exia._native import ffi, lib
+from exia._progress import Job
+from exia._rows import Rows, rows
+from exia._tensors import Tensors, parse
+from exia.errors import InvalidError, NotFoundError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Metrics = Mapping[str, float]
+JOINED = 1 << 20  # bytes up to which the pieces of a part are joined in memory
+
+
+class Model(Handle):
+    """One open version: nothing that happens to the library later touches it.
+
+    What was read from it stays valid after `close`, and after the library is gone.
+    """
+
+    __slots__ = ("_facts",)
+
+    def __init__(self, pointer: Any) -> None:
+        super().__init__(pointer, lib.exia_model_free)
+        self._facts: dict[str, Any] | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The version's row: name, version, time, who, why, tags, metrics, params, parts ..."""
+        if self._facts is None:
+            self._facts = json.loads(ffi.string(lib.exia_model_facts(self._c)))
+        return self._facts
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return str(self.facts["name"])
+
+    @property
+    def version(self) -> int:
+        """The version's number."""
+        return int(self.facts["version"])
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        """What a pickle inside may do: {"trusted": True}, or the lists of the policy, and why."""
+        return dict(json.loads(ffi.string(lib.exia_model_policy(self._c))))
+
+    @property
+    def environment(self) -> dict[str, Any] | None:
+        """What it was written under; None: not recorded."""
+        out = ffi.new("char **")
+        try:
+            call(lib.exia_model_environment, out, self._c)
+        except NotFoundError:
+            return None
+        return dict(json.loads(take_text(out)))
+
+    @property
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """Its parts: name -> {format, size, sha256}."""
+        return {
+            part["name"]: {key: part.get(key) for key in ("format", "size", "sha256")}
+            for part in self.facts["parts"]
+        }
+
+    def _part(self, part: str | None) -> tuple[str, str]:
+        """Find a part; None is "model", or the only one.  Answers its name and its format."""
+        formats = {entry["name"]: entry["format"] for entry in self.facts["parts"]}
+        if part is None:
+            part = "model" if "model" in formats or len(formats) != 1 else next(iter(formats))
+        if part not in formats:
+            there = ", ".join(formats)
+            raise NotFoundError(f"{self} has no part {part!r}; it has: {there}")
+        return part, formats[part]
+
+    def _c_view(self, part: str | None) -> Any:
+        out = ffi.new("exia_view *")
+        call(lib.exia_model_view, out, self._c, text(self._part(part)[0]))
+        return out
+
+    def view(self, part: str | None = None) -> memoryview:
+        """View the bytes of a part, without a copy; writing changes this mapping only.
+
+        From Python 3.12 on `memoryview(model)` is the same.
+        """
+        view = self._c_view(part)
+        if not view.size:
+            return memoryview(b"")
+        # The gc'd model is what the buffer keeps alive, and the buffer is what arrays keep alive.
+        return memoryview(ffi.buffer(keep(view.data, self._c), view.size))
+
+    def __buffer__(self, flags: int) -> memoryview:
+        return self.view()
+
+    @property
+    def path(self) -> Path | None:
+        """The file that holds the part "model" (or the only one); None: it is in no local file."""
+        view = self._c_view(None)
+        return None if view.path == NULL else Path(os.fsdecode(ffi.string(view.path)))
+
+    @property
+    def tensors(self) -> Mapping[str, NDArray[Any]]:
+        """The tensors of the part "model" (or the only one), by name, without a copy."""
+        return self.part_tensors(None)
+
+    def part_tensors(self, part: str | None) -> Mapping[str, NDArray[Any]]:
+        """Give the tensors of a part by name, each a writable view of the mapping."""
+        view = self.view(part)
+        return Tensors(view, parse(view)[1])
+
+    @property
+    def source(self) -> dict[str, str]:
+        """The text of functions and classes that are stored by value: name -> source."""
+        return _objects.source(self.view())
+
+    def read(self, part: str | None = None) -> Any:
+        """Give the object that was written.
+
+        Arrays are views of the file's mapping: they may be written to, and the file never changes.
+        Bytes come as bytes, a file as a memoryview of its mapping (`path` says where it lies).
+
+        Raises
+        ------
+        UntrustedError
+            The trust policy refuses the pickle; the text says what to add to it.
+        """
+        name, format = self._part(part)
+        view = self.view(name)
+        if format == "safetensors":
+            return _objects.decode(view, self.policy, f"{self}, part {name!r}")
+        return bytes(view) if format == "bytes" else view
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    def __repr__(self) -> str:
+        return f"<exia.Model {self}>" if self._pointer is not None else "<exia.Model, closed>"
+
+
+def open_model(
+    directory: str | os.PathLike[str],
+    *,
+    trust: str | os.PathLike[str] | None = None,
+    verify: bool = False,
+) -> Model:
+    """Open a plain directory that `Library.export` or a package holds; no library is needed.
+
+    Parameters
+    ----------
+    trust
+        The policy for pickles; None: trust.json in the user's home of Exia.
+    verify
+        Check every digest first.
+    """
+    out = ffi.new("exia_model **")
+    flags = lib.EXIA_OPEN_VERIFY if verify else 0
+    call(lib.exia_model_open_directory, out, path(directory), path(trust), flags)
+    return Model(out[0])
+
+
+class Library(Handle):
+    """A library of models: immutable numbered versions, aliases that move, a log that is the truth.
+
+    Parameters
+    ----------
+    url
+        A directory, or a records URL.  None: `models` in the home of Exia (EXIA_HOME, else the XDG
+        data directory).
+    blobs
+        Where the bytes go; None: beside the records, which then must be a directory.
+    trust
+        The policy for pickles that others may have written; None: trust.json in the home of Exia.
+    read_only
+        Create nothing, refuse every write.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> library = Library(tempfile.mkdtemp())
+    >>> library.write("digits", {"any": "object"}, metrics={"accuracy": 0.98}, alias="champion")
+    1
+    >>> library.read("digits@champion")
+    {'any': 'object'}
+    """
+
+    __slots__ = ("url",)
+
+    def __init__(
+        self,
+        url: str | os.PathLike[str] | None = None,
+        *,
+        blobs: str | None = None,
+        trust: str | os.PathLike[str] | None = None,
+        read_only: bool = False,
+    ) -> None:
+        strings = owned(path(blobs)), owned(path(trust))
+        options = ffi.new("exia_library_options *")
+        options.struct_size = ffi.sizeof("exia_library_options")
+        options.blobs_url, options.trust_file = strings
+        options.read_only = read_only
+        out = ffi.new("exia_library **")
+        call(lib.exia_library_open, out, path(url), options)
+        super().__init__(out[0], lib.exia_library_free)
+        self.url = None if url is None else os.fspath(url)
+
+    def __repr__(self) -> str:
+        return f"<exia.Library {self.url or 'in the home of Exia'}>"
+
+    # ---- writing --------------------------------------------------------------------------------
+
+    def write(
+        self,
+        name: str,
+        obj: Any,
+        *,
+        parts: Mapping[str, Any] | None = None,
+        metrics: Metrics | None = None,
+        tags: Mapping[str, str | float | bool] | None = None,
+        params: Mapping[str, Any] | None = None,
+        parent: int | str | None = None,
+        alias: str | None = None,
+        expect: int | None = None,
+        message: str | None = None,
+        token: str | None = None,
+    ) -> int:
+        """Publish the next version of a model.
+
+        Parameters
+        ----------
+        obj
+            Any Python object, also a function; it becomes the part "model".  An array, or a dict of
+            arrays, becomes plain tensors; bytes are kept as bytes; a `pathlib.Path` names a file.
+        parts
+            Further parts of the same version, by name.
+        metrics
+            Numbers; `name@best(metrics.x)` and the filters see them.  NaN and infinities are kept.
+        tags, params
+            Plain values to search by, and any JSON object.
+        parent
+            The version it was made from: a number, or "other@3".
+        alias
+            Moved to the new version in the same step.
+        expect
+            Where the alias must stand for that: a version, 0 (absent), None (anywhere).
+        message
+            Why; goes into the history.
+        token
+            Names this write, so that it may be repeated without doing it twice.
+
+        Returns
+        -------
+        int
+            The version: 1, 2, 3 ...
+
+        Raises
+        ------
+        ConflictError
+            The alias stood elsewhere; nothing was published.
+        """
+        if parts and "model" in parts:
+            raise InvalidError('the part "model" is the object itself; name the others otherwise')
+        encoded = {"model": _objects.encode(obj)}
+        encoded |= {part: _objects.encode(value) for part, value in (parts or {}).items()}
+        imports = sorted(set().union(*(part.imports for part in encoded.values())))
+        facts = {
+            "tags": _plain(tags),
+            "metrics": _numbers(metrics),
+            "params": _plain(params),
+            "parent": parent,
+            "imports": imports,
+            "environment": _objects.environment(imports),
+        }
+        facts = {key: value for key, value in facts.items() if value is not None}
+        strings = [
+            owned(text(s)) for s in (json.dumps(facts, allow_nan=False), alias, message, token)
+        ]
+        options = ffi.new("exia_write_options *")
+        options.struct_size = ffi.sizeof("exia_write_options")
+        options.facts, options.alias, options.message, options.token = strings
+        options.expect = lib.EXIA_ANY if expect is None else expect
+        version = ffi.new("int64_t *")
+        with ExitStack() as stack, Job() as job:
+            alive: list[Any] = []
+            c_parts = ffi.new("exia_part[]", len(encoded))
+            for c_part, (part, value) in zip(c_parts, encoded.items(), strict=True):
+                _fill_part(c_part, part, value, alive, stack)
+            call(
+                lib.exia_model_write, version, self._c, text(name, "a model's name"),
+                c_parts, len(encoded), options, job.c,
+            )  # fmt: skip
+        return int(version[0])
+
+    def alias(
+        self,
+        name: str,
+        alias: str,
+        version: int | None,
+        *,
+        expect: int | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Move an alias to a version; None or 0: remove it.
+
+        Parameters
+        ----------
+        expect
+            Where it must stand for that: a version, 0 (absent), None (anywhere).
+
+        Raises
+        ------
+        ConflictError
+            It stood elsewhere; nothing moved.
+        """
+        call(
+            lib.exia_alias_move, self._c, text(name), text(alias), version or lib.EXIA_ABSENT,
+            _expected(expect), text(message),
+        )  # fmt: skip
+
+    def rollback(
+        self, name: str, alias: str, *, expect: int | None = None, message: str | None = None
+    ) -> int | None:
+        """Undo the alias' last move not yet undone.
+
+        Returns
+        -------
+        int or None
+            Where it stands now; None: nowhere.
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing to go back to, or the version was removed.
+        """
+        version = ffi.new("int64_t *")
+        call(
+            lib.exia_alias_rollback, version, self._c, text(name), text(alias),
+            _expected(expect), text(message),
+        )  # fmt: skip
+        return int(version[0]) or None
+
+    def remove(self, name: str, version: int, *, message: str | None = None) -> None:
+        """Hide a version for ever; its number is not used again.
+
+        Raises
+        ------
+        ConflictError
+            Aliases are on it; the text names them.
+        """
+        call(lib.exia_model_remove, self._c, text(name), version, text(message))
+
+    # ---- reading --------------------------------------------------------------------------------
+
+    def open(self, selector: str, *, verify: bool = False, populate: bool = False) -> Model:
+        """Open one version.
+
+        Parameters
+        ----------
+        selector
+            "x" (the latest), "x@7", "x@champion", "x@latest-1", "x@previous(champion)",
+            "x@best(metrics.auc)" (the maximum) or "x@worst(metrics.loss)" (the minimum).
+        verify
+            Read into private memory and check every digest.
+        populate
+            Fault the pages in now.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> library = Library(tempfile.mkdtemp())
+        >>> library.write("x", b"abc")
+        1
+        >>> with library.open("x@latest") as model:
+        ...     bytes(model.view())
+        b'abc'
+        """
+        out = ffi.new("exia_model **")
+        flags = lib.EXIA_OPEN_VERIFY if verify else 0
+        flags |= lib.EXIA_OPEN_POPULATE if populate else 0
+        call(lib.exia_model_open, out, self._c, text(selector, "a selector"), flags)
+        return Model(out[0])
+
+    def read(self, selector: str, *, part: str | None = None) -> Any:
+        """Give the object of a version, or of one of its parts; see `open` and `Model.read`."""
+        with self.open(selector) as model:
+            return model.read(part)
+
+    def search(self, filter: str | None = None) -> Rows:
+        """List the versions that a filter selects, newest first unless it orders them.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> library = Library(tempfile.mkdtemp())
+        >>> library.write("x", 1, metrics={"auc": 0.95})
+        1
+        >>> [r["version"] for r in library.search("metrics.auc > 0.9 order by metrics.auc desc")]
+        [1]
+        """
+        return rows(lib.exia_library_search, self._c, text(filter, "a filter"))
+
+    def versions(self, name: str) -> Rows:
+        """List the versions of a model, newest first."""
+        quoted = name.replace("'", "''")
+        return self.search(f"name = '{quoted}'")
+
+    def history(self, name: str) -> Rows:
+        """List every entry of a model's log, oldest first."""
+        return rows(lib.exia_library_history, self._c, text(name))
+
+    def _repr_html_(self) -> str:
+        return self.search()._repr_html_()
+
+    def export(self, selector: str, directory: str | os.PathLike[str]) -> None:
+        """Write a version as a plain directory, which must not be there yet."""
+        with Job() as job:
+            call(lib.exia_library_export, self._c, text(selector), path(directory), job.c)
+
+
+def _expected(expect: int | None) -> int:
+    return int(lib.EXIA_ANY) if expect is None else expect
+
+
+def _fill_part(
+    c_part: Any, name: str, value: _objects.Encoded, alive: list[Any], stack: ExitStack
+) -> None:
+    """Describe a part to C; what it points to goes into `alive` or `stack`."""
+    strings = [owned(text(name)), owned(text(value.format)), owned(path(value.path))]
+    alive.append(strings)
+    c_part.name, c_part.format, c_part.path = strings
+    if value.path is not None:
+        return
+    size = sum(piece.nbytes for piece in value.pieces)
+    if len(value.pieces) > 1 and size > JOINED:
+        file = tempfile.NamedTemporaryFile(prefix="exia-", buffering=0)  # noqa: SIM115
+        stack.enter_context(file)
+        for piece in value.pieces:
+            while piece.nbytes:
+                piece = piece[file.write(piece) :]
+        strings.append(owned(path(file.name)))
+        c_part.path = strings[-1]
+        return
+    data = value.pieces[0] if len(value.pieces) == 1 else b"".join(value.pieces)
+    buffer = ffi.from_buffer(data)
+    alive.append(buffer)
+    c_part.data, c_part.size = buffer, size
+
+
+def _plain(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Make numbers of numpy plain, so that they are JSON."""
+    return None if values is None else {key: _item(value) for key, value in values.items()}
+
+
+def _item(value: Any) -> Any:
+    if type(value).__module__ == "numpy":
+        return value.item() if getattr(value, "ndim", 1) == 0 else value.tolist()
+    return value
+
+
+def _numbers(metrics: Metrics | None) -> dict[str, Any] | None:
+    """Make metrics JSON, which has no infinities: they go by name."""
+    if metrics is None:
+        return None
+    numbers: dict[str, Any] = {}
+    for key, value in metrics.items():
+        value = _item(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InvalidError(f"metric {key!r} must be a number, not {value!r}")
+        if isinstance(value, float) and not math.isfinite(value):
+            numbers[key] = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        else:
+            numbers[key] = value
+    return numbers

@@ -1,0 +1,574 @@
+"""Named components: built in the order of their needs, lent, taken back.
+
+The objects sit in a Python list and C keeps their places in it, so that C never holds a reference
+that Python's collector cannot see.  A place is taken when an object is created and free again when
+it is destroyed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import logging
+import os
+import re
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from types import CodeType, FrameType, TracebackType
+from typing import Any
+
+from exia._handle import (
+    NULL,
+    Handle,
+    call,
+    callback,
+    describe,
+    drain,
+    fail,
+    noted,
+    owned,
+    retire,
+    text,
+    thread,
+)
+from exia._native import ffi, lib
+from exia._rows import Rows, rows
+from exia.dag import Dag
+from exia.errors import ClosedError, InvalidError, NotFoundError, TimeoutError
+
+SLICE = 0.1  # seconds: the longest single wait in C, so that Ctrl-C and dropped leases are seen
+EXIT = 1.0  # seconds that the end of a `with` block waits for loans
+HOOKS = ("activate", "passivate", "validate")
+
+_log = logging.getLogger("exia")
+_alive: dict[Any, _Factory] = {}  # what C holds a pointer to, until it lets go
+
+# Looked up once: borrowing is the hot path.
+_new, _lend, _return = ffi.new, lib.lend, lib.exia_lease_return
+_LEASE = ffi.typeof("exia_lease *")
+_frame = sys._getframe
+_sites: dict[tuple[int, int], tuple[CodeType, Any]] = {}
+
+
+def _site(frame: FrameType) -> Any:
+    """Name the place of a call, once a place, as a C text that stays."""
+    site = ffi.new(
+        "char[]", f"{frame.f_code.co_filename}:{frame.f_lineno}".encode(errors="replace")
+    )
+    entry = _sites[id(frame.f_code), frame.f_lasti] = (frame.f_code, site)
+    return entry
+
+
+class Lease:
+    """One loan: `.object`, until it is given back.
+
+    As a context manager it gives the object, and takes it back at the end of the block.  The first
+    return counts; a second one raises InvalidError.  A lease that is dropped is returned all the
+    same, with a ResourceWarning and a line in the log that say where it was taken.
+
+    Examples
+    --------
+    >>> pool = Pool("demo")
+    >>> pool.add("words", list)
+    >>> lease = pool.borrow("words")
+    >>> lease.object.append("hello")
+    >>> lease.close()
+    >>> pool.close()
+    """
+
+    __slots__ = ("_c", "_component", "_open", "_pool", "_site", "object")
+
+    object: Any
+    _c: Any
+    _component: _Component
+    _open: bool
+    _pool: Any  # the C pool: it stays as long as a loan is out
+    _site: Any
+
+    def close(self) -> None:
+        """Give the object back, from any thread."""
+        self._open = False
+        self.object = None
+        call(_return, self._c)
+
+    def discard(self) -> None:
+        """Give back an object that is no longer fit: it is destroyed, and replaced when needed."""
+        self._open = False
+        self.object = None
+        call(lib.exia_lease_discard, self._c)
+
+    def __enter__(self) -> Any:
+        return self.object
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._open:  # not given back or discarded in the block
+            self._open = False
+            self.object = None
+            status = _return(self._c, thread.err)
+            if status < 0:
+                fail(status)
+
+    def __del__(self) -> None:
+        if self._open:
+            self._open = False
+            retire(_return_dropped, self._pool, self._c, self._component.name, self._site)
+
+    def __repr__(self) -> str:
+        state = "" if self._open else ", given back"
+        return f"<exia.Lease of {self._component.name!r}{state}>"
+
+
+def _return_dropped(pool: Any, c: Any, name: str, site: Any) -> None:
+    """Return what nobody holds any more, and say so."""
+    where = ffi.string(site[1]).decode(errors="replace")
+    said = f"a lease of {name!r} taken at {where} was dropped: close it, or borrow in a with block"
+    lib.exia_lease_return(c, NULL)
+    _log.warning("%s", said)
+    warnings.warn(said, ResourceWarning, stacklevel=2)
+
+
+class _Shelf:
+    """The objects of one pool; C knows a place in the list.  Place 0 would be NULL."""
+
+    def __init__(self) -> None:
+        self.objects: list[Any] = [None]
+        self.free: list[int] = []
+        self.components: dict[str, _Component] = {}
+
+    def put(self, obj: Any) -> int:
+        try:
+            place = self.free.pop()
+        except IndexError:
+            place = len(self.objects)
+            self.objects.append(obj)
+        else:
+            self.objects[place] = obj
+        return place
+
+    def take(self, place: int) -> Any:
+        obj, self.objects[place] = self.objects[place], None
+        self.free.append(place)
+        return obj
+
+
+class _Component:
+    """A name resolved once."""
+
+    __slots__ = ("c", "name", "objects")
+
+    def __init__(self, name: str, c: Any, objects: list[Any] | None) -> None:
+        self.name = name
+        self.c = c
+        self.objects = objects  # None: its objects are C's, and shown as addresses
+
+
+class _Factory:
+    """What C calls to make a component's objects.  It must not hold the Pool, which holds it."""
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[..., Any],
+        arguments: Mapping[str, Any],
+        needs: tuple[str, ...],
+        shelf: _Shelf,
+    ) -> None:
+        self.name = name
+        self.make = make
+        self.arguments = dict(arguments)
+        self.needs = needs
+        self.shelf = shelf
+
+    def create(self, needs: Any) -> int:
+        """Make one object out of what it needs; answer its place."""
+        values = []
+        for i, name in enumerate(self.needs):
+            address = int(ffi.cast("intptr_t", needs[i]))
+            component = self.shelf.components.get(name)
+            ours = component is not None and component.objects is not None
+            values.append(self.shelf.objects[address] if ours else address)
+        return self.shelf.put(self.make(*values, **self.arguments))
+
+
+class Pool(Handle):
+    """Named components, each built when it is first borrowed, after what it needs.
+
+    A component is one object that all borrowers share, or with `max` up to that many, each lent to
+    one borrower at a time.  At the end everything is destroyed in reverse order of building.
+
+    Methods of the object serve as hooks where they take no arguments: `activate` before a loan,
+    `passivate` after a return, `validate` before a loan (false, or an exception: it is destroyed
+    and replaced), `close` when it is destroyed.  The first three are looked for in the class that
+    is added, or named by "module:Class"; `close` in any object.
+
+    Parameters
+    ----------
+    name
+        For errors and the log.
+
+    Examples
+    --------
+    >>> with Pool("demo") as pool:
+    ...     pool.add("words", list, arguments={})
+    ...     pool.add("lengths", lambda words: [len(w) for w in words], needs=("words",), max=2)
+    ...     with pool.borrow("lengths", timeout=1.0) as lengths:
+    ...         print(lengths)
+    []
+    """
+
+    __slots__ = ("_classes", "_found", "_shelf", "name")
+
+    def __init__(self, name: str) -> None:
+        out = ffi.new("exia_pool **")
+        call(lib.exia_pool_open, out, text(name, "a pool's name"))
+        super().__init__(out[0], lib.exia_pool_free)
+        self.name = name
+        self._shelf = _Shelf()
+        self._found: dict[Any, _Component] = {}
+        self._classes: dict[Any, list[str]] = {}
+
+    def add(
+        self,
+        name: str,
+        what: Any,
+        *,
+        needs: Iterable[str] = (),
+        max: int | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        about: Mapping[str, Any] | str | None = None,
+    ) -> None:
+        """Put a component into the pool; nothing is built yet.
+
+        Parameters
+        ----------
+        what
+            A class or another callable, "module:Class" for one that is imported now, or, for a
+            component in C, the address of an `exia_factory` as an int or a cffi pointer.
+        needs
+            Names of components, which may be added later.  Their objects are passed to `what` as
+            positional arguments, in this order.
+        max
+            How many objects there may be, each lent to one borrower.  None: one, shared by all.
+        arguments
+            Keyword arguments for `what`.
+        about
+            A title, or a dict (title, operations ...), for people.
+
+        Raises
+        ------
+        ExistsError
+            There is a component of this name.
+        CycleError
+            The needs would close a cycle, which the text names.
+        """
+        needs = (needs,) if isinstance(needs, str) else tuple(needs)
+        if max is not None and (not isinstance(max, int) or not 1 <= max < 1 << 32):
+            raise InvalidError(f"max of component {name!r} must be 1 or more, or None, not {max!r}")
+        if isinstance(about, str):
+            about = {"title": about}
+        names = [owned(text(need, "a need")) for need in needs]
+        c_needs = ffi.new("const char *[]", names)
+        c_about = owned(text(None if about is None else json.dumps(about)))
+        options = ffi.new("exia_component_options *")
+        options.struct_size = ffi.sizeof("exia_component_options")
+        options.needs = c_needs
+        options.need_count = len(needs)
+        options.about = c_about
+        options.max = max or 0
+        out = ffi.new("exia_component **")
+        c_name = text(name, "a component's name")
+        if isinstance(what, ffi.CData) or (isinstance(what, int) and not isinstance(what, bool)):
+            if arguments:
+                raise InvalidError(f"component {name!r} is made by C, which takes no arguments")
+            factory = ffi.cast("exia_factory *", what)
+            call(lib.exia_pool_add, out, self._c, c_name, factory, options)
+            self._found[name] = _Component(name, out[0], None)
+            return
+        make = _resolve(what, name)
+        ours = _Factory(name, make, arguments or {}, needs, self._shelf)
+        handle = ffi.new_handle(ours)
+        factory = _c_factory(make, handle)
+        _alive[handle] = ours
+        try:
+            call(lib.exia_pool_add, out, self._c, c_name, factory, options)
+        except BaseException:
+            del _alive[handle]  # on failure the factory stays with the caller
+            raise
+        component = _Component(name, out[0], self._shelf.objects)
+        self._found[name] = self._shelf.components[name] = component
+        self._classes.setdefault(make, []).append(name)
+
+    def borrow(self, what: Any, timeout: float | None = None) -> Lease:
+        """Borrow an object, building it and what it needs if there is room.
+
+        Parameters
+        ----------
+        what
+            A name; or the class or callable that was added.
+        timeout
+            Seconds to wait for a return.  None: as long as it takes; Ctrl-C ends the wait.
+
+        Raises
+        ------
+        TimeoutError
+            All objects are lent.
+        NotFoundError
+            There is no such component, or no such need.
+        Exception
+            Whatever the factory raised, the very exception.
+        """
+        pool = self._pointer
+        if pool is None:
+            raise ClosedError(f"pool {self.name!r} is closed")
+        try:
+            component = self._found[what]
+        except (KeyError, TypeError):
+            component = self._find(what)
+        if noted:
+            drain()
+        frame = _frame(1)
+        site = _sites.get((id(frame.f_code), frame.f_lasti)) or _site(frame)
+        c = _new(_LEASE)
+        wait = 100 if timeout is None else min(100, max(0, int(timeout * 1000)))
+        found = _lend(c, component.c, wait, site[1], thread.err)
+        if found < 0:
+            found = self._wait(found, c, component, timeout, site[1])
+        lease = Lease()
+        lease.object = found if component.objects is None else component.objects[found]
+        lease._c = c
+        lease._component = component
+        lease._pool = pool
+        lease._site = site
+        lease._open = True
+        return lease
+
+    def _wait(
+        self, status: int, c: Any, component: _Component, timeout: float | None, site: Any
+    ) -> int:
+        """Go on waiting, in slices: between two of them signals and dropped leases are seen."""
+        end = None if timeout is None else time.monotonic() + timeout - SLICE
+        while status == lib.EXIA_ETIMEOUT:
+            drain()
+            left = SLICE if end is None else end - time.monotonic()
+            if left <= 0:
+                break
+            thread.parked = None
+            wait = int(min(left, SLICE) * 1000) + 1
+            status = _lend(c, component.c, wait, site, thread.err)
+        if status < 0:
+            fail(status)
+        return status
+
+    def _find(self, what: Any) -> _Component:
+        """Resolve what was not borrowed yet: a class, or a name that came from C."""
+        if isinstance(what, str):
+            c = lib.exia_pool_find(self._c, text(what))
+            if c == NULL:
+                there = ", ".join(row["name"] for row in self.show()) or "none yet"
+                raise NotFoundError(
+                    f"pool {self.name!r} has no component {what!r}; it has: {there}"
+                )
+            component = _Component(what, c, None)
+        else:
+            try:
+                names = self._classes.get(what, [])
+            except TypeError:  # not hashable
+                names = []
+            if len(names) != 1:
+                said = f"as {', '.join(names)}: say which" if names else "was not added"
+                raise NotFoundError(f"pool {self.name!r}: {what!r} {said}")
+            return self._found[names[0]]
+        self._found[what] = component
+        return component
+
+    def load(self, shared_object: str | os.PathLike[str]) -> None:
+        """Add the components that a `.so` offers through `exia_plugin_entry`: all or none.
+
+        Their objects are C's; a lease shows their address as an int.
+        """
+        call(lib.exia_pool_load, self._c, text(os.path.abspath(shared_object)))
+
+    def show(self, name: str | None = None) -> Rows:
+        """List the components, or one: rows {name, about, needs, max, shared, built, lent, ...}."""
+        table = rows(lib.exia_pool_list, self._c)
+        if name is None:
+            return table
+        chosen = Rows(row for row in table if row["name"] == name)
+        if not chosen:
+            raise NotFoundError(f"pool {self.name!r} has no component {name!r}")
+        return chosen
+
+    def _repr_html_(self) -> str:
+        return self.show()._repr_html_()
+
+    def plan(self) -> Dag:
+        """Show the needs as a graph; its order is the building order."""
+        out = ffi.new("exia_dag **")
+        call(lib.exia_pool_plan, out, self._c)
+        return Dag._from_c(out[0])
+
+    def clear(self) -> None:
+        """Destroy what is idle, dependents first."""
+        call(lib.exia_pool_clear, self._c)
+
+    def close(self, timeout: float | None = None) -> None:
+        """Stop lending, wait for the loans, destroy everything in reverse order of building.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait for loans; None: as long as it takes.
+
+        Raises
+        ------
+        TimeoutError
+            Loans are out, and the text says which.  They are destroyed when they come back.
+        """
+        pool = self._pointer
+        if pool is None:
+            return
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            drain()
+            left = SLICE if end is None else max(0.0, end - time.monotonic())
+            try:
+                call(lib.exia_pool_close, pool, int(min(left, SLICE) * 1000))
+                break
+            except TimeoutError:
+                if left <= 0:
+                    raise
+        super().close()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self.close(EXIT)
+        except TimeoutError as late:
+            if error is None:
+                raise
+            _log.warning("%s", late)  # the block's own exception matters more
+
+    def __repr__(self) -> str:
+        return f"<exia.Pool {self.name!r}{', closed' if self._pointer is None else ''}>"
+
+
+# ---- factories ----------------------------------------------------------------------------------
+
+
+def _resolve(what: Any, name: str) -> Callable[..., Any]:
+    """Turn what was added into a callable."""
+    if isinstance(what, str):
+        module, _, path = what.partition(":")
+        if not re.fullmatch(r"[\w.]+", module) or not re.fullmatch(r"[\w.]+", path):
+            raise InvalidError(f'component {name!r}: {what!r} is not of the form "module:Class"')
+        found: Any = importlib.import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+        what = found
+    if not callable(what):
+        raise InvalidError(
+            f"component {name!r}: {what!r} cannot be called; to lend one object, add lambda: object"
+        )
+    made: Callable[..., Any] = what
+    return made
+
+
+def _c_factory(make: Callable[..., Any], handle: Any) -> Any:
+    """Describe a factory to C, with the hooks that its class has."""
+    factory = ffi.new("exia_factory *")
+    factory.struct_size = ffi.sizeof("exia_factory")
+    factory.create = lib.on_create
+    factory.destroy = lib.on_destroy
+    factory.release = lib.on_release
+    factory.payload = handle
+    for hook in HOOKS:
+        if isinstance(make, type) and _takes_nothing(getattr(make, hook, None)):
+            setattr(factory, hook, getattr(lib, f"on_{hook}"))
+    return factory
+
+
+def _takes_nothing(method: Any) -> bool:
+    """Whether a class's method can be called on an object without arguments."""
+    try:
+        inspect.signature(method).bind(None)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _object(place: Any, payload: Any) -> Any:
+    factory: _Factory = ffi.from_handle(payload)
+    return factory.shelf.objects[int(ffi.cast("intptr_t", place))]
+
+
+@callback(lib.EXIA_EUSER)
+def on_create(out: Any, needs: Any, payload: Any, err: Any) -> int:
+    """Make an object."""
+    factory: _Factory = ffi.from_handle(payload)
+    try:
+        out[0] = ffi.cast("void *", factory.create(needs))
+    except Exception as error:
+        if hasattr(error, "add_note"):
+            error.add_note(f"in the factory of component {factory.name!r}")
+        raise
+    return 0
+
+
+@callback(lib.EXIA_EUSER)
+def on_activate(place: Any, payload: Any, err: Any) -> int:
+    """Before a loan."""
+    _object(place, payload).activate()
+    return 0
+
+
+@callback(lib.EXIA_EUSER)
+def on_passivate(place: Any, payload: Any, err: Any) -> int:
+    """After a return."""
+    _object(place, payload).passivate()
+    return 0
+
+
+@callback(lib.EXIA_EUSER)
+def on_validate(place: Any, payload: Any, err: Any) -> int:
+    """Before a loan: is it still fit?  A failure is an answer here, so nothing is parked."""
+    obj = _object(place, payload)
+    try:
+        if obj.validate() is not False:
+            return 0
+        reason: Exception = InvalidError(f"{type(obj).__name__}.validate() answered False")
+    except Exception as error:
+        reason = error
+    describe(reason, err)
+    _log.info("an object is replaced: %s: %s", type(reason).__name__, reason)
+    return int(lib.EXIA_EUSER)
+
+
+@callback()
+def on_destroy(place: Any, payload: Any) -> None:
+    """Let go of an object; its `close`, where it has one, is called."""
+    factory: _Factory = ffi.from_handle(payload)
+    obj = factory.shelf.take(int(ffi.cast("intptr_t", place)))
+    close = getattr(obj, "close", None)
+    try:
+        if callable(close) and not isinstance(obj, type):
+            close()
+    except Exception:
+        _log.exception("component %r: close() failed", factory.name)
+
+
+@callback()
+def on_release(payload: Any) -> None:
+    """Let go of a factory, after its last object."""
+    _alive.pop(payload, None)

@@ -1,0 +1,265 @@
+"""Packages here and elsewhere: register, query, push, pull, install, load."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import sys
+import threading
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from exia._handle import Handle, call, path, take_text, text
+from exia._native import ffi, lib
+from exia._progress import Job
+from exia._rows import Rows, rows
+from exia.errors import ConflictError, InvalidError, NotFoundError
+
+
+class Transfer(NamedTuple):
+    """Bytes of a package: all, moved now, and found on the other side."""
+
+    total: int
+    moved: int
+    reused: int
+
+
+class Registry(Handle):
+    """The packages that are known and installed here, and the remotes.
+
+    A package is "name" (the newest version that fits this platform), "name@1.2" or
+    "name@1.2#linux_x86_64".  `remote` is a name added before; None is what is here.
+
+    Parameters
+    ----------
+    home
+        None: EXIA_HOME, else the XDG data directory.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> registry = Registry(tempfile.mkdtemp())
+    >>> registry.query()
+    []
+    """
+
+    __slots__ = ()
+
+    def __init__(self, home: str | os.PathLike[str] | None = None) -> None:
+        out = ffi.new("exia_registry **")
+        call(lib.exia_registry_open, out, path(home))
+        super().__init__(out[0], lib.exia_registry_free)
+
+    @property
+    def home(self) -> Path:
+        """Its directory."""
+        return Path(os.fsdecode(ffi.string(lib.exia_registry_home(self._c))))
+
+    def add_remote(
+        self, name: str, records: str | os.PathLike[str], packages: str | os.PathLike[str]
+    ) -> None:
+        """Remember a remote.
+
+        Parameters
+        ----------
+        records
+            Where packages are listed: a records URL, such as "sqlite:/depot/catalog.db".
+        packages
+            Where the bytes go: a blobs URL, such as "file:/depot/packages".
+        """
+        call(lib.exia_registry_remote_add, self._c, text(name), path(records), path(packages))
+
+    def remove_remote(self, name: str) -> None:
+        """Forget a remote; nothing over there changes."""
+        call(lib.exia_registry_remote_remove, self._c, text(name))
+
+    def remotes(self) -> Rows:
+        """List the remotes: rows {name, records, packages}; passwords are not shown."""
+        return rows(lib.exia_registry_remotes, self._c)
+
+    def register(self, file: str | os.PathLike[str], remote: str | None = None) -> None:
+        """Make a package file known: verified, its bytes kept, then recorded; again is no error.
+
+        Raises
+        ------
+        ExistsError
+            Another package has this name, version and platform.
+        """
+        with Job() as job:
+            call(lib.exia_registry_register, self._c, path(file), text(remote), job.c)
+
+    def update(self, package: str, facts: Mapping[str, Any], remote: str | None = None) -> None:
+        """Replace the free facts about a package."""
+        call(
+            lib.exia_registry_update, self._c, text(package), text(json.dumps(facts)), text(remote)
+        )
+
+    def query(self, filter: str | None = None, remote: str | None = None) -> Rows:
+        """List the packages that a filter selects, by name, newest version first."""
+        return rows(lib.exia_registry_query, self._c, text(filter, "a filter"), text(remote))
+
+    def unregister(self, package: str, remote: str | None = None) -> None:
+        """Forget a package: name@version at least."""
+        call(lib.exia_registry_unregister, self._c, text(package), text(remote))
+
+    def push(self, package: str, to: str) -> Transfer:
+        """Send a package that is registered here to a remote."""
+        return self._transfer(lib.exia_registry_push, package, to)
+
+    def pull(self, package: str, source: str) -> Transfer:
+        """Fetch a package from a remote and register it here."""
+        return self._transfer(lib.exia_registry_pull, package, source)
+
+    def _transfer(self, function: Any, package: str, remote: str) -> Transfer:
+        out = ffi.new("exia_transfer *")
+        with Job() as job:
+            call(function, out, self._c, text(package), text(remote), job.c)
+        return Transfer(int(out.total), int(out.moved), int(out.reused))
+
+    def install(self, package: str, source: str | None = None) -> str:
+        """Install a package and all it needs, or nothing.
+
+        Parameters
+        ----------
+        source
+            The remote that what is missing here is pulled from.
+
+        Returns
+        -------
+        str
+            The directory where it lies.
+        """
+        out = ffi.new("char **")
+        with Job() as job:
+            call(lib.exia_registry_install, out, self._c, text(package), text(source), job.c)
+        return take_text(out)
+
+    def uninstall(self, package: str) -> None:
+        """Take an installed package away.
+
+        Raises
+        ------
+        ConflictError
+            Installed packages need it; the text names them.
+        """
+        call(lib.exia_registry_uninstall, self._c, text(package))
+
+    def installed(self, package: str | None = None) -> Rows:
+        """List what is installed, or one package."""
+        return rows(lib.exia_registry_installed, self._c, text(package))
+
+    def which(self, file: str | os.PathLike[str]) -> str:
+        """Tell the package that a file was installed by, as "name@version#tag"."""
+        out = ffi.new("char **")
+        call(lib.exia_registry_which, out, self._c, path(os.path.abspath(file)))
+        return take_text(out)
+
+    def _repr_html_(self) -> str:
+        return self.query()._repr_html_()
+
+    def __repr__(self) -> str:
+        return (
+            "<exia.Registry, closed>" if self._pointer is None else f"<exia.Registry {self.home}>"
+        )
+
+
+# ---- entry points -------------------------------------------------------------------------------
+
+_importing = threading.RLock()
+
+
+def load(entry_point: str, home: str | os.PathLike[str] | None = None) -> Any:
+    """Give the object behind an entry point of an installed package.
+
+    While its module is imported, the code of the package, and that of the packages it needs, is on
+    `sys.path`.
+
+    Parameters
+    ----------
+    entry_point
+        "package:entry", also "package@1.2:entry".
+
+    Raises
+    ------
+    NotFoundError
+        The package is not installed, or has no such entry point.
+    ConflictError
+        A module of that name was imported from elsewhere.
+
+    Examples
+    --------
+    ``exia.load("digits:predict")(image)``
+    """
+    package, colon, entry = entry_point.partition(":")
+    if not (package and colon and entry):
+        raise InvalidError(f'{entry_point!r} is not of the form "package:entry"')
+    with Registry(home) as registry:
+        row = _installed(registry, package)
+        entries = row.get("entry_points") or {}
+        if entry not in entries:
+            there = ", ".join(entries) or "none"
+            raise NotFoundError(
+                f"package {package!r} has no entry point {entry!r}; it has: {there}"
+            )
+        paths = _code_paths(registry, row)
+    module_name, _, attributes = str(entries[entry]).partition(":")
+    with _importing, _on_path(paths):
+        _check_module(module_name.split(".")[0], paths)
+        found: Any = importlib.import_module(module_name)
+    for attribute in filter(None, attributes.split(".")):
+        found = getattr(found, attribute)
+    return found
+
+
+def _installed(registry: Registry, package: str) -> dict[str, Any]:
+    """Find an installed package; of several versions the first, which is the newest."""
+    found = registry.installed(package)
+    if not found:
+        raise NotFoundError(f"package {package!r} is not installed in {registry.home}")
+    return found[0]
+
+
+def _code_paths(registry: Registry, row: dict[str, Any]) -> list[str]:
+    """List the directories that hold code: of the package, then of what it needs."""
+    paths: dict[str, None] = {}
+    rows_left, seen = [row], {row["name"]}
+    while rows_left:
+        row = rows_left.pop(0)
+        for component in row.get("components") or []:
+            if component["kind"] == "code":
+                paths[str((Path(row["directory"]) / component["path"]).parent)] = None
+        for requirement in row.get("dependencies") or []:
+            name = re.split(r"[ <>=!~,]", str(requirement).strip(), maxsplit=1)[0]
+            if name not in seen:
+                seen.add(name)
+                rows_left.append(_installed(registry, name))
+    return list(paths)
+
+
+@contextmanager
+def _on_path(paths: Iterable[str]) -> Generator[None]:
+    """Put directories first on sys.path for a while."""
+    paths = list(paths)
+    sys.path[:0] = paths
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        for entry in paths:
+            sys.path.remove(entry)
+
+
+def _check_module(name: str, paths: list[str]) -> None:
+    """Refuse to answer with a module of the same name that came from elsewhere."""
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    if module is None or file is None:
+        return
+    if not any(Path(file).is_relative_to(entry) for entry in paths):
+        raise ConflictError(
+            f"module {name!r} was imported from {file} before: load the package in a new process"
+        )
