@@ -50,9 +50,8 @@ static exia_status read_range(const exia_package *package, const tail *end, void
 static exia_status read_tail(tail *end, exia_package *package, exia_error *err)
 {
     struct stat info;
-    package->fd = open(package->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (package->fd < 0 || fstat(package->fd, &info) != 0)
-        return exia__fail_errno(err, errno, "cannot open", package->path);
+    if (fstat(package->fd, &info) != 0)
+        return exia__fail_errno(err, errno, "cannot read", package->path);
     if (!S_ISREG(info.st_mode))
         return exia__fail(err, EXIA_EINVAL, 0, "%s is no regular file", package->path);
     package->file_size = (uint64_t)info.st_size;
@@ -349,16 +348,29 @@ static exia_status read_end(exia_package *package, const tail *end, exia_error *
 
 exia_status exia_package_open(exia_package **out, const char *file, exia_error *err)
 {
-    tail end = {0};
     if (out != NULL)
         *out = NULL;
     if (out == NULL || file == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_package_open: an argument is NULL");
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a fifo must not block */
+    if (fd < 0)
+        return exia__fail_errno(err, errno, "cannot open", file);
+    exia_status rc = exia__package_open_fd(out, fd, file, err);
+    close(fd);
+    return rc;
+}
+
+exia_status exia__package_open_fd(exia_package **out, int fd, const char *file, exia_error *err)
+{
+    tail end = {0};
+    *out = NULL;
     exia_package *package = exia__zeroed(1, sizeof *package);
     if (package == NULL)
         return exia__fail_memory(err);
-    package->fd = -1;
     exia_status rc = exia__text_copy(&package->path, file, err);
+    package->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (rc == EXIA_OK && package->fd < 0)
+        rc = exia__fail_errno(err, errno, "cannot open", file);
     if (rc == EXIA_OK)
         rc = read_tail(&end, package, err);
     if (rc == EXIA_OK)
