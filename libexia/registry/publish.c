@@ -1,0 +1,554 @@
+/* A package file and its way into a registry: its bytes under packages/SHA256.veda, then the claim of
+ * its identity, then the event that makes it visible.  An identity keeps its meaning: the record
+ * `identity`/NAME/VERSION/TAG is put once, holds the digest, and stays on a remote when the package
+ * is unregistered, since others may have it.  Here it goes, since nobody else relies on it. */
+#include "registry/publish.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "package/read.h"
+#include "package/version.h"
+
+enum { BLOCK = 1 << 20 };
+
+void exia__parcel_free(exia__parcel *parcel)
+{
+    if (parcel->fd >= 0)
+        close(parcel->fd);
+    exia__release(parcel->path);
+    exia__release(parcel->key);
+    exia__release(parcel->name);
+    exia__release(parcel->version);
+    exia__release(parcel->tag);
+    exia__release(parcel->digest);
+    json_decref(parcel->metadata);
+    *parcel = (exia__parcel){.fd = -1};
+}
+
+static exia_status hash_file(exia__parcel *parcel, exia__work *work, exia_error *err)
+{
+    exia__hash *hash = NULL;
+    unsigned char digest[EXIA__DIGEST_SIZE];
+    char *block = exia__resize(NULL, BLOCK);
+    exia_status rc = block ? exia__hash_open(&hash, err) : exia__fail_memory(err);
+    for (uint64_t at = 0; rc == EXIA_OK && at < parcel->size;) {
+        size_t size = parcel->size - at < BLOCK ? (size_t)(parcel->size - at) : BLOCK;
+        rc = exia__work_step(work, "hashing", at, parcel->size, err);
+        if (rc == EXIA_OK)
+            rc = exia__read_at(parcel->fd, block, size, at, parcel->path, err);
+        if (rc == EXIA_OK)
+            rc = exia__hash_update(hash, block, size, err);
+        at += size;
+    }
+    if (rc == EXIA_OK)
+        rc = exia__hash_finish(digest, hash, err);
+    if (rc == EXIA_OK)
+        exia__hex(parcel->hex, digest, sizeof digest);
+    exia__hash_free(hash);
+    exia__release(block);
+    return rc;
+}
+
+/* Verify the package and take over what it says of itself. */
+static exia_status read_package(exia__parcel *parcel, exia__work *work, exia_error *err)
+{
+    exia_package *package = NULL;
+    exia_job job = exia__work_rest(work);
+    exia_status rc = exia__package_open_fd(&package, parcel->fd, parcel->path, err);
+    if (rc < 0 || (rc = exia_package_verify(package, NULL, &job, err)) < 0 ||
+        (rc = exia__text_copy(&parcel->name, exia__package_name(package), err)) < 0 ||
+        (rc = exia__text_copy(&parcel->version, exia__package_version(package), err)) < 0 ||
+        (rc = exia__text_copy(&parcel->tag, exia__package_tag(package), err)) < 0 ||
+        (rc = exia__text_copy(&parcel->digest, exia__package_digest(package), err)) < 0)
+        goto done;
+    const char *facts = exia_package_facts(package);
+    rc = exia__json_object(&parcel->metadata, facts, strlen(facts), parcel->path, EXIA_ECORRUPT,
+                           err);
+    parcel->is_signed = exia__package_signed(package);
+done:
+    exia_package_free(package);
+    return rc;
+}
+
+exia_status exia__parcel_open(exia__parcel *out, const char *path, exia__work *work,
+                              exia_error *err)
+{
+    exia__parcel parcel = {.fd = -1};
+    struct stat before, after;
+    *out = parcel;
+    exia_status rc = exia__text_copy(&parcel.path, path, err);
+    if (rc < 0)
+        goto done;
+    parcel.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a fifo must not block */
+    if (parcel.fd < 0 || fstat(parcel.fd, &before) != 0) {
+        rc = exia__fail_errno(err, errno, "cannot read", path);
+        goto done;
+    }
+    if (!S_ISREG(before.st_mode)) {
+        rc = exia__fail(err, EXIA_EINVAL, 0, "%s is no regular file", path);
+        goto done;
+    }
+    parcel.size = (uint64_t)before.st_size;
+    if ((rc = read_package(&parcel, work, err)) < 0 || (rc = hash_file(&parcel, work, err)) < 0 ||
+        (rc = exia__text_format(&parcel.key, err, "packages/%s.veda", parcel.hex)) < 0)
+        goto done;
+    /* What was verified is what was hashed, and what is stored is compared with the hash. */
+    if (fstat(parcel.fd, &after) != 0 || before.st_size != after.st_size ||
+        before.st_mtim.tv_sec != after.st_mtim.tv_sec ||
+        before.st_mtim.tv_nsec != after.st_mtim.tv_nsec ||
+        before.st_ctim.tv_sec != after.st_ctim.tv_sec ||
+        before.st_ctim.tv_nsec != after.st_ctim.tv_nsec) {
+        rc = exia__fail(err, EXIA_ECONFLICT, 0, "%s changed while it was read", path);
+        goto done;
+    }
+    *out = parcel;
+    parcel = (exia__parcel){.fd = -1};
+done:
+    exia__parcel_free(&parcel);
+    return rc;
+}
+
+exia_status exia__parcel_describe(exia__parcel *out, const exia__offer *offer, exia_error *err)
+{
+    exia__parcel parcel = {.fd = -1};
+    const json_t *event = offer->event;
+    exia_status rc;
+    *out = parcel;
+    if ((rc = exia__text_copy(&parcel.key, exia__json_string(event, "key"), err)) < 0 ||
+        (rc = exia__text_copy(&parcel.name, offer->name, err)) < 0 ||
+        (rc = exia__text_copy(&parcel.version, offer->version, err)) < 0 ||
+        (rc = exia__text_copy(&parcel.tag, offer->tag, err)) < 0 ||
+        (rc = exia__text_copy(&parcel.digest, exia__json_string(event, "digest"), err)) < 0) {
+        exia__parcel_free(&parcel);
+        return rc;
+    }
+    memcpy(parcel.hex, parcel.key + strlen("packages/"), EXIA__HEX_SIZE - 1);
+    parcel.size = (uint64_t)json_integer_value(json_object_get(event, "size"));
+    parcel.is_signed = json_is_true(json_object_get(event, "signed"));
+    parcel.metadata = json_incref(json_object_get(event, "metadata"));
+    *out = parcel;
+    return EXIA_OK;
+}
+
+exia_status exia__parcel_of(exia__parcel *out, const exia_registry *registry,
+                            const exia__offer *offer, exia_error *err)
+{
+    struct stat info;
+    exia_status rc = exia__parcel_describe(out, offer, err);
+    if (rc == EXIA_OK)
+        rc = exia__blobs_local(&out->path, registry->blobs, out->key, err);
+    if (rc == EXIA_OK) {
+        out->fd = open(out->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        if (out->fd < 0 || fstat(out->fd, &info) != 0)
+            rc = exia__fail_errno(err, errno, "cannot read", out->path);
+        else if (!S_ISREG(info.st_mode) || (uint64_t)info.st_size != out->size)
+            rc = exia__fail(err, EXIA_ECORRUPT, 0, "%s has not its recorded size", out->path);
+    }
+    if (rc == EXIA_ECORRUPT || rc == EXIA_ENOTFOUND)
+        exia__prefix(err, rc, "register or pull %s@%s again", offer->name, offer->version);
+    if (rc < 0)
+        exia__parcel_free(out);
+    return rc;
+}
+
+/* ---- the bytes ---- */
+
+/* A source that is hashed as it is read.  Its last bytes are not given out unless all of them are
+ * what was verified, so no store ends up with something else; a driver that jumps about is on its
+ * own, and whoever fetches the blob compares again. */
+typedef struct checked {
+    const exia__parcel *parcel;
+    exia__hash *hash;
+    uint64_t hashed; /* how far, from the start; UINT64_MAX: not in order */
+} checked;
+
+static exia_status checked_read(void *into, uint64_t offset, size_t size, void *payload,
+                                exia_error *err)
+{
+    checked *state = payload;
+    const exia__parcel *parcel = state->parcel;
+    unsigned char digest[EXIA__DIGEST_SIZE];
+    char hex[EXIA__HEX_SIZE];
+    exia_status rc = exia__read_at(parcel->fd, into, size, offset, parcel->path, err);
+    if (rc == EXIA_OK && offset == 0 && state->hashed != 0) {
+        exia__hash_free(state->hash);
+        state->hash = NULL;
+        state->hashed = 0;
+        rc = exia__hash_open(&state->hash, err);
+    }
+    if (rc < 0 || offset != state->hashed) {
+        state->hashed = UINT64_MAX;
+        return rc;
+    }
+    rc = exia__hash_update(state->hash, into, size, err);
+    state->hashed += size;
+    if (rc < 0 || state->hashed != parcel->size)
+        return rc;
+    state->hashed = UINT64_MAX;
+    rc = exia__hash_finish(digest, state->hash, err);
+    exia__hex(hex, digest, sizeof digest);
+    if (rc == EXIA_OK && strcmp(hex, parcel->hex) != 0)
+        rc = exia__fail(err, EXIA_ECORRUPT, 0, "%s is not what was verified: its SHA-256 is %s",
+                        parcel->path, hex);
+    return rc;
+}
+
+static exia_status put_once(const exia__side *side, const exia__parcel *parcel, exia__work *work,
+                            exia_error *err)
+{
+    exia_job job = exia__work_rest(work);
+    checked state = {.parcel = parcel};
+    exia_source source = {checked_read, parcel->size, parcel->hex, &state};
+    exia_status rc = exia__hash_open(&state.hash, err);
+    if (rc == EXIA_OK)
+        rc = exia__blobs_put(side->blobs, parcel->key, &source, &job, err);
+    exia__hash_free(state.hash);
+    return rc;
+}
+
+/* Is the blob there, whole?  EXIA_DONE: it is not. */
+static exia_status find_blob(const exia__side *side, const char *key, uint64_t expected,
+                             exia__work *work, exia_error *err)
+{
+    exia_job job = exia__work_rest(work);
+    exia_error caught;
+    uint64_t size = 0;
+    exia_status rc = exia__blobs_stat(&size, NULL, side->blobs, key, &job, &caught);
+    if (rc == EXIA_ENOTFOUND || (rc == EXIA_OK && size != expected))
+        return EXIA_DONE;
+    return rc < 0 ? exia__error_pass(err, &caught) : EXIA_OK;
+}
+
+/* The bytes onto the side.  What lies there under the key is used when it has the right size; else
+ * it cannot be this package, and goes. */
+static exia_status put_blob(exia_transfer *moved, const exia__side *side,
+                            const exia__parcel *parcel, exia__work *work, exia_error *err)
+{
+    exia_job job = exia__work_rest(work);
+    exia_error caught;
+    exia_status rc = find_blob(side, parcel->key, parcel->size, work, err);
+    if (rc == EXIA_OK) {
+        rc = exia__blobs_touch(side->blobs, parcel->key, &job, &caught);
+        if (rc == EXIA_OK)
+            moved->reused = parcel->size;
+        if (rc != EXIA_ENOTFOUND)
+            return rc < 0 ? exia__error_pass(err, &caught) : EXIA_OK;
+    }
+    if (rc < 0 && rc != EXIA_ENOTFOUND)
+        return rc;
+    rc = put_once(side, parcel, work, &caught);
+    if (rc == EXIA_EEXISTS) {
+        rc = find_blob(side, parcel->key, parcel->size, work, err);
+        if (rc == EXIA_OK)
+            moved->reused = parcel->size; /* somebody else put it meanwhile */
+        if (rc != EXIA_DONE)
+            return rc;
+        exia__log(EXIA_LOG_WARNING, "registry", "%s was damaged and is written again", parcel->key);
+        rc = exia__blobs_remove(side->blobs, parcel->key, &job, &caught);
+        if (rc == EXIA_OK)
+            rc = put_once(side, parcel, work, &caught);
+    }
+    if (rc < 0)
+        return exia__error_pass(err, &caught);
+    moved->moved = parcel->size;
+    return EXIA_OK;
+}
+
+/* ---- the records ---- */
+
+static exia_status identity_key(char **out, const char *name, const char *version, const char *tag,
+                                exia_error *err)
+{
+    return exia__text_format(out, err, "%s/%s/%s", name, version, tag);
+}
+
+/* The offer with this identity, in any spelling of the version; NULL: none. */
+static const exia__offer *find_offer(const exia__offers *offers, const exia__parcel *parcel)
+{
+    for (size_t i = 0; i < offers->count; i++) {
+        const exia__offer *offer = &offers->items[i];
+        if (strcmp(offer->tag, parcel->tag) == 0 &&
+            exia__version_compare(offer->version, parcel->version) == 0)
+            return offer;
+    }
+    return NULL;
+}
+
+static exia_status refuse(const exia__parcel *parcel, const char *version, const char *digest,
+                          exia_error *err)
+{
+    if (strcmp(version, parcel->version) != 0)
+        return exia__fail(err, EXIA_EEXISTS, 0,
+                          "%s@%s#%s was published as %s, which is the same version in another "
+                          "spelling",
+                          parcel->name, parcel->version, parcel->tag, version);
+    return exia__fail(err, EXIA_EEXISTS, 0,
+                      "%s@%s#%s was published with other content (digest %.12s, not %.12s): give "
+                      "it a new version",
+                      parcel->name, version, parcel->tag, digest, parcel->digest);
+}
+
+/* A claimed identity of the same package name. */
+typedef struct claims {
+    const exia__parcel *parcel;
+} claims;
+
+static exia_status check_claim(const char *key, const char *text, int64_t revision, void *payload,
+                               exia_error *err)
+{
+    const exia__parcel *parcel = ((claims *)payload)->parcel;
+    const char *version = strchr(key, '/');
+    const char *tag = strrchr(key, '/');
+    json_t *identity = NULL;
+    char *spelled = NULL;
+    (void)revision;
+    if (version == NULL || tag == version || strcmp(tag + 1, parcel->tag) != 0)
+        return EXIA_OK;
+    exia_status rc = exia__text_copy_n(&spelled, version + 1, (size_t)(tag - version - 1), err);
+    if (rc == EXIA_OK && exia__version_compare(spelled, parcel->version) == 0) {
+        rc = exia__json_object(&identity, text, strlen(text), key, EXIA_ECORRUPT, err);
+        const char *digest = exia__json_string(identity, "digest");
+        if (rc == EXIA_OK && digest == NULL)
+            rc = exia__fail(err, EXIA_ECORRUPT, 0, "the identity %s has no digest", key);
+        else if (rc == EXIA_OK &&
+                 (strcmp(spelled, parcel->version) != 0 || strcmp(digest, parcel->digest) != 0))
+            rc = refuse(parcel, spelled, digest, err);
+    }
+    json_decref(identity);
+    exia__release(spelled);
+    return rc;
+}
+
+/* May the package have its identity, as far as is known before anything moves? */
+static exia_status check_identity(const exia__side *side, const exia__parcel *parcel,
+                                  exia__work *work, exia_error *err)
+{
+    exia_job job = exia__work_rest(work);
+    claims state = {parcel};
+    char *prefix = NULL;
+    if (!exia__records_can_put(side->records))
+        return EXIA_OK;
+    exia_status rc = exia__text_format(&prefix, err, "%s/", parcel->name);
+    if (rc == EXIA_OK)
+        rc = exia__records_scan(side->records, "identity", prefix, NULL, 0, NULL, check_claim,
+                                &state, &job, err);
+    exia__release(prefix);
+    return rc;
+}
+
+/* {format, do, token, time, supersedes}; `token` is filled. */
+static exia_status event_head(json_t **out, char token[EXIA__TOKEN_SIZE], const char *what,
+                              json_t *supersedes, exia_error *err)
+{
+    char now[EXIA__TIME_SIZE];
+    *out = NULL;
+    exia_status rc = exia__token(token, err);
+    if (rc < 0)
+        return rc;
+    exia__time_text(now, exia__now_ms());
+    *out = json_pack("{s:i, s:s, s:s, s:s, s:O}", "format", 1, "do", what, "token", token, "time",
+                     now, "supersedes", supersedes);
+    return *out ? EXIA_OK : exia__fail_memory(err);
+}
+
+static exia_status write_event(const exia__side *side, const char *identity, const char *token,
+                               const json_t *event, const json_t *claim, const exia_job *job,
+                               exia_error *err)
+{
+    char *key = NULL, *text = NULL, *claim_text = NULL;
+    exia_status rc = exia__text_format(&key, err, "%s/%s", identity, token);
+    if (rc == EXIA_OK)
+        rc = exia__json_text(&text, event, err);
+    if (rc == EXIA_OK && claim != NULL)
+        rc = exia__json_text(&claim_text, claim, err);
+    if (rc < 0)
+        goto done;
+    exia_put puts[2] = {{"identity", identity, claim_text, EXIA_ABSENT, token},
+                        {"package", key, text, EXIA_ABSENT, token}};
+    if (!exia__records_can_put(side->records))
+        rc = exia__records_append(side->records, "package", key, text, token, job, err);
+    else if (claim != NULL)
+        rc = exia__records_batch(side->records, puts, 2, job, err);
+    else
+        rc = exia__records_put(NULL, side->records, "package", key, text, EXIA_ABSENT, token, job,
+                               err);
+done:
+    exia__release(key);
+    exia__release(text);
+    exia__release(claim_text);
+    return rc;
+}
+
+/* Claim the identity and write the event; where it is claimed already, by the same digest, the event
+ * alone. */
+static exia_status record(const exia__side *side, const exia__parcel *parcel, const json_t *facts,
+                          json_t *supersedes, exia__work *work, exia_error *err)
+{
+    exia_job job = exia__work_rest(work);
+    char token[EXIA__TOKEN_SIZE], *identity = NULL, *file = NULL;
+    json_t *event = NULL, *claim = NULL;
+    exia_error caught;
+    exia_status rc = identity_key(&identity, parcel->name, parcel->version, parcel->tag, err);
+    if (rc == EXIA_OK)
+        rc = exia__text_format(&file, err, "%s-%s-%s.veda", parcel->name, parcel->version,
+                               parcel->tag);
+    if (rc == EXIA_OK)
+        rc = event_head(&event, token, "register", supersedes, err);
+    if (rc < 0)
+        goto done;
+    json_t *rest = json_pack("{s:s, s:s, s:I, s:s, s:b, s:O, s:o}", "digest", parcel->digest,
+                             "file", file, "size", (json_int_t)parcel->size, "key", parcel->key,
+                             "signed", parcel->is_signed, "metadata", parcel->metadata, "facts",
+                             facts ? json_deep_copy(facts) : json_object());
+    claim = json_pack("{s:i, s:s}", "format", 1, "digest", parcel->digest);
+    if (rest == NULL || claim == NULL || json_object_update(event, rest) != 0)
+        rc = exia__fail_memory(err);
+    json_decref(rest);
+    if (rc < 0)
+        goto done;
+    rc = write_event(side, identity, token, event, claim, &job, &caught);
+    if (rc == EXIA_ECONFLICT) { /* the identity is there: whose is it? */
+        rc = check_identity(side, parcel, work, err);
+        if (rc == EXIA_OK)
+            rc = write_event(side, identity, token, event, NULL, &job, err);
+    } else if (rc < 0) {
+        exia__error_pass(err, &caught);
+    }
+done:
+    json_decref(event);
+    json_decref(claim);
+    exia__release(identity);
+    exia__release(file);
+    return rc;
+}
+
+/* What the side knows of the package's identity: EXIA_OK and no offer, or the same package. */
+static exia_status look(const exia__offer **out, exia__offers *offers, const exia__side *side,
+                        const exia__parcel *parcel, exia__work *work, exia_error *err)
+{
+    exia_job job = exia__work_rest(work);
+    *out = NULL;
+    exia__offers_free(offers);
+    exia_status rc = exia__offers_read(offers, side->records, parcel->name, &job, err);
+    if (rc < 0)
+        return rc;
+    const exia__offer *offer = find_offer(offers, parcel);
+    if (offer == NULL)
+        return check_identity(side, parcel, work, err);
+    rc = exia__offer_check(offer, err);
+    if (rc < 0)
+        return rc;
+    const char *digest = exia__json_string(offer->event, "digest");
+    if (strcmp(offer->version, parcel->version) != 0 || strcmp(digest, parcel->digest) != 0)
+        return refuse(parcel, offer->version, digest, err);
+    *out = offer;
+    return EXIA_OK;
+}
+
+/* The same content in another file: signed, or in the place of one that is lost. */
+static exia_status replace(const exia__side *side, const exia__parcel *parcel,
+                           const exia__offer *offer, exia__work *work, exia_error *err)
+{
+    exia_job job = exia__work_rest(work);
+    exia_status rc =
+        record(side, parcel, json_object_get(offer->event, "facts"), offer->live, work, err);
+    if (rc == EXIA_OK && side->name == NULL) /* elsewhere somebody may be reading it */
+        rc = exia__blobs_remove(side->blobs, exia__json_string(offer->event, "key"), &job, err);
+    return rc;
+}
+
+/* An offer of the same content that needs nothing: its file is there, and signed if ours is. */
+static exia_status is_complete(int *out, const exia__side *side, const exia__offer *offer,
+                               const exia__parcel *parcel, exia__work *work, exia_error *err)
+{
+    const json_t *event = offer ? offer->event : NULL;
+    *out = 0;
+    if (offer == NULL || (parcel->is_signed && !json_is_true(json_object_get(event, "signed"))))
+        return EXIA_OK;
+    exia_status rc =
+        find_blob(side, exia__json_string(event, "key"),
+                  (uint64_t)json_integer_value(json_object_get(event, "size")), work, err);
+    *out = rc == EXIA_OK;
+    return rc < 0 ? rc : EXIA_OK;
+}
+
+exia_status exia__publish_known(int *known, const exia__side *side, const exia__parcel *parcel,
+                                exia__work *work, exia_error *err)
+{
+    exia__offers offers = {0};
+    const exia__offer *offer = NULL;
+    exia_status rc = look(&offer, &offers, side, parcel, work, err);
+    if (rc == EXIA_OK)
+        rc = is_complete(known, side, offer, parcel, work, err);
+    exia__offers_free(&offers);
+    return rc;
+}
+
+exia_status exia__publish(exia_transfer *moved, const exia_registry *registry,
+                          const exia__side *side, const exia__parcel *parcel, const json_t *facts,
+                          exia__work *work, exia_error *err)
+{
+    exia_transfer transfer = {.total = parcel->size}, again = {0};
+    exia__offers offers = {0};
+    const exia__offer *offer = NULL;
+    json_t *none = json_array();
+    int lock = -1, known = 0;
+    exia_status rc =
+        none ? exia__publish_known(&known, side, parcel, work, err) : exia__fail_memory(err);
+    if (known)
+        transfer.reused = transfer.total;
+    if (rc < 0 || known)
+        goto done;
+    if ((rc = put_blob(&transfer, side, parcel, work, err)) < 0)
+        goto done;
+    /* Here one process after the other, since unregister takes blobs away. */
+    if (side->name == NULL && ((rc = exia__home_lock(&lock, registry, work, err)) < 0 ||
+                               (rc = put_blob(&again, side, parcel, work, err)) < 0))
+        goto done;
+    if ((rc = look(&offer, &offers, side, parcel, work, err)) < 0)
+        goto done;
+    if (offer == NULL)
+        rc = record(side, parcel, facts, none, work, err);
+    else if (strcmp(exia__json_string(offer->event, "key"), parcel->key) != 0)
+        rc = replace(side, parcel, offer, work, err);
+    if (rc == EXIA_OK && !exia__records_can_put(side->records))
+        rc = look(&offer, &offers, side, parcel, work, err); /* has somebody come between? */
+done:
+    if (rc >= 0 && moved != NULL)
+        *moved = transfer;
+    exia__lock_drop(lock);
+    exia__offers_free(&offers);
+    json_decref(none);
+    return rc < 0 ? exia__side_fail(side, rc, err) : EXIA_OK;
+}
+
+exia_status exia__event_follow(const exia__side *side, const char *what, const exia__offer *offer,
+                               json_t *facts, const exia_job *job, exia_error *err)
+{
+    static const char *const kept[] = {"digest", "file", "size", "key", "signed", "metadata"};
+    char token[EXIA__TOKEN_SIZE], *identity = NULL;
+    json_t *event = NULL;
+    exia_status rc = identity_key(&identity, offer->name, offer->version, offer->tag, err);
+    if (rc == EXIA_OK)
+        rc = event_head(&event, token, what, offer->live, err);
+    if (rc == EXIA_OK && facts != NULL) {
+        for (size_t i = 0; rc == EXIA_OK && i < sizeof kept / sizeof *kept; i++)
+            rc = exia__json_set(event, kept[i], json_incref(json_object_get(offer->event, kept[i])),
+                                err);
+        if (rc == EXIA_OK)
+            rc = exia__json_set(event, "facts", json_incref(facts), err);
+    }
+    if (rc == EXIA_OK)
+        rc = write_event(side, identity, token, event, NULL, job, err);
+    json_decref(event);
+    exia__release(identity);
+    return rc < 0 ? exia__side_fail(side, rc, err) : EXIA_OK;
+}

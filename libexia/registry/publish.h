@@ -1,0 +1,47 @@
+/* A verified package file, and how it becomes known on a side: bytes first, then the record. */
+#ifndef EXIA_REGISTRY_PUBLISH_H
+#define EXIA_REGISTRY_PUBLISH_H
+
+#include "base/hash.h"
+#include "registry/registry.h"
+
+/* A package file, open, and what it says of itself. */
+typedef struct exia__parcel {
+    int fd; /* all bytes come from here, so that another file under its name changes nothing */
+    char *path;
+    uint64_t size;
+    char hex[EXIA__HEX_SIZE]; /* SHA-256 of the file */
+    char *key;                /* packages/HEX.veda */
+    char *name, *version, *tag, *digest;
+    int is_signed;
+    json_t *metadata;
+} exia__parcel;
+
+/* Open and verify all of it.  @return EXIA_ECORRUPT, EXIA_ECONFLICT: it changed meanwhile */
+exia_status exia__parcel_open(exia__parcel *out, const char *path, exia__work *work,
+                              exia_error *err);
+/* What an offer says of its file, which is not opened (fd -1). */
+exia_status exia__parcel_describe(exia__parcel *out, const exia__offer *offer, exia_error *err);
+/* The file of an offer that is registered here; its bytes are compared as they are read. */
+exia_status exia__parcel_of(exia__parcel *out, const exia_registry *registry,
+                            const exia__offer *offer, exia_error *err);
+void exia__parcel_free(exia__parcel *parcel);
+
+/* Is it known on a side, and its file there?  @return EXIA_EEXISTS, EXIA_ECONFLICT: as publish */
+exia_status exia__publish_known(int *known, const exia__side *side, const exia__parcel *parcel,
+                                exia__work *work, exia_error *err);
+/* Make it known on a side.  There already: nothing moves, unless it is signed and that is not.
+ *
+ * @param facts  a JSON object, or NULL
+ * @param moved  may be NULL
+ * @return EXIA_EEXISTS: another package has the identity, EXIA_ECONFLICT: two have it already
+ */
+exia_status exia__publish(exia_transfer *moved, const exia_registry *registry,
+                          const exia__side *side, const exia__parcel *parcel, const json_t *facts,
+                          exia__work *work, exia_error *err);
+
+/* Write an event that follows `offer`'s: its content with other facts, or without both: its end. */
+exia_status exia__event_follow(const exia__side *side, const char *what, const exia__offer *offer,
+                               json_t *facts, const exia_job *job, exia_error *err);
+
+#endif

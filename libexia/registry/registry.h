@@ -1,0 +1,112 @@
+/* What the files of the registry share.
+ *
+ *     HOME/config.json          remotes                     config.c
+ *     HOME/packages/            catalog.db, blobs/          offer.c, publish.c
+ *     HOME/journal.db           transfers, intents          transfer.c, staging.c
+ *     HOME/staging/             what is not finished        staging.c
+ *     HOME/installed/N/V/TAG    what is installed           install.c, installed.c
+ *     HOME/lock                 held while any of it changes for good; never removed */
+#ifndef EXIA_REGISTRY_REGISTRY_H
+#define EXIA_REGISTRY_REGISTRY_H
+
+#include <jansson.h>
+
+#include "base/job.h"
+#include "exia/registry.h"
+#include "store/store.h"
+
+struct exia_registry {
+    char *home;
+    exia__records *records; /* kinds: package, identity, installed */
+    exia__blobs *blobs;
+    exia__records *journal; /* kinds: transfer, intent; NULL: the home cannot be written */
+    unsigned generation;    /* of forks */
+};
+
+/* The checks of every entry: no NULL, not in a forked child. */
+exia_status exia__registry_enter(const exia_registry *registry, exia_error *err);
+/* ... and that the home can be written. */
+exia_status exia__registry_enter_write(const exia_registry *registry, exia_error *err);
+exia_status exia__registry_path(char **out, const exia_registry *registry, const char *below,
+                                exia_error *err);
+
+/* The caller's job with what is left of its time, for a call below. */
+exia_job exia__work_rest(const exia__work *work);
+/* Report now, whatever the time: a new step begins. */
+exia_status exia__work_phase(exia__work *work, const char *step, exia_error *err);
+
+/* Pass on an error that was caught. */
+exia_status exia__error_pass(exia_error *err, const exia_error *caught);
+
+/* ---- locks: flock on a file; they end with the process ---- */
+
+/* Wait for the lock on `path` as long as `work` allows.  @return EXIA_ETIMEOUT */
+exia_status exia__lock_take(int *fd, const char *path, exia__work *work, exia_error *err);
+/* The same without waiting: EXIA_DONE when somebody holds it. */
+exia_status exia__lock_try(int *fd, const char *path, exia_error *err);
+void exia__lock_drop(int fd); /* -1 is fine */
+exia_status exia__home_lock(int *fd, const exia_registry *registry, exia__work *work,
+                            exia_error *err);
+
+/* ---- sides: here, or a remote ---- */
+
+typedef struct exia__side {
+    const char *name; /* of the remote, borrowed; NULL: here */
+    exia__records *records;
+    exia__blobs *blobs; /* NULL unless asked for */
+} exia__side;
+
+enum { EXIA__RECORDS_ONLY = 0, EXIA__WITH_BLOBS = 1 };
+exia_status exia__side_open(exia__side *out, exia_registry *registry, const char *remote, int mode,
+                            int with_blobs, const exia_job *job, exia_error *err);
+void exia__side_free(exia__side *side);
+/* Put "remote NAME: " before an error of that side. */
+exia_status exia__side_fail(const exia__side *side, exia_status status, exia_error *err);
+
+/* The URLs of a remote, with their secrets.  @return EXIA_ENOTFOUND */
+exia_status exia__remote_urls(char **records, char **packages, const exia_registry *registry,
+                              const char *name, exia_error *err);
+
+/* ---- selectors: name, name@version, name@version#tag ---- */
+
+typedef struct exia__selector {
+    char *name, *version, *tag; /* NULL: not said */
+} exia__selector;
+
+exia_status exia__selector_parse(exia__selector *out, const char *text, exia_error *err);
+void exia__selector_free(exia__selector *selector);
+/* Whether a package of this identity is meant; without a tag any platform's is. */
+int exia__selector_match(const exia__selector *selector, const char *name, const char *version,
+                         const char *tag);
+/* Whether a package with this tag runs on this machine. */
+int exia__tag_fits(const char *tag);
+
+/* ---- offers: what the events of one identity come to ---- */
+
+typedef struct exia__offer {
+    char *name, *version, *tag;
+    json_t *event;   /* the live event that speaks for it; NULL when none can be read */
+    json_t *live;    /* the tokens that the next event supersedes */
+    exia_status bad; /* EXIA_OK, or why it cannot be used: ECONFLICT, EVERSION, ECORRUPT */
+    char *why;       /* the same for people; NULL with EXIA_OK */
+} exia__offer;
+
+typedef struct exia__offers {
+    exia__offer *items; /* by name, newest version first, by tag */
+    size_t count, capacity;
+} exia__offers;
+
+/* The offers of one package, or of all (`name` NULL). */
+exia_status exia__offers_read(exia__offers *out, exia__records *records, const char *name,
+                              const exia_job *job, exia_error *err);
+void exia__offers_free(exia__offers *offers);
+/* The row of exia_registry_query(). */
+exia_status exia__offer_row(json_t **out, const exia__offer *offer, exia_error *err);
+/* EXIA_OK, or the error that its `bad` stands for. */
+exia_status exia__offer_check(const exia__offer *offer, exia_error *err);
+/* The one that a selector means: the newest that runs here.  `where` is for the error: "here".
+ * @return EXIA_ENOTFOUND, and what exia__offer_check() says */
+exia_status exia__offer_select(const exia__offer **out, const exia__offers *offers,
+                               const exia__selector *selector, const char *where, exia_error *err);
+
+#endif

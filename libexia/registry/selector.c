@@ -1,0 +1,119 @@
+/* "name", "name@1.2", "name@1.2#linux_x86_64", and which of the offers is meant: the newest that
+ * runs here, a final one before a pre-offer, one made for this platform before one for any. */
+#include <string.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/memory.h"
+#include "base/name.h"
+#include "package/version.h"
+#include "registry/registry.h"
+
+exia_status exia__selector_parse(exia__selector *out, const char *text, exia_error *err)
+{
+    exia__selector selector = {0};
+    *out = selector;
+    if (text == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "the package is NULL");
+    size_t size = strcspn(text, "@#");
+    const char *version = text[size] == '@' ? text + size + 1 : NULL;
+    const char *tag = strchr(text + size, '#');
+    exia_status rc = exia__text_copy_n(&selector.name, text, size, err);
+    if (rc == EXIA_OK && version != NULL)
+        rc = exia__text_copy_n(&selector.version, version, strcspn(version, "#"), err);
+    if (rc == EXIA_OK && tag != NULL)
+        rc = exia__text_copy(&selector.tag, tag + 1, err);
+    if (rc == EXIA_OK)
+        rc = exia__name_check_lower(selector.name, "package name", err);
+    if (rc == EXIA_OK && selector.version != NULL)
+        rc = exia__version_check(selector.version, err);
+    if (rc == EXIA_OK && selector.tag != NULL)
+        rc = exia__name_check_lower(selector.tag, "platform tag", err);
+    if (rc == EXIA_OK) {
+        *out = selector;
+        selector = (exia__selector){0};
+    }
+    exia__selector_free(&selector);
+    return rc;
+}
+
+void exia__selector_free(exia__selector *selector)
+{
+    exia__release(selector->name);
+    exia__release(selector->version);
+    exia__release(selector->tag);
+    *selector = (exia__selector){0};
+}
+
+int exia__selector_match(const exia__selector *selector, const char *name, const char *version,
+                         const char *tag)
+{
+    return strcmp(selector->name, name) == 0 &&
+           (selector->version == NULL || exia__version_compare(selector->version, version) == 0) &&
+           (selector->tag == NULL || strcmp(selector->tag, tag) == 0);
+}
+
+int exia__tag_fits(const char *tag)
+{
+#if defined(__x86_64__)
+    static const char machine[] = "linux_x86_64";
+#elif defined(__aarch64__)
+    static const char machine[] = "linux_aarch64";
+#else
+    static const char machine[] = "any";
+#endif
+    return strcmp(tag, "any") == 0 || strcmp(tag, machine) == 0;
+}
+
+/* Is `a` meant rather than `b`?  Both match. */
+static int before(const exia__offer *a, const exia__offer *b)
+{
+    int pre = exia__version_is_pre(a->version) - exia__version_is_pre(b->version);
+    if (pre != 0)
+        return pre < 0;
+    int order = exia__version_compare(a->version, b->version);
+    return order != 0 ? order > 0 : strcmp(b->tag, "any") == 0 && strcmp(a->tag, "any") != 0;
+}
+
+static exia_status not_found(const exia__offers *offers, const exia__selector *selector,
+                             const char *where, exia_error *err)
+{
+    exia__buffer others = {0};
+    size_t count = 0;
+    exia_status rc = EXIA_OK;
+    for (size_t i = 0; rc == EXIA_OK && i < offers->count && count < 5; i++) {
+        const exia__offer *offer = &offers->items[i];
+        if (strcmp(offer->name, selector->name) == 0)
+            rc = exia__buffer_format(&others, err, "%s%s@%s#%s", count++ ? ", " : "", offer->name,
+                                     offer->version, offer->tag);
+    }
+    if (rc == EXIA_OK)
+        rc = exia__fail(
+            err, EXIA_ENOTFOUND, 0, "%s%s%s%s%s is not registered %s%s%s", selector->name,
+            selector->version ? "@" : "", selector->version ? selector->version : "",
+            selector->tag ? "#" : "", selector->tag ? selector->tag : "", where,
+            count ? (selector->tag ? ": there are " : " for this platform: there are ") : "",
+            count ? others.data : "");
+    exia__buffer_free(&others);
+    return rc;
+}
+
+exia_status exia__offer_select(const exia__offer **out, const exia__offers *offers,
+                               const exia__selector *selector, const char *where, exia_error *err)
+{
+    const exia__offer *found = NULL;
+    *out = NULL;
+    for (size_t i = 0; i < offers->count; i++) {
+        const exia__offer *offer = &offers->items[i];
+        if (exia__selector_match(selector, offer->name, offer->version, offer->tag) &&
+            (selector->tag != NULL || exia__tag_fits(offer->tag)) &&
+            (found == NULL || before(offer, found)))
+            found = offer;
+    }
+    if (found == NULL)
+        return not_found(offers, selector, where, err);
+    exia_status rc = exia__offer_check(found, err);
+    if (rc == EXIA_OK)
+        *out = found;
+    return rc;
+}

@@ -1,0 +1,209 @@
+/* Stagings make an install or an uninstall whole or nothing, whenever the process dies:
+ *
+ *     staging/ID.lock locked, staging/ID made, intent written    nothing to see yet
+ *     unpacked, verified, synced                                 nothing to see yet
+ *     home locked: renamed to installed/..., rows committed      all there
+ *     unlocked, staging/ID removed, intent and lock removed
+ *
+ * Whoever opens the home later tries each lock without waiting.  One that it gets belonged to a dead
+ * process; every target of that intent without a committed row is taken away.  Nothing is adopted. */
+#include "registry/staging.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/memory.h"
+
+static const char lock_suffix[] = ".lock";
+
+void exia__staging_leave(exia__staging *staging)
+{
+    exia__lock_drop(staging->lock);
+    exia__release(staging->path);
+    exia__release(staging->lock_path);
+    *staging = (exia__staging){.lock = -1};
+}
+
+static exia_status set_paths(exia__staging *staging, const exia_registry *registry, exia_error *err)
+{
+    exia_status rc =
+        exia__text_format(&staging->path, err, "%s/staging/%s", registry->home, staging->id);
+    if (rc == EXIA_OK)
+        rc = exia__text_format(&staging->lock_path, err, "%s%s", staging->path, lock_suffix);
+    return rc;
+}
+
+exia_status exia__staging_open(exia__staging *out, const exia_registry *registry, exia__work *work,
+                               exia_error *err)
+{
+    exia__staging staging = {.lock = -1};
+    int home = -1;
+    *out = staging;
+    exia_status rc = exia__token(staging.id, err);
+    if (rc == EXIA_OK)
+        rc = set_paths(&staging, registry, err);
+    /* Under the home's lock, so that nobody finds the lock file before it is locked. */
+    if (rc == EXIA_OK)
+        rc = exia__home_lock(&home, registry, work, err);
+    if (rc == EXIA_OK)
+        rc = exia__lock_take(&staging.lock, staging.lock_path, work, err);
+    exia__lock_drop(home);
+    if (rc == EXIA_OK && mkdir(staging.path, 0700) != 0)
+        rc = exia__fail_errno(err, errno, "cannot make the directory", staging.path);
+    if (rc == EXIA_OK) {
+        *out = staging;
+        return EXIA_OK;
+    }
+    if (staging.lock >= 0)
+        unlink(staging.lock_path);
+    exia__staging_leave(&staging);
+    return rc;
+}
+
+exia_status exia__staging_intend(const exia__staging *staging, const exia_registry *registry,
+                                 const json_t *targets, exia_error *err)
+{
+    char *text = NULL;
+    json_t *intent = json_pack("{s:i, s:O}", "format", 1, "targets", targets);
+    exia_status rc = intent ? exia__json_text(&text, intent, err) : exia__fail_memory(err);
+    if (rc == EXIA_OK)
+        rc = exia__records_put(NULL, registry->journal, "intent", staging->id, text, EXIA_ABSENT,
+                               NULL, NULL, err);
+    json_decref(intent);
+    exia__release(text);
+    return rc;
+}
+
+exia_status exia__staging_take(const exia__staging *staging, const exia_registry *registry,
+                               const char *target, exia_error *err)
+{
+    char *from = NULL, *to = NULL, token[EXIA__TOKEN_SIZE];
+    exia_status rc = exia__token(token, err);
+    if (rc == EXIA_OK)
+        rc = exia__text_format(&from, err, "%s/installed/%s", registry->home, target);
+    if (rc == EXIA_OK)
+        rc = exia__path_join(&to, staging->path, token, err);
+    if (rc == EXIA_OK && rename(from, to) != 0 && errno != ENOENT)
+        rc = exia__fail_errno(err, errno, "cannot move away", from);
+    for (int above = 0; rc == EXIA_OK && above < 2; above++) {
+        *strrchr(from, '/') = '\0';
+        if (rmdir(from) != 0)
+            break; /* others are in it, or it never was */
+    }
+    exia__release(from);
+    exia__release(to);
+    return rc;
+}
+
+void exia__staging_close(exia__staging *staging, const exia_registry *registry)
+{
+    exia_error why;
+    if (staging->path == NULL)
+        return;
+    exia_status rc = exia__tree_remove(staging->path, &why);
+    if (rc == EXIA_OK)
+        rc = exia__records_remove(registry->journal, "intent", staging->id, EXIA_ANY, NULL, &why);
+    if (rc == EXIA_OK)
+        unlink(staging->lock_path);
+    else
+        exia__log(EXIA_LOG_WARNING, "registry", "left for the next opening: %s", why.text);
+    exia__staging_leave(staging);
+}
+
+/* ---- recovery ---- */
+
+/* Take away the target unless its row is committed. */
+static exia_status undo_target(const exia__staging *staging, const exia_registry *registry,
+                               const char *target, exia_error *err)
+{
+    char *row = NULL;
+    exia_error caught;
+    exia_status rc =
+        exia__records_get(&row, NULL, registry->records, "installed", target, NULL, &caught);
+    exia__release(row);
+    if (rc == EXIA_ENOTFOUND)
+        return exia__staging_take(staging, registry, target, err);
+    return rc < 0 ? exia__error_pass(err, &caught) : EXIA_OK;
+}
+
+static exia_status undo_intent(const exia__staging *staging, const exia_registry *registry,
+                               exia_error *err)
+{
+    char *text = NULL;
+    json_t *intent = NULL;
+    exia_error caught;
+    exia_status rc =
+        exia__records_get(&text, NULL, registry->journal, "intent", staging->id, NULL, &caught);
+    if (rc == EXIA_ENOTFOUND)
+        return EXIA_OK; /* it died before it meant to change anything */
+    if (rc < 0)
+        return exia__error_pass(err, &caught);
+    rc = exia__json_object(&intent, text, strlen(text), "an intent", EXIA_ECORRUPT, err);
+    const json_t *targets = json_object_get(intent, "targets");
+    for (size_t i = 0; rc == EXIA_OK && i < json_array_size(targets); i++) {
+        const char *target = json_string_value(json_array_get(targets, i));
+        if (target != NULL)
+            rc = undo_target(staging, registry, target, err);
+    }
+    json_decref(intent);
+    exia__release(text);
+    return rc;
+}
+
+/* `name` is "ID.lock". */
+static exia_status recover_one(const exia_registry *registry, const char *name, exia_error *err)
+{
+    exia__staging staging = {.lock = -1};
+    exia__work work;
+    int home = -1;
+    memcpy(staging.id, name, EXIA__TOKEN_SIZE - 1);
+    exia_status rc = exia__work_begin(&work, NULL, err);
+    if (rc == EXIA_OK)
+        rc = set_paths(&staging, registry, err);
+    if (rc == EXIA_OK)
+        rc = exia__home_lock(&home, registry, &work, err);
+    if (rc == EXIA_OK)
+        rc = exia__lock_try(&staging.lock, staging.lock_path, err);
+    if (rc == EXIA_OK && mkdir(staging.path, 0700) != 0 && errno != EEXIST)
+        rc = exia__fail_errno(err, errno, "cannot make the directory", staging.path);
+    if (rc == EXIA_OK)
+        rc = undo_intent(&staging, registry, err);
+    exia__lock_drop(home);
+    if (rc == EXIA_OK)
+        exia__staging_close(&staging, registry);
+    exia__staging_leave(&staging);
+    return rc < 0 ? rc : EXIA_OK;
+}
+
+static int is_lock(const char *name)
+{
+    size_t size = EXIA__TOKEN_SIZE - 1;
+    return strspn(name, "0123456789abcdef") == size && strcmp(name + size, lock_suffix) == 0;
+}
+
+exia_status exia__staging_recover(const exia_registry *registry, exia_error *err)
+{
+    char *path = NULL;
+    DIR *dir = NULL;
+    exia_status rc = exia__registry_path(&path, registry, "staging", err);
+    if (rc == EXIA_OK && (dir = opendir(path)) == NULL)
+        rc = exia__fail_errno(err, errno, "cannot read", path);
+    for (struct dirent *item; rc == EXIA_OK && (errno = 0, item = readdir(dir)) != NULL;) {
+        if (is_lock(item->d_name))
+            rc = recover_one(registry, item->d_name, err);
+    }
+    if (rc == EXIA_OK && errno != 0)
+        rc = exia__fail_errno(err, errno, "cannot read", path);
+    if (dir != NULL)
+        closedir(dir);
+    exia__release(path);
+    return rc;
+}

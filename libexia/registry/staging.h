@@ -1,0 +1,34 @@
+/* Work that is not finished: a private directory, a lock that tells whether its process lives, and
+ * an intent that tells what it was about to change under installed/. */
+#ifndef EXIA_REGISTRY_STAGING_H
+#define EXIA_REGISTRY_STAGING_H
+
+#include "base/hash.h"
+#include "registry/registry.h"
+
+typedef struct exia__staging {
+    char id[EXIA__TOKEN_SIZE];
+    char *path;      /* HOME/staging/ID, 0700; NULL: not open */
+    char *lock_path; /* HOME/staging/ID.lock */
+    int lock;
+} exia__staging;
+
+exia_status exia__staging_open(exia__staging *out, const exia_registry *registry, exia__work *work,
+                               exia_error *err);
+/* Say what will come or go: an array of "NAME/VERSION/TAG". */
+exia_status exia__staging_intend(const exia__staging *staging, const exia_registry *registry,
+                                 const json_t *targets, exia_error *err);
+/* Move installed/TARGET (absent is fine) into the staging, and drop the directories above it that
+ * are empty then.  Under the home's lock only. */
+exia_status exia__staging_take(const exia__staging *staging, const exia_registry *registry,
+                               const char *target, exia_error *err);
+/* Let go of it as a crash would: exia__staging_recover() finishes it. */
+void exia__staging_leave(exia__staging *staging);
+/* Remove what is left in it, then the intent and the lock.  What cannot be removed now is found by
+ * exia__staging_recover(). */
+void exia__staging_close(exia__staging *staging, const exia_registry *registry);
+
+/* Undo what dead processes left: take away every target of theirs whose row is not committed. */
+exia_status exia__staging_recover(const exia_registry *registry, exia_error *err);
+
+#endif
