@@ -35,13 +35,17 @@ class Tool:
 
     def run(self, *words, code=0, **options):
         """Run it; the answer has .stdout and .stderr as text."""
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        options = {
+            "env": self.environment,
+            "cwd": self.directory,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            **options,
+        }
         if "input" not in options:
             options.setdefault("stdin", subprocess.DEVNULL)
         done = subprocess.run(
             [VEDAPKG, *map(str, words)],
-            env=self.environment,
-            cwd=self.directory,
             timeout=60,
             text=True,
             **options,

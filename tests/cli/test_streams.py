@@ -65,7 +65,7 @@ def test_quiet_keeps_words_back_but_no_error(tool):
 def slow_workspace(tool):
     """One that packs for much longer than a test may take."""
     space = tool.workspace("slow")
-    text = os.urandom(16 << 20).hex()  # which compresses, slowly at level 19
+    text = os.urandom(32 << 20).hex()  # which compresses, but slowly
     (space / "code" / "noise").write_text(text)
     return space
 
@@ -85,7 +85,7 @@ def wait_for_handler(process, number):
 def test_a_signal_stops_a_long_command_and_leaves_nothing(number, tool):
     space = slow_workspace(tool)
     before = sorted(tool.directory.iterdir())
-    words = ("pack", space, "--level", "19", "--threads", "1")
+    words = ("pack", space, "--level", "12", "--threads", "1")
     process = tool.start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for_handler(process, number)
     process.send_signal(number)
@@ -98,7 +98,7 @@ def test_a_signal_stops_a_long_command_and_leaves_nothing(number, tool):
 def stopped_on_terminal(tool, *words, progress):
     """What a terminal saw of a long command that Ctrl-C stopped, after some progress."""
     ours, theirs = pty.openpty()
-    words = ("pack", slow_workspace(tool), "--level", "19", "--threads", "1", *words)
+    words = ("pack", slow_workspace(tool), "--level", "12", "--threads", "1", *words)
     process = tool.start(*words, stdout=subprocess.DEVNULL, stderr=theirs)
     os.close(theirs)
     seen = b""
