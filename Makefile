@@ -39,7 +39,7 @@ tool_objects := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard pkg/*.c)))
 support_objects := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/support/*.c)))
 test_sources := $(sort $(wildcard tests/test_*.c))
 tests := $(test_sources:tests/%.c=$(BUILD)/tests/%)
-plugins := $(patsubst tests/%.c,$(BUILD)/tests/%.so,$(wildcard tests/plugin_*.c))
+plugins := $(patsubst tests/%.c,$(BUILD)/tests/%.so,$(wildcard tests/plugin_*.c tests/preload_*.c))
 headers := include/exia.h $(sort $(wildcard include/exia/*.h))
 c_files = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
 library := $(BUILD)/libexia.so.$(version)
@@ -116,7 +116,7 @@ $(BUILD)/vedapkg: $(tool_objects) $(library)
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(support_objects) $(BUILD)/libexia.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $(sanitize) -pthread -rdynamic -o $@ $< $(support_objects) \
 		$(BUILD)/libexia.a $(pkg_libs) $$(pkg-config --libs cmocka) -ldl
-$(BUILD)/tests/plugin_%.so: tests/plugin_%.c | build/system-test
+$(plugins): $(BUILD)/tests/%.so: tests/%.c | build/system-test
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(own_flags) -fPIC -shared -o $@ $<
 .SECONDARY:
