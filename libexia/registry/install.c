@@ -33,7 +33,7 @@ typedef struct step {
 
 typedef struct install {
     exia_registry *registry;
-    const exia__selector *selector;
+    const exia__spec *selector;
     const exia__side *there; /* NULL: none */
     exia__work *work;
     json_t *plan;
@@ -100,8 +100,8 @@ static exia_status find_offer(const exia__offer **out, exia__offers *offers, exi
                               const step *one, const char *where, exia__work *work, exia_error *err)
 {
     exia_job job = exia__work_rest(work);
-    const exia__selector exact = {(char *)said(one, "name"), (char *)said(one, "version"),
-                                  (char *)said(one, "tag")};
+    const exia__spec exact = {(char *)said(one, "name"), (char *)said(one, "version"),
+                              (char *)said(one, "tag")};
     exia_status rc = exia__offers_read(offers, records, exact.name, &job, err);
     if (rc == EXIA_OK)
         rc = exia__offer_select(out, offers, &exact, where, err);
@@ -395,7 +395,7 @@ static exia_status run_round(install *state, exia_error *err)
 exia_status exia_registry_install(char **directory, exia_registry *registry, const char *package,
                                   const char *remote, const exia_job *job, exia_error *err)
 {
-    exia__selector selector = {0};
+    exia__spec selector = {0};
     exia__side side = {0};
     exia__work work;
     install state = {
@@ -405,7 +405,7 @@ exia_status exia_registry_install(char **directory, exia_registry *registry, con
         *directory = NULL;
     exia_status rc = exia__registry_enter_write(registry, err);
     if (rc < 0 || (rc = exia__work_begin(&work, job, err)) < 0 ||
-        (rc = exia__selector_parse(&selector, package, err)) < 0)
+        (rc = exia__spec_parse(&selector, package, err)) < 0)
         return rc;
     if (remote != NULL) {
         rc = exia__side_open(&side, registry, remote, EXIA_STORE_READ, EXIA__WITH_BLOBS, job, err);
@@ -422,6 +422,6 @@ exia_status exia_registry_install(char **directory, exia_registry *registry, con
         rc = exia__text_copy(directory, state.steps[state.count - 1].place, err);
     clear(&state);
     exia__side_free(&side);
-    exia__selector_free(&selector);
+    exia__spec_free(&selector);
     return rc;
 }

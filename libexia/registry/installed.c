@@ -96,17 +96,17 @@ exia_status exia__installed_read(json_t **out, const exia_registry *registry, co
     return rc;
 }
 
-static int selected(const exia__selector *selector, const json_t *row)
+static int selected(const exia__spec *selector, const json_t *row)
 {
     return selector->name == NULL ||
-           exia__selector_match(selector, exia__json_string(row, "name"),
-                                exia__json_string(row, "version"), exia__json_string(row, "tag"));
+           exia__spec_match(selector, exia__json_string(row, "name"),
+                            exia__json_string(row, "version"), exia__json_string(row, "tag"));
 }
 
 exia_status exia_registry_installed(exia_rows **out, exia_registry *registry, const char *package,
                                     exia_error *err)
 {
-    exia__selector selector = {0};
+    exia__spec selector = {0};
     exia_rows *rows = NULL;
     json_t *all = NULL;
     if (out == NULL)
@@ -114,7 +114,7 @@ exia_status exia_registry_installed(exia_rows **out, exia_registry *registry, co
     *out = NULL;
     exia_status rc = exia__registry_enter(registry, err);
     if (rc == EXIA_OK && package != NULL)
-        rc = exia__selector_parse(&selector, package, err);
+        rc = exia__spec_parse(&selector, package, err);
     if (rc == EXIA_OK)
         rc = exia__installed_read(&all, registry, selector.name, err);
     if (rc == EXIA_OK)
@@ -128,7 +128,7 @@ exia_status exia_registry_installed(exia_rows **out, exia_registry *registry, co
         rows = NULL;
     }
     exia_rows_free(rows);
-    exia__selector_free(&selector);
+    exia__spec_free(&selector);
     json_decref(all);
     return rc;
 }
@@ -197,7 +197,7 @@ done:
 
 /* ---- uninstall ---- */
 
-static exia_status find_one(const json_t **out, const json_t *rows, const exia__selector *selector,
+static exia_status find_one(const json_t **out, const json_t *rows, const exia__spec *selector,
                             const char *package, exia_error *err)
 {
     const json_t *found = NULL;
@@ -268,8 +268,7 @@ static exia_status check_unneeded(const json_t *gone, const json_t *rows, exia_e
 
 /* Under the home's lock: check, then commit the row away, then take the files. */
 static exia_status remove_package(exia__staging *staging, exia_registry *registry,
-                                  const exia__selector *selector, const char *package,
-                                  exia_error *err)
+                                  const exia__spec *selector, const char *package, exia_error *err)
 {
     json_t *rows = NULL, *targets = NULL;
     const json_t *gone = NULL;
@@ -299,12 +298,12 @@ done:
 
 exia_status exia_registry_uninstall(exia_registry *registry, const char *package, exia_error *err)
 {
-    exia__selector selector = {0};
+    exia__spec selector = {0};
     exia__staging staging = {.lock = -1};
     exia__work work;
     int lock = -1;
     exia_status rc = exia__registry_enter_write(registry, err);
-    if (rc < 0 || (rc = exia__selector_parse(&selector, package, err)) < 0)
+    if (rc < 0 || (rc = exia__spec_parse(&selector, package, err)) < 0)
         return rc;
     if ((rc = exia__work_begin(&work, NULL, err)) == EXIA_OK &&
         (rc = exia__staging_open(&staging, registry, &work, err)) == EXIA_OK &&
@@ -312,6 +311,6 @@ exia_status exia_registry_uninstall(exia_registry *registry, const char *package
         rc = remove_package(&staging, registry, &selector, package, err);
     exia__lock_drop(lock);
     exia__staging_close(&staging, registry);
-    exia__selector_free(&selector);
+    exia__spec_free(&selector);
     return rc;
 }

@@ -46,7 +46,7 @@ exia_status exia_registry_register(exia_registry *registry, const char *file, co
 exia_status exia_registry_update(exia_registry *registry, const char *package, const char *facts,
                                  const char *remote, exia_error *err)
 {
-    exia__selector selector = {0};
+    exia__spec selector = {0};
     exia__offers offers = {0};
     exia__side side = {0};
     const exia__offer *offer = NULL;
@@ -58,7 +58,7 @@ exia_status exia_registry_update(exia_registry *registry, const char *package, c
         return exia__fail(err, EXIA_EINVAL, 0, "the facts are NULL or longer than %d bytes",
                           FACTS_LIMIT);
     if ((rc = exia__json_object(&object, facts, strlen(facts), "facts", EXIA_EINVAL, err)) < 0 ||
-        (rc = exia__selector_parse(&selector, package, err)) < 0 ||
+        (rc = exia__spec_parse(&selector, package, err)) < 0 ||
         (rc = exia__side_open(&side, registry, remote, EXIA_STORE_WRITE, EXIA__RECORDS_ONLY, NULL,
                               err)) < 0 ||
         (rc = exia__offers_read(&offers, side.records, selector.name, NULL, err)) < 0 ||
@@ -67,7 +67,7 @@ exia_status exia_registry_update(exia_registry *registry, const char *package, c
     rc = exia__event_follow(&side, "update", offer, object, NULL, err);
 done:
     json_decref(object);
-    exia__selector_free(&selector);
+    exia__spec_free(&selector);
     exia__offers_free(&offers);
     exia__side_free(&side);
     return rc;
@@ -75,13 +75,12 @@ done:
 
 /* The one offer that is to go, whatever platform it is for and however broken it is. */
 static exia_status select_to_forget(const exia__offer **out, const exia__offers *offers,
-                                    const exia__selector *selector, const char *place,
-                                    exia_error *err)
+                                    const exia__spec *selector, const char *place, exia_error *err)
 {
     const exia__offer *found = NULL;
     for (size_t i = 0; i < offers->count; i++) {
         const exia__offer *offer = &offers->items[i];
-        if (!exia__selector_match(selector, offer->name, offer->version, offer->tag))
+        if (!exia__spec_match(selector, offer->name, offer->version, offer->tag))
             continue;
         if (found != NULL)
             return exia__fail(err, EXIA_EINVAL, 0,
@@ -112,14 +111,14 @@ static exia_status forget_here(exia_registry *registry, const exia__offer *gone,
 exia_status exia_registry_unregister(exia_registry *registry, const char *package,
                                      const char *remote, exia_error *err)
 {
-    exia__selector selector = {0};
+    exia__spec selector = {0};
     exia__offers offers = {0};
     exia__side side = {0};
     const exia__offer *offer = NULL;
     exia__work work;
     int lock = -1;
     exia_status rc = exia__registry_enter_write(registry, err);
-    if (rc < 0 || (rc = exia__selector_parse(&selector, package, err)) < 0)
+    if (rc < 0 || (rc = exia__spec_parse(&selector, package, err)) < 0)
         return rc;
     if (selector.version == NULL) {
         rc = exia__fail(err, EXIA_EINVAL, 0, "say which version of %s is to go, as in %s@1.0",
@@ -138,7 +137,7 @@ exia_status exia_registry_unregister(exia_registry *registry, const char *packag
         rc = forget_here(registry, offer, err);
 done:
     exia__lock_drop(lock);
-    exia__selector_free(&selector);
+    exia__spec_free(&selector);
     exia__offers_free(&offers);
     exia__side_free(&side);
     return rc;

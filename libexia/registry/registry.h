@@ -69,15 +69,15 @@ exia_status exia__remote_urls(char **records, char **packages, const exia_regist
 
 /* ---- selectors: name, name@version, name@version#tag ---- */
 
-typedef struct exia__selector {
+typedef struct exia__spec {
     char *name, *version, *tag; /* NULL: not said */
-} exia__selector;
+} exia__spec;
 
-exia_status exia__selector_parse(exia__selector *out, const char *text, exia_error *err);
-void exia__selector_free(exia__selector *selector);
+exia_status exia__spec_parse(exia__spec *out, const char *text, exia_error *err);
+void exia__spec_free(exia__spec *selector);
 /* Whether a package of this identity is meant; without a tag any platform's is. */
-int exia__selector_match(const exia__selector *selector, const char *name, const char *version,
-                         const char *tag);
+int exia__spec_match(const exia__spec *selector, const char *name, const char *version,
+                     const char *tag);
 /* Whether a package with this tag runs on this machine. */
 int exia__tag_fits(const char *tag);
 
@@ -107,6 +107,6 @@ exia_status exia__offer_check(const exia__offer *offer, exia_error *err);
 /* The one that a selector means: the newest that runs here.  `where` is for the error: "here".
  * @return EXIA_ENOTFOUND, and what exia__offer_check() says */
 exia_status exia__offer_select(const exia__offer **out, const exia__offers *offers,
-                               const exia__selector *selector, const char *where, exia_error *err);
+                               const exia__spec *selector, const char *where, exia_error *err);
 
 #endif

@@ -28,7 +28,7 @@ typedef struct place {
 typedef struct search {
     const exia_registry *registry;
     const exia__side *there;
-    const exia__selector *selector;
+    const exia__spec *selector;
     const exia_job *job;
     json_t *universe; /* name -> candidates, best first */
     place *stack;
@@ -139,8 +139,8 @@ static int wanted(const search *state, const json_t *candidate, int root)
     if (!root)
         return exia__tag_fits(tag);
     return (state->selector->tag != NULL || exia__tag_fits(tag)) &&
-           exia__selector_match(state->selector, exia__json_string(candidate, "name"),
-                                exia__json_string(candidate, "version"), tag);
+           exia__spec_match(state->selector, exia__json_string(candidate, "name"),
+                            exia__json_string(candidate, "version"), tag);
 }
 
 /* All candidates for a name, looked up once. */
@@ -411,7 +411,7 @@ static exia_status put_in_order(json_t **out, const search *state, exia_error *e
 }
 
 exia_status exia__resolve(json_t **out, const exia_registry *registry, const exia__side *there,
-                          const exia__selector *selector, const exia_job *job, exia_error *err)
+                          const exia__spec *selector, const exia_job *job, exia_error *err)
 {
     search state = {.registry = registry, .there = there, .selector = selector, .job = job};
     *out = NULL;

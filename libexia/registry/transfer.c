@@ -87,7 +87,7 @@ exia_status exia_registry_push(exia_transfer *out, exia_registry *registry, cons
                                const char *remote, const exia_job *job, exia_error *err)
 {
     exia_transfer moved = {0};
-    exia__selector selector = {0};
+    exia__spec selector = {0};
     exia__offers offers = {0};
     const exia__offer *offer = NULL;
     exia__parcel parcel = {.fd = -1};
@@ -102,7 +102,7 @@ exia_status exia_registry_push(exia_transfer *out, exia_registry *registry, cons
     if (remote == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_registry_push: the remote is NULL");
     if ((rc = exia__work_begin(&work, job, err)) < 0 ||
-        (rc = exia__selector_parse(&selector, package, err)) < 0 ||
+        (rc = exia__spec_parse(&selector, package, err)) < 0 ||
         (rc = exia__offers_read(&offers, registry->records, selector.name, job, err)) < 0 ||
         (rc = exia__offer_select(&offer, &offers, &selector, "here", err)) < 0 ||
         (rc = exia__parcel_of(&parcel, registry, offer, err)) < 0 ||
@@ -120,7 +120,7 @@ done:
     exia__side_free(&side);
     exia__parcel_free(&parcel);
     exia__offers_free(&offers);
-    exia__selector_free(&selector);
+    exia__spec_free(&selector);
     return rc;
 }
 
@@ -349,7 +349,7 @@ done:
 exia_status exia_registry_pull(exia_transfer *out, exia_registry *registry, const char *package,
                                const char *remote, const exia_job *job, exia_error *err)
 {
-    exia__selector selector = {0};
+    exia__spec selector = {0};
     exia__offers offers = {0};
     const exia__offer *offer = NULL;
     exia__side side = {0};
@@ -362,7 +362,7 @@ exia_status exia_registry_pull(exia_transfer *out, exia_registry *registry, cons
     if (remote == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_registry_pull: the remote is NULL");
     if ((rc = exia__work_begin(&work, job, err)) < 0 ||
-        (rc = exia__selector_parse(&selector, package, err)) < 0 ||
+        (rc = exia__spec_parse(&selector, package, err)) < 0 ||
         (rc = exia__side_open(&side, registry, remote, EXIA_STORE_READ, EXIA__WITH_BLOBS, job,
                               err)) < 0 ||
         (rc = exia__offers_read(&offers, side.records, selector.name, job, err)) < 0 ||
@@ -372,6 +372,6 @@ exia_status exia_registry_pull(exia_transfer *out, exia_registry *registry, cons
 done:
     exia__side_free(&side);
     exia__offers_free(&offers);
-    exia__selector_free(&selector);
+    exia__spec_free(&selector);
     return rc;
 }

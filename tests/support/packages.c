@@ -43,17 +43,6 @@ exia_registry *open_home_with_remote(const char *name)
     return registry;
 }
 
-const char *rows_text(exia_rows *rows)
-{
-    const char *text = "", *row = NULL;
-    exia_status rc;
-    while ((rc = exia_rows_next(&row, rows, &err)) == EXIA_OK)
-        text = check_format("%s%s\n", text, row);
-    assert_int_equal(rc, EXIA_DONE);
-    exia_rows_free(rows);
-    return text;
-}
-
 size_t rows_count(const char *text)
 {
     size_t count = 0;

@@ -3,6 +3,7 @@
 #define TESTS_PACKAGES_H
 
 #include "support/check.h"
+#include "support/models.h"
 
 /* Pack one code file that holds `content`; the file's path lives as long as the test.
  *
@@ -16,9 +17,7 @@ exia_registry *open_home(const char *name);
 /* The same with a remote "prod" in check_path("remote"). */
 exia_registry *open_home_with_remote(const char *name);
 
-/* All rows in one text, a line each (to be searched with strstr), and frees them. */
-const char *rows_text(exia_rows *rows);
-size_t rows_count(const char *text);
+size_t rows_count(const char *text); /* of rows_text() */
 
 const char *query(exia_registry *registry, const char *filter, const char *remote);
 const char *installed(exia_registry *registry, const char *package);

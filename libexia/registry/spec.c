@@ -9,9 +9,9 @@
 #include "package/version.h"
 #include "registry/registry.h"
 
-exia_status exia__selector_parse(exia__selector *out, const char *text, exia_error *err)
+exia_status exia__spec_parse(exia__spec *out, const char *text, exia_error *err)
 {
-    exia__selector selector = {0};
+    exia__spec selector = {0};
     *out = selector;
     if (text == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "the package is NULL");
@@ -31,22 +31,22 @@ exia_status exia__selector_parse(exia__selector *out, const char *text, exia_err
         rc = exia__name_check_lower(selector.tag, "platform tag", err);
     if (rc == EXIA_OK) {
         *out = selector;
-        selector = (exia__selector){0};
+        selector = (exia__spec){0};
     }
-    exia__selector_free(&selector);
+    exia__spec_free(&selector);
     return rc;
 }
 
-void exia__selector_free(exia__selector *selector)
+void exia__spec_free(exia__spec *selector)
 {
     exia__release(selector->name);
     exia__release(selector->version);
     exia__release(selector->tag);
-    *selector = (exia__selector){0};
+    *selector = (exia__spec){0};
 }
 
-int exia__selector_match(const exia__selector *selector, const char *name, const char *version,
-                         const char *tag)
+int exia__spec_match(const exia__spec *selector, const char *name, const char *version,
+                     const char *tag)
 {
     return strcmp(selector->name, name) == 0 &&
            (selector->version == NULL || exia__version_compare(selector->version, version) == 0) &&
@@ -75,7 +75,7 @@ static int before(const exia__offer *a, const exia__offer *b)
     return order != 0 ? order > 0 : strcmp(b->tag, "any") == 0 && strcmp(a->tag, "any") != 0;
 }
 
-static exia_status not_found(const exia__offers *offers, const exia__selector *selector,
+static exia_status not_found(const exia__offers *offers, const exia__spec *selector,
                              const char *where, exia_error *err)
 {
     exia__buffer others = {0};
@@ -99,13 +99,13 @@ static exia_status not_found(const exia__offers *offers, const exia__selector *s
 }
 
 exia_status exia__offer_select(const exia__offer **out, const exia__offers *offers,
-                               const exia__selector *selector, const char *where, exia_error *err)
+                               const exia__spec *selector, const char *where, exia_error *err)
 {
     const exia__offer *found = NULL;
     *out = NULL;
     for (size_t i = 0; i < offers->count; i++) {
         const exia__offer *offer = &offers->items[i];
-        if (exia__selector_match(selector, offer->name, offer->version, offer->tag) &&
+        if (exia__spec_match(selector, offer->name, offer->version, offer->tag) &&
             (selector->tag != NULL || exia__tag_fits(offer->tag)) &&
             (found == NULL || before(offer, found)))
             found = offer;
