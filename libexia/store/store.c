@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/rows.h"
 #include "base/url.h"
+#include "exia/store.h"
 #include "store/driver.h"
 
 /* SCHEME:DIRECTORY/NAME */
