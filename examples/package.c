@@ -14,19 +14,27 @@ int main(int argc, char **argv)
     char *file = NULL;
     const char *row;
     int failed = 1;
-    char workspace[4096], target[4096], unpacked[4096];
+    char text[4096], workspace[4096], target[4096], unpacked[4096];
+    FILE *hello;
 
     if (argc != 2 || mkdir(argv[1], 0777) != 0) {
         fprintf(stderr, "usage: %s NEW_DIRECTORY\n", argv[0]);
         return 2;
     }
+    snprintf(text, sizeof text, "%s/hello.txt", argv[1]);
     snprintf(workspace, sizeof workspace, "%s/workspace", argv[1]);
     snprintf(target, sizeof target, "%s/hello.veda", argv[1]);
     snprintf(unpacked, sizeof unpacked, "%s/unpacked", argv[1]);
 
+    hello = fopen(text, "w");
+    if (hello == NULL || fputs("Hello.\n", hello) < 0 || fclose(hello) != 0) {
+        perror(text);
+        return 1;
+    }
+
     /* A workspace is a directory with a veda.json; `add` copies into it. */
     if (exia_workspace_new(workspace, "hello", &err) < 0 ||
-        exia_workspace_add(workspace, __FILE__, "doc", NULL, &err) < 0 ||
+        exia_workspace_add(workspace, text, "doc", NULL, &err) < 0 ||
         exia_package_write(&file, workspace, target, NULL, NULL, &err) < 0)
         goto done;
     printf("wrote %s\n", file);
