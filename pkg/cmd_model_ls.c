@@ -1,4 +1,5 @@
 /* model ls, model history: versions that a filter selects; all that was done to one model. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "tool.h"
@@ -45,7 +46,7 @@ exia_status run_model_ls(struct call *call, exia_error *err)
     exia_rows *rows = NULL;
     exia_status status = library_open(&library, call, true, err);
 
-    if (status == EXIA_ENOTFOUND && !call_has(call, OPTION_LIBRARY)) {
+    if (status == EXIA_ENOTFOUND && err->native == ENOENT && !call_has(call, OPTION_LIBRARY)) {
         say(call, "no model is here yet; see: vedapkg help model put");
         return EXIA_OK;
     }

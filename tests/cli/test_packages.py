@@ -145,6 +145,8 @@ def test_add_prints_what_it_added_and_where(tool):
     tool.fails("add", "nothing", "-C", "space", says="nothing")
     tool.fails("add", "a.py", "--as", "spice", "-C", "space", says="spice")
     tool.fails("add", "a.py", says="veda.json")
+    tool.fails("add", "nothing@1", "--as", "model", "-C", "space", says="models")
+    tool.run("init")
     tool.fails("add", "nothing@1", "--as", "model", "-C", "space", says="nothing")
 
 
@@ -240,6 +242,8 @@ def test_a_file_that_is_no_good_package_is_refused(words, tool):
 def test_unknown_packages_and_remotes_are_named(tool):
     with_depot(tool)
     file = tool.package()
+    tool.fails("pull", "hello", "--from", "depot", says="depot")
+    tool.run("register", file, "--remote", "depot")
     for words in (
         ("push", "nothing", "--to", "depot"),
         ("pull", "nothing", "--from", "depot"),

@@ -176,15 +176,25 @@ def test_threads_and_home_are_checked(command, tool):
     tool.fails(*words, *arguments, "--home", "", code=2)
 
 
+@pytest.fixture(scope="module")
+def made():
+    """What is made from the table, besides the pages of help."""
+
+    def ask(*words):
+        return subprocess.check_output([VEDAPKG, *words], text=True)
+
+    shells = {shell: ask("completion", shell) for shell in ("bash", "zsh", "fish")}
+    return {"man": ask("help", "--man").replace("\\-", "-"), **shells}
+
+
 @every_command
-def test_the_manual_and_the_completions_know_it(command, tool):
-    manual = tool.run("help", "--man").stdout.replace("\\-", "-")
-    assert f".SS \\&vedapkg {command['name']}" in manual
-    assert f"'{command['name']}')" in tool.run("completion", "bash").stdout
-    assert f"'{command['name']}')" in tool.run("completion", "zsh").stdout
-    assert f"-a {command['name'].split()[-1]} " in tool.run("completion", "fish").stdout
+def test_the_manual_and_the_completions_know_it(command, made):
+    assert f".SS \\&vedapkg {command['name']}" in made["man"]
+    assert f"'{command['name']}')" in made["bash"]
+    assert f"'{command['name']}')" in made["zsh"]
+    assert f"-a {command['name'].split()[-1]} " in made["fish"]
     for option in command["options"]:
-        assert f"--{option['name']}" in manual
+        assert f"--{option['name']}" in made["man"]
 
 
 def test_no_command_is_misuse(tool):
