@@ -61,17 +61,23 @@ def call(function: Callable[..., int], *arguments: Any) -> int:
 
 
 def fail(status: int) -> None:
-    """Raise what a failed call means: the exception of a callback, or one made from its error."""
-    parked, thread.parked = thread.parked, None
+    """Raise what a failed call means."""
+    error = failure(status)
     try:
-        if parked is not None and status in (lib.EXIA_EUSER, lib.EXIA_ECANCELLED):
-            raise parked
-        said = ffi.string(thread.err.text).decode(errors="replace")
-        if thread.err.status != status or not said:
-            said = ffi.string(lib.exia_status_text(status)).decode()
-        raise error_from(status, thread.err.native, said)
+        raise error
     finally:
-        del parked  # or the traceback would hold itself
+        del error  # or its traceback would hold itself
+
+
+def failure(status: int) -> BaseException:
+    """Answer with the exception of a callback, or one made from what the call said."""
+    parked, thread.parked = thread.parked, None
+    if parked is not None and status in (lib.EXIA_EUSER, lib.EXIA_ECANCELLED):
+        return parked
+    err = thread.err
+    said = ffi.string(err.text).decode(errors="replace") if err.status == status else ""
+    said = said or ffi.string(lib.exia_status_text(status)).decode()
+    return error_from(status, err.native, said)
 
 
 def text(value: str | None, what: str = "text") -> Any:
@@ -187,22 +193,27 @@ def callback(answer: Any = None) -> Callable[[Callable[..., Any]], Callable[...,
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         def guarded(*arguments: Any) -> Any:
-            outer, thread.err = thread.err, ffi.new("exia_error *")
-            thread.inside += 1
+            outer = thread.inside, thread.err
             try:
+                thread.inside, thread.err = outer[0] + 1, ffi.new("exia_error *")
                 return function(*arguments)
             except BaseException as error:
-                thread.parked = error
+                park(type(error), error, None)
                 describe(error, arguments[-1])
                 return answer
             finally:
-                thread.inside -= 1
-                thread.err = outer
+                thread.inside, thread.err = outer
 
-        ffi.def_extern(name=function.__name__, error=answer)(guarded)
+        # onerror: Ctrl-C may come before the first line of `guarded`
+        ffi.def_extern(name=function.__name__, error=answer, onerror=park)(guarded)
         return function
 
     return register
+
+
+def park(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Keep an exception until the C call of this thread returns."""
+    thread.parked = error
 
 
 _error_type = ffi.typeof("exia_error *")

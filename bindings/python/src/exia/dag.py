@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from itertools import count, pairwise
 from typing import Any
 
-from exia._handle import NULL, Handle, call, callback, describe, fail, take_text, text, thread
+from exia._handle import NULL, Handle, call, callback, describe, failure, take_text, text, thread
 from exia._native import ffi, lib
 from exia._progress import Job
 from exia._rows import Rows, take_rows
@@ -347,19 +347,23 @@ class Dag(Handle):
                 run = _Run(self._nodes, call, job)
                 handle = ffi.new_handle(run)
                 status = lib.exia_dag_run(out, c, lib.on_task, handle, job.c, thread.err)
+                error = failure(status) if status < 0 else None
         finally:
             self._running = False
         report = Report(take_rows(out))
         report._fill(self._nodes, run)
+        if isinstance(error, CycleError):
+            self.order()  # raises it with the cycle
         if job.stop is not None:
-            raise job.stop
-        if status < 0 and not run.errors:
-            if status == lib.EXIA_ECYCLE:
-                self.order()  # raises it, with the cycle
-            fail(status)
-        if run.errors and check:
-            raise next(iter(run.errors.values()))
-        return report
+            error = job.stop
+        elif run.errors:
+            error = next(iter(run.errors.values())) if check else None
+        try:
+            if error is not None:
+                raise error
+            return report
+        finally:
+            del error, run, job, handle, report  # or the traceback would hold itself
 
 
 class Report(Rows):
@@ -412,6 +416,8 @@ def on_task(number: int, payload: Any, err: Any) -> int:
         run.errors[node] = error
         describe(error, err)
         return int(lib.EXIA_EUSER)
+    finally:
+        del run  # which holds the error, whose traceback holds this frame
     return 0
 
 

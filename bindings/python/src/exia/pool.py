@@ -551,7 +551,6 @@ def on_validate(place: Any, payload: Any, err: Any) -> int:
     except Exception as error:
         reason = error
     describe(reason, err)
-    _log.info("an object is replaced: %s: %s", type(reason).__name__, reason)
     return int(lib.EXIA_EUSER)
 
 
