@@ -96,19 +96,28 @@ exia_status exia__json_object(json_t **out, const char *text, size_t size, const
     return rc;
 }
 
+/* A failure is remembered, for jansson forgets one that happens within a key. */
+typedef struct sink {
+    exia__buffer buffer;
+    int failed;
+} sink;
+
 static int append(const char *data, size_t size, void *payload)
 {
-    return exia__buffer_append(payload, data, size, NULL) < 0 ? -1 : 0;
+    sink *into = payload;
+    into->failed = into->failed || exia__buffer_append(&into->buffer, data, size, NULL) < 0;
+    return into->failed ? -1 : 0;
 }
 
 static exia_status dump(char **out, const json_t *json, size_t flags, exia_error *err)
 {
-    exia__buffer buffer = {0};
+    sink into = {0};
     *out = NULL;
-    exia_status rc = json == NULL || json_dump_callback(json, append, &buffer, flags) != 0
-                         ? exia__fail_memory(err)
-                         : exia__buffer_take(out, &buffer, err);
-    exia__buffer_free(&buffer);
+    exia_status rc =
+        json == NULL || json_dump_callback(json, append, &into, flags) != 0 || into.failed
+            ? exia__fail_memory(err)
+            : exia__buffer_take(out, &into.buffer, err);
+    exia__buffer_free(&into.buffer);
     return rc;
 }
 
@@ -120,6 +129,17 @@ exia_status exia__json_text(char **out, const json_t *json, exia_error *err)
 exia_status exia__json_canonical(char **out, const json_t *json, exia_error *err)
 {
     return dump(out, json, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS, err);
+}
+
+exia_status exia__json_pretty(char **out, const json_t *json, exia_error *err)
+{
+    char *text = NULL;
+    *out = NULL;
+    exia_status rc = dump(&text, json, JSON_INDENT(4) | JSON_ENCODE_ANY, err);
+    if (rc == EXIA_OK)
+        rc = exia__text_format(out, err, "%s\n", text);
+    exia__release(text);
+    return rc;
 }
 
 const char *exia__json_string(const json_t *object, const char *key)

@@ -105,13 +105,11 @@ exia_status exia__tree_remove(const char *path, exia_error *err)
 {
     exia_status rc = EXIA_OK;
     size_t depth = 0;
+    level levels[MOST_OPEN] = {{NULL, ""}}; /* not allocated: cleaning up works without memory */
     if (unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR)
         return EXIA_OK;
     if (errno != EISDIR && errno != EPERM)
         return exia__fail_errno(err, errno, "cannot remove", path);
-    level *levels = exia__zeroed(MOST_OPEN, sizeof *levels);
-    if (levels == NULL)
-        return exia__fail_memory(err);
     levels[0].dir = open_below(AT_FDCWD, path);
     if (levels[0].dir == NULL)
         rc = exia__fail_errno(err, errno, "cannot remove", path);
@@ -145,7 +143,6 @@ exia_status exia__tree_remove(const char *path, exia_error *err)
         if (levels[i].dir != NULL)
             closedir(levels[i].dir);
     }
-    exia__release(levels);
     return rc;
 }
 

@@ -4,11 +4,10 @@
 
 #include "exia/common.h"
 
-/* Where a stream is cut: at content whose gear hash ends in `bits` zeros, between `least` and `most`
- * bytes, put off to the end of the member when that is within `snap`. */
+/* Where a stream is cut: at content, between `least` and `most` bytes, rarely before `mean` (a power
+ * of two) and soon after it, put off to the end of the member when that is within `snap`. */
 typedef struct exia__cuts {
-    size_t least, most, snap;
-    unsigned bits;
+    size_t least, mean, most, snap;
 } exia__cuts;
 extern const exia__cuts exia__cuts_data, exia__cuts_record;
 

@@ -154,7 +154,7 @@ static exia_status check_entry_points(const json_t *manifest, const place *at)
     const char *name;
     json_t *value;
     exia_status rc = take(&points, manifest, "entry_points", JSON_OBJECT, "an object", at);
-    if (points == NULL)
+    if (points == NULL || rc < 0)
         return rc;
     json_object_foreach((json_t *)points, name, value)
     {
@@ -211,7 +211,7 @@ static exia_status check_environment(const json_t *manifest, const place *at)
     const char *name;
     json_t *value;
     exia_status rc = take(&environment, manifest, "environment", JSON_OBJECT, "an object", at);
-    if (environment == NULL)
+    if (environment == NULL || rc < 0)
         return rc;
     rc = known_fields(environment, fields, " in \"environment\"", at);
     if (rc == EXIA_OK)

@@ -27,22 +27,14 @@ typedef struct addition {
     int lock; /* fd of the workspace: one addition at a time */
 } addition;
 
-static int append(const char *data, size_t size, void *payload)
-{
-    return exia__buffer_append(payload, data, size, NULL) < 0 ? -1 : 0;
-}
-
-/* As a person would write it. */
 static exia_status write_manifest(const char *path, const json_t *manifest, int flags,
                                   exia_error *err)
 {
-    exia__buffer text = {0};
-    exia_status rc = json_dump_callback(manifest, append, &text, JSON_INDENT(4)) == 0
-                         ? exia__buffer_text(&text, "\n", err)
-                         : exia__fail_memory(err);
+    char *text = NULL;
+    exia_status rc = exia__json_pretty(&text, manifest, err);
     if (rc == EXIA_OK)
-        rc = exia__file_write(path, text.data, text.size, flags, err);
-    exia__buffer_free(&text);
+        rc = exia__file_write(path, text, strlen(text), flags, err);
+    exia__release(text);
     return rc;
 }
 
@@ -56,6 +48,9 @@ exia_status exia_workspace_new(const char *directory, const char *name, exia_err
         rc = exia__path_join(&path, directory, EXIA__MANIFEST_PATH, err);
     if (rc == EXIA_OK)
         rc = exia__directory_make(directory, err);
+    if (rc == EXIA_OK && exia__path_exists(path))
+        rc = exia__fail(err, EXIA_EEXISTS, 0, "%s is a workspace already: it has a veda.json",
+                        directory);
     json_t *manifest = json_pack("{s:i, s:s?, s:s, s:s, s:s, s:[], s:{}, s:[]}", "format",
                                  EXIA__FORMAT, "name", name, "version", "0.1.0", "platform", "any",
                                  "description", "", "components", "entry_points", "dependencies");
