@@ -172,6 +172,16 @@ exia_status exia__base64_encode(char **out, const void *data, size_t size, exia_
 /* Exactly `size` bytes, and up to two more are written behind them.  @return EXIA_ECORRUPT */
 exia_status exia__base64_decode(void *into, size_t size, const char *text, exia_error *err);
 
+/* ---- part.c --------------------------------------------------------------------------------- */
+
+/* Make a part durable; `*out` is its member of the log entry.  `within`: inside the entry.
+ * @return EXIA_ECONFLICT: the file changed while it was read */
+exia_status exia__part_store(json_t **out, exia_library *library, const exia_part *part, int within,
+                             exia__work *work, exia_error *err);
+exia_status exia__bytes_store(char **key, exia_library *library, const void *data, size_t size,
+                              const char *sha256, const exia__work *work, exia_error *err);
+const exia_job *exia__work_rest(exia_job *job, const exia__work *work);
+
 /* ---- map.c ---------------------------------------------------------------------------------- */
 
 typedef struct exia__tensors exia__tensors;
