@@ -137,6 +137,8 @@ static exia_status store_file(json_t **out, exia_library *library, const exia_pa
     exia_status rc = open_file(&now, err);
     if (rc == EXIA_OK)
         rc = hash_file(&now, err);
+    if (rc == EXIA_OK)
+        rc = same_file(&now, err);
     exia_source source = {read_file, (uint64_t)now.info.st_size, now.sha256, &now};
     if (rc == EXIA_OK)
         rc = exia__blob_store(&key, library, &source, exia__work_rest(&job, work), err);
