@@ -56,6 +56,9 @@ static exia_status refuse(struct call *call, const struct tables *tables, int an
                   (int)strcspn(word, "="), word);
 }
 
+static const struct option_info version_option[] = {
+    {OPTION_VERSION, 'V', "version", NULL, "say the version", false}, {0}};
+
 /* Read options: all of a command's, or (command NULL) the common ones before the next word.
  * `*argc` and `*argv` move on to what is left. */
 static exia_status take_options(struct call *call, const struct command *command, int *argc,
@@ -66,11 +69,7 @@ static exia_status take_options(struct call *call, const struct command *command
 
     strcpy(tables.letters, command == NULL ? "+:" : ":");
     tables_add(&tables, common_options);
-    if (command != NULL)
-        tables_add(&tables, command->options);
-    else
-        tables_add(&tables, (const struct option_info[]){
-                                {OPTION_VERSION, 'V', "version", NULL, "the version", false}, {0}});
+    tables_add(&tables, command != NULL ? command->options : version_option);
     opterr = 0;
     optind = 0; /* glibc: start over */
     while ((answer = getopt_long(*argc, *argv, tables.letters, tables.longs, NULL)) != -1) {
