@@ -5,7 +5,6 @@
  *
  * The model is a scaler (mean, scale), layers (weight.0, bias.0, weight.1 ...) with the larger of 0
  * and x between them, and the digit that each output stands for (classes). */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -85,7 +84,7 @@ static int64_t classify(const struct network *network, const double *image)
         const struct layer *layer = &network->layers[number];
         memcpy(sum, layer->bias, layer->outputs * sizeof *sum);
         for (size_t i = 0; i < width; i++) {
-            double x = number > 0 ? fmax(in[i], 0) : in[i];
+            double x = number > 0 && in[i] < 0 ? 0 : in[i];
             for (size_t j = 0; j < layer->outputs; j++)
                 sum[j] += x * layer->weight[i * layer->outputs + j];
         }

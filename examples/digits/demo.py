@@ -19,6 +19,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,18 +49,22 @@ def step(number, title):
 
 
 def say(text):
+    """Print lines below a step, long ones folded; of a word too long for a line, its beginning."""
     for line in text.splitlines():
-        print(f"   {line if len(line) <= 97 else line[:94] + '...'}", flush=True)
+        if len(line) > 96 and " " not in line:
+            line = f"{line[:60]}... ({len(line)} characters)"
+        for piece in textwrap.wrap(line, 96, subsequent_indent="    ", break_on_hyphens=False):
+            print(f"   {piece}", flush=True)
 
 
-def run(host, *command, shown=None, environment=None):
-    """Run a command as somebody at the host `host` would, show it and what it prints."""
-    say(f"{host.name}$ {shown or shlex.join(command)}")
+def run(host, program, *arguments, environment=None):
+    """Run a command in build/demo as somebody at `host` would; show it and what it prints."""
+    say(f"{host.name}$ {shlex.join([program, *arguments])}")
     if environment is None:
         environment = {**os.environ, "PATH": f"{BUILD}:{os.environ['PATH']}"}
     environment = {**environment, "EXIA_HOME": str(host)}
     done = subprocess.run(
-        command,
+        [sys.executable if program == "python" else program, *arguments],
         cwd=DEMO,
         env=environment,
         stdout=subprocess.PIPE,
@@ -69,11 +74,6 @@ def run(host, *command, shown=None, environment=None):
     say(done.stdout)
     check(done.returncode == 0, f"the command ended with exit status {done.returncode}")
     return done.stdout
-
-
-def python(host, program, *arguments):
-    shown = shlex.join(["python", program, *arguments])
-    return run(host, sys.executable, str(SOURCE / program), *arguments, shown=shown)
 
 
 def check(holds, otherwise):
@@ -90,8 +90,14 @@ def main():
     for directory in (HERE, DEPOT, THERE):
         directory.mkdir(parents=True)
     os.environ["EXIA_HOME"] = str(HERE)  # where this process keeps its models
-    print("Three directories of build/demo play three machines, each a home of Exia (EXIA_HOME):")
-    print("here builds, depot is a remote, there installs.  The prompt says where a command runs.")
+    source = os.path.relpath(SOURCE, DEMO)
+    print(
+        "Three directories of build/demo play three machines: `here` builds, `depot` is a remote,"
+    )
+    print(
+        "`there` installs.  The prompt says whose command it is; a machine's directory is its home"
+    )
+    print("of Exia (EXIA_HOME).  Commands run in build/demo.")
 
     with step(1, "A pool of components, each built after what it needs"):
         pool = train.make_pool()
@@ -99,12 +105,12 @@ def main():
         with pool.borrow("loader") as loader, pool.borrow("classifier"), pool.borrow("scorer"):
             images, labels = loader.test_images, loader.test_labels
             built = [row["name"] for row in pool.show() if row["built"]]
-            say("built on the first loan: " + ", ".join(built))
+            say("built when they were borrowed: " + ", ".join(built))
 
     with step(2, "A DAG runs the steps, two at a time"):
         report, pipelines, accuracies = train.run_steps(pool)
-        for row in report:
-            say(f"{row['name']:15} {row['state']} in {row['end_ms'] - row['start_ms']:.0f} ms")
+        for row in sorted(report, key=lambda row: row["start_ms"]):
+            say(f"{row['name']:14} {row['start_ms']:6.0f} ms to {row['end_ms']:6.0f} ms")
         pool.close()  # destroys what it built, dependents first
 
     with step(3, "Two models are written to the library, with their accuracy"):
@@ -116,7 +122,7 @@ def main():
 
     with step(4, "The best one is read back in a new process"):
         np.save(DEMO / "images.npy", images)
-        python(HERE, "read_back.py", "images.npy", "predicted.npy")
+        run(HERE, "python", f"{source}/read_back.py", "images.npy", "predicted.npy")
         check(
             np.array_equal(np.load(DEMO / "predicted.npy"), expected),
             "the model that was read back predicts something else",
@@ -127,7 +133,7 @@ def main():
         np.savetxt(DEMO / "test.csv", np.column_stack([images, labels]), fmt="%d", delimiter=",")
         run(HERE, "vedapkg", "new", "digits", "workspace")
         for path, kind in (
-            (os.path.relpath(SOURCE / "digits", DEMO), "code"),
+            (f"{source}/digits", "code"),
             ("digits@best(metrics.accuracy)", "model"),
             ("test.csv", "data"),
         ):
@@ -145,31 +151,23 @@ def main():
         run(THERE, "vedapkg", "install", "digits")
 
     with step(6, "The installed algorithm runs there, from Python"):
-        answer = python(THERE, "use.py")
+        answer = run(THERE, "python", f"{source}/use.py")
         compare("Python", answer, expected, accuracies[best])
         check("the pickle is refused" in answer, "a pickle from elsewhere was loaded")
 
     with step(7, "The installed model runs there, from C, without Python"):
-        include, program = ROOT / "include", DEMO / "classify"
-        run(
-            HERE,
-            *shlex.split(os.environ.get("CC", "cc")),
-            *("-std=c11", "-O2", "-Wall", "-Wextra", f"-I{include}", "-o", "classify"),
-            *(str(SOURCE / "classify.c"), f"-L{BUILD}", "-lexia", "-Wl,-rpath,$ORIGIN/.."),
-            shown="cc -I include -o classify classify.c -lexia",
-        )
+        warnings = ("-std=c11", "-O2", "-Wall", "-Wextra")
+        library = ("-L..", "-lexia", "-Wl,-rpath,$ORIGIN/..")
+        compiler = shlex.split(os.environ.get("CC", "cc"))
+        output = ("-I../../include", "-o", "classify", f"{source}/classify.c")
+        run(HERE, *compiler, *warnings, *output, *library)
         [installed] = THERE.glob("installed/digits/*/*")
-        arguments = [str(installed.relative_to(DEMO))]
-        answer = run(
-            THERE,
-            str(program),
-            *arguments,
-            shown=shlex.join(["./classify", *arguments]),
-            environment={"PATH": "/nonexistent"},
-        )
+        bare = {"PATH": "/nonexistent"}
+        answer = run(THERE, "./classify", str(installed.relative_to(DEMO)), environment=bare)
         compare("C", answer, expected, accuracies[best])
 
-    print(f"\nAll predictions agree.  Total time: {time.perf_counter() - started:.2f} s")
+    print("\nLook around: EXIA_HOME=build/demo/here build/vedapkg model ls")
+    print(f"All predictions agree.  Total time: {time.perf_counter() - started:.2f} s")
 
 
 def url(scheme, name):

@@ -36,11 +36,15 @@ def row(what: str, ours: Callable[[], object], peer: str, theirs: Callable[[], o
 
 
 def print_row(what: str, ours: float, peer: str, theirs: float) -> None:
-    print(f"{what:<52} {ours * 1e3:10.3f} ms   {peer:<22} {theirs * 1e3:10.3f} ms   {ours / theirs:7.3f}")
+    print(
+        f"{what:<52} {ours * 1e3:10.3f} ms   {peer:<22} {theirs * 1e3:10.3f} ms   {ours / theirs:7.3f}"
+    )
 
 
 def bench_pool() -> None:
-    for line in subprocess.run([BUILD / "bench-pool"], check=True, capture_output=True, text=True).stdout.splitlines():
+    for line in subprocess.run(
+        [BUILD / "bench-pool"], check=True, capture_output=True, text=True
+    ).stdout.splitlines():
         what, ours, peer, theirs, ratio = line.split("\t")
         print(f"{what:<52} {ours:>13}   {peer:<22} {theirs:>13}   {float(ratio):7.3f}")
     count = 20_000
@@ -86,7 +90,9 @@ def bench_dag() -> None:
 
 
 def bench_models(directory: Path) -> None:
-    arrays = {f"a{i}": np.random.default_rng(i).random(1 << 20, dtype=np.float32) for i in range(64)}
+    arrays = {
+        f"a{i}": np.random.default_rng(i).random(1 << 20, dtype=np.float32) for i in range(64)
+    }
     size = sum(a.nbytes for a in arrays.values()) >> 20
     lib = exia.Library(directory / "library")
     lib.write("m", arrays)
@@ -102,9 +108,19 @@ def bench_models(directory: Path) -> None:
     def mapped() -> object:
         return joblib.load(directory / "m.joblib", mmap_mode="c")
 
-    row(f"model read, {size} MiB in 64 arrays, lazily", lambda: lib.read("m"), "joblib mmap_mode=c", mapped)
+    row(
+        f"model read, {size} MiB in 64 arrays, lazily",
+        lambda: lib.read("m"),
+        "joblib mmap_mode=c",
+        mapped,
+    )
     row(f"model read, {size} MiB in 64 arrays, lazily", lambda: lib.read("m"), "pickle 5", unpickle)
-    row("... touching every page", lambda: total(lib.read("m")), "joblib mmap_mode=c", lambda: total(mapped()))
+    row(
+        "... touching every page",
+        lambda: total(lib.read("m")),
+        "joblib mmap_mode=c",
+        lambda: total(mapped()),
+    )
 
     source = directory / "source"
     source.write_bytes(b"".join(a.tobytes() for a in arrays.values()))
@@ -128,7 +144,11 @@ def bench_models(directory: Path) -> None:
 def bench_packages(directory: Path) -> None:
     workspace = directory / "workspace"
     exia.new_workspace(workspace, "bench")
-    shutil.copytree(Path(np.__file__).parent, workspace / "code" / "numpy", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        Path(np.__file__).parent,
+        workspace / "code" / "numpy",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     size = sum(f.stat().st_size for f in workspace.rglob("*") if f.is_file()) >> 20
     tar = directory / "peer.tar.zst"
     veda = directory / "bench.veda"
@@ -136,7 +156,9 @@ def bench_packages(directory: Path) -> None:
         f"pack, {size} MiB of numpy",
         lambda: (veda.unlink(missing_ok=True), exia.pack(workspace, veda)),
         "tar | zstd -T2 -3",
-        lambda: subprocess.run(f"tar -C '{workspace}' -cf - . | zstd -q -f -T2 -3 -o '{tar}'", shell=True, check=True),
+        lambda: subprocess.run(
+            f"tar -C '{workspace}' -cf - . | zstd -q -f -T2 -3 -o '{tar}'", shell=True, check=True
+        ),
     )
     ours, peer = veda.stat().st_size, tar.stat().st_size
     print(f"{'... size':<52} {ours:10d} B    {'':<22} {peer:10d} B    {ours / peer:7.3f}")
@@ -154,7 +176,9 @@ def bench_packages(directory: Path) -> None:
 
 
 def main() -> None:
-    print(f"exia {exia.__version__}, {platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(
+        f"exia {exia.__version__}, {platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    )
     print(f"joblib {joblib.__version__}, numpy {np.__version__}")
     bench_pool()
     bench_dag()

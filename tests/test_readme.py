@@ -1,0 +1,95 @@
+"""README.md is run: its Python and C programs, and its lines for the shell."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build"
+README = (ROOT / "README.md").read_text()
+
+
+def block(language):
+    """The one fenced block of this language."""
+    [text] = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return text
+
+
+def run(*command, **options):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+    assert done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXIA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PATH", f"{BUILD}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_c_reads_what_python_wrote(directory):
+    (directory / "program.py").write_text(block("python"))
+    (directory / "program.c").write_text(block("c"))
+    output = run(sys.executable, "program.py")
+    assert "2 {'accuracy': 0.97}\n1 {'accuracy': 0.91}\n" in output
+    place = (f"-I{ROOT / 'include'}", f"-L{BUILD}", f"-Wl,-rpath,{BUILD}", "-lexia")
+    run(
+        os.environ.get("CC", "cc"),
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-o",
+        "program",
+        "program.c",
+        *place,
+    )
+    assert run("./program") == "11\n21\n31\n"
+
+
+def test_shell_lines_work_one_after_the_other(directory):
+    run("bash", "-eu", "-c", block("sh"))
+    [installed] = directory.glob("elsewhere/installed/hello/*/*/code/greeting.py")
+    assert "Hello" in installed.read_text()
+
+
+def test_trust_json_is_a_policy_that_exia_takes(directory):
+    (directory / "home").mkdir()
+    (directory / "home" / "trust.json").write_text(block("json"))
+    program = (
+        "import exia; lib = exia.Library('models'); lib.write('x', {1, 2}); print(lib.read('x'))"
+    )
+    assert run(sys.executable, "-c", program) == "{1, 2}\n"
+
+
+def test_every_make_target_and_path_that_is_named_is_there():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"\bmake ([a-z]+)(?=[ `])", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
+    paths = re.findall(
+        r"\]\(([^)#]+)\)|`((?:include|libexia|bindings|tests|pkg|examples)[\w/.]*)`", README
+    )
+    for path in filter(None, (name for pair in paths for name in pair)):
+        assert path.startswith("libexia.") or (ROOT / path).exists(), path
+
+
+def test_remotes_work_or_do_not_as_the_table_says(directory):
+    rows = re.findall(
+        r"^\|[^|]+\| `(\S+):.*` \| (blobs|records).*\| (.+?) \|$", README, re.MULTILINE
+    )
+    assert len(rows) >= 7
+    for scheme, contract, state in rows:
+        urls = {
+            "records": "sqlite:r.db",
+            "blobs": "file:b",
+            contract: f"{scheme}:{directory}/store",
+        }
+        sides = ["--records", urls["records"], "--packages", urls["blobs"]]
+        command = ["vedapkg", "remote", "add", re.sub("[^a-z0-9]", "", scheme), *sides]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert (done.returncode == 0) == (state == "works"), f"{scheme}: {done.stderr}"
