@@ -92,6 +92,16 @@ exia_status exia__work_step(exia__work *work, const char *step, uint64_t done, u
     return EXIA_OK;
 }
 
+exia_job exia__work_rest(const exia__work *work)
+{
+    exia_job job = work->job;
+    if (work->end_ms != 0) {
+        int64_t rest = work->end_ms - exia__clock_ms();
+        job.total_ms = rest > 1 ? rest : 1;
+    }
+    return job;
+}
+
 exia_status exia__who(char **out, exia_error *err)
 {
     char host[256] = "", names[4096];

@@ -14,6 +14,8 @@ exia_status exia__work_begin(exia__work *out, const exia_job *job, exia_error *e
 /* Say how far it is.  @return EXIA_ECANCELLED, EXIA_ETIMEOUT (total_ms is over) */
 exia_status exia__work_step(exia__work *work, const char *step, uint64_t done, uint64_t total,
                             exia_error *err);
+/* The job for a call below, which counts its own time: what is left of ours, 1 ms at least. */
+exia_job exia__work_rest(const exia__work *work);
 
 int64_t exia__clock_ms(void); /* monotonic */
 int64_t exia__now_ms(void);   /* since 1970, UTC */

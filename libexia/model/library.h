@@ -180,7 +180,6 @@ exia_status exia__part_store(json_t **out, exia_library *library, const exia_par
                              exia__work *work, exia_error *err);
 exia_status exia__bytes_store(char **key, exia_library *library, const void *data, size_t size,
                               const char *sha256, const exia__work *work, exia_error *err);
-const exia_job *exia__work_rest(exia_job *job, const exia__work *work);
 
 /* ---- map.c ---------------------------------------------------------------------------------- */
 

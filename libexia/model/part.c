@@ -108,15 +108,11 @@ static exia_status hash_file(reading *now, exia_error *err)
     return rc;
 }
 
-/* What is left of the caller's time: the stores count their own. */
-const exia_job *exia__work_rest(exia_job *job, const exia__work *work)
+static exia_status store_blob(char **key, exia_library *library, const exia_source *source,
+                              const exia__work *work, exia_error *err)
 {
-    *job = work->job;
-    if (work->end_ms != 0) {
-        int64_t left = work->end_ms - exia__clock_ms();
-        job->total_ms = left > 0 ? left : 1;
-    }
-    return job;
+    exia_job job = exia__work_rest(work);
+    return exia__blob_store(key, library, source, &job, err);
 }
 
 /* The part's member of the log entry: its digest and size, and where it is kept. */
@@ -132,7 +128,6 @@ static exia_status store_file(json_t **out, exia_library *library, const exia_pa
                               exia__work *work, exia_error *err)
 {
     reading now = {.work = work, .part = part, .fd = -1};
-    exia_job job;
     char *key = NULL;
     exia_status rc = open_file(&now, err);
     if (rc == EXIA_OK)
@@ -141,7 +136,7 @@ static exia_status store_file(json_t **out, exia_library *library, const exia_pa
         rc = same_file(&now, err);
     exia_source source = {read_file, (uint64_t)now.info.st_size, now.sha256, &now};
     if (rc == EXIA_OK)
-        rc = exia__blob_store(&key, library, &source, exia__work_rest(&job, work), err);
+        rc = store_blob(&key, library, &source, work, err);
     if (rc == EXIA_OK)
         rc = same_file(&now, err);
     if (rc == EXIA_OK)
@@ -156,10 +151,9 @@ static exia_status store_file(json_t **out, exia_library *library, const exia_pa
 exia_status exia__bytes_store(char **key, exia_library *library, const void *data, size_t size,
                               const char *sha256, const exia__work *work, exia_error *err)
 {
-    exia_job job;
     exia_source source = exia__source_memory(data, size);
     source.sha256 = sha256;
-    return exia__blob_store(key, library, &source, exia__work_rest(&job, work), err);
+    return store_blob(key, library, &source, work, err);
 }
 
 static exia_status store_memory(json_t **out, exia_library *library, const exia_part *part,

@@ -244,7 +244,6 @@ exia_status exia_model_write(int64_t *version, exia_library *library, const char
     exia_write_options ours;
     char token[EXIA__TOKEN_SIZE];
     writing now = {.library = library, .name = name};
-    exia_job left;
     int known = 0;
     if (version != NULL)
         *version = 0;
@@ -274,8 +273,8 @@ exia_status exia_model_write(int64_t *version, exia_library *library, const char
     if (rc == EXIA_OK && !known)
         rc = store_environment(&now, err);
     if (rc == EXIA_OK && !known) {
-        exia__intent intent = {"publish",     now.token, ours.message,
-                               build_publish, &now,      exia__work_rest(&left, &now.work)};
+        exia_job left = exia__work_rest(&now.work);
+        exia__intent intent = {"publish", now.token, ours.message, build_publish, &now, &left};
         rc = exia__library_commit(&now.number, library, name, &intent, err);
     }
     if (rc == EXIA_OK)

@@ -48,16 +48,6 @@ exia_status exia__error_pass(exia_error *err, const exia_error *caught)
     return caught->status;
 }
 
-exia_job exia__work_rest(const exia__work *work)
-{
-    exia_job job = work->job;
-    if (work->end_ms != 0) {
-        int64_t rest = work->end_ms - exia__clock_ms();
-        job.total_ms = rest > 1 ? rest : 1;
-    }
-    return job;
-}
-
 exia_status exia__work_phase(exia__work *work, const char *step, exia_error *err)
 {
     work->reported_ms = INT64_MIN / 2;

@@ -30,8 +30,6 @@ exia_status exia__registry_enter_write(const exia_registry *registry, exia_error
 exia_status exia__registry_path(char **out, const exia_registry *registry, const char *below,
                                 exia_error *err);
 
-/* The caller's job with what is left of its time, for a call below. */
-exia_job exia__work_rest(const exia__work *work);
 /* Report now, whatever the time: a new step begins. */
 exia_status exia__work_phase(exia__work *work, const char *step, exia_error *err);
 
