@@ -7,81 +7,17 @@
 #include "base/error.h"
 #include "base/memory.h"
 
-/* When memory runs out while jansson's buffer for one token grows, jansson loses a byte of that token
- * and says nothing.  So it reads ["xxx...", TEXT], whose first string is as long as the longest
- * token of the text: the buffer grows there, and there a loss is seen. */
-typedef struct feed {
-    const char *text;
-    size_t size, padding, at; /* `at`: how much of the whole was read */
-} feed;
-
-static size_t longest_token(const char *text, size_t size)
-{
-    size_t longest = 0, start = 0;
-    int quoted = 0;
-    for (size_t i = 0; i < size; i++) {
-        if (text[i] == '"') {
-            quoted = !quoted;
-            start = quoted ? i : start;
-        } else if (quoted && text[i] == '\\') {
-            i++;
-        } else if (!quoted && memchr(" \t\r\n,:[]{}", text[i], 10) != NULL) {
-            start = i + 1;
-        }
-        if (i >= start && i - start >= longest)
-            longest = i - start + 1;
-    }
-    return longest;
-}
-
-static size_t read_feed(void *buffer, size_t size, void *payload)
-{
-    feed *from = payload;
-    size_t head = from->padding + 4, put = 0; /* 4: the bracket, two quotes, the comma */
-    char *to = buffer;
-    for (; put < size && from->at < head; put++, from->at++) {
-        size_t at = from->at;
-        to[put] = at == 0 ? '[' : at == 1 || at == head - 2 ? '"' : at == head - 1 ? ',' : 'x';
-    }
-    size_t done = from->at - head, some = 0;
-    if (put < size && done < from->size) {
-        some = size - put < from->size - done ? size - put : from->size - done;
-        memcpy(to + put, from->text + done, some);
-        put += some;
-        from->at += some;
-    }
-    if (put < size && from->at == head + from->size) {
-        to[put++] = ']';
-        from->at++;
-    }
-    return put;
-}
-
 exia_status exia__json_parse(json_t **out, const char *text, size_t size, const char *what,
                              exia_status bad, exia_error *err)
 {
-    const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
-    feed from = {.text = text, .size = size, .padding = longest_token(text, size)};
     json_error_t where;
-    exia_status rc = EXIA_OK;
-    *out = NULL;
-    json_t *both = json_load_callback(read_feed, &from, flags, NULL);
-    if (json_array_size(both) == 2) {
-        if (json_string_length(json_array_get(both, 0)) == from.padding)
-            *out = json_incref(json_array_get(both, 1));
-        else
-            rc = exia__fail_memory(err);
-    } else {
-        json_t *alone = json_loadb(text, size, flags, &where);
-        if (alone != NULL || json_error_code(&where) == json_error_out_of_memory)
-            rc = exia__fail_memory(err);
-        else
-            rc = exia__fail(err, bad, 0, "%s: not valid JSON at line %d, column %d: %s", what,
-                            where.line, where.column, where.text);
-        json_decref(alone);
-    }
-    json_decref(both);
-    return rc;
+    *out = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
+    if (*out != NULL)
+        return EXIA_OK;
+    if (json_error_code(&where) == json_error_out_of_memory)
+        return exia__fail_memory(err);
+    return exia__fail(err, bad, 0, "%s: not valid JSON at line %d, column %d: %s", what, where.line,
+                      where.column, where.text);
 }
 
 exia_status exia__json_object(json_t **out, const char *text, size_t size, const char *what,
