@@ -37,6 +37,7 @@ library_sources := $(sort $(wildcard libexia/*/*.c))
 library_objects := $(library_sources:%.c=$(BUILD)/%.o)
 tool_objects := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard pkg/*.c)))
 support_objects := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/support/*.c)))
+conformance_objects := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/conformance/*.c)))
 test_sources := $(sort $(wildcard tests/test_*.c))
 tests := $(test_sources:tests/%.c=$(BUILD)/tests/%)
 plugins := $(patsubst tests/%.c,$(BUILD)/tests/%.so,$(wildcard tests/plugin_*.c tests/preload_*.c))
@@ -112,10 +113,13 @@ $(BUILD)/vedapkg: $(tool_objects) $(library)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(sanitize) -pthread -o $@ $(tool_objects) -L$(BUILD) -lexia \
 		-Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib' $$(pkg-config --libs jansson)
 
-# C tests see the private symbols, so they link the archive.
-$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(support_objects) $(BUILD)/libexia.a
+# C tests see the private symbols, so they link the archive.  The suites for drivers are one too: a
+# test takes those that it names.
+$(BUILD)/tests/conformance.a: $(conformance_objects)
+	rm -f $@ && $(AR) rcs $@ $^
+$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(support_objects) $(BUILD)/tests/conformance.a $(BUILD)/libexia.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $(sanitize) -pthread -rdynamic -o $@ $< $(support_objects) \
-		$(BUILD)/libexia.a $(pkg_libs) $$(pkg-config --libs cmocka) -ldl
+		$(BUILD)/tests/conformance.a $(BUILD)/libexia.a $(pkg_libs) $$(pkg-config --libs cmocka) -ldl
 $(plugins): $(BUILD)/tests/%.so: tests/%.c | build/system-test
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(own_flags) -fPIC -shared -o $@ $<
@@ -215,4 +219,5 @@ clean: ## remove what was built; the virtual environment stays
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 18
 
--include $(library_objects:.o=.d) $(tool_objects:.o=.d) $(support_objects:.o=.d) $(tests:=.d)
+-include $(library_objects:.o=.d) $(tool_objects:.o=.d) $(support_objects:.o=.d) $(conformance_objects:.o=.d) \
+	$(tests:=.d)

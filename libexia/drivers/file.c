@@ -86,7 +86,9 @@ static int enter(int at, const char *name, int flags)
 static exia_status walk(int *out, const char **name, const directory *self, const char *path,
                         int flags, exia_error *err)
 {
-    int fd = fcntl(self->fd, F_DUPFD_CLOEXEC, 0), code = fd < 0 ? errno : 0;
+    /* not a dup, which would share the position of reading */
+    int fd = openat(self->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int code = fd < 0 ? errno : 0;
     const char *at = path;
     *out = -1;
     for (const char *slash; code == 0 && (slash = strchr(at, '/')) != NULL; at = slash + 1) {

@@ -1,0 +1,190 @@
+/* Each operation asks the plan before and after it hands the call on. */
+#include "support/faulty.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "store/driver.h"
+
+faulty_plan faulty;
+
+typedef struct wrapped {
+    const exia_driver *driver;
+    void *self;
+} wrapped;
+
+static int fails(int after)
+{
+    int due = faulty.nth > 0 &&
+              (faulty.calls == faulty.nth || (faulty.for_ever && faulty.calls > faulty.nth));
+    return due && faulty.after == after;
+}
+
+static exia_status lost(exia_error *err)
+{
+    return exia__fail(err, faulty.status, 0, "call %ld was made to fail %s it was done",
+                      faulty.calls, faulty.after ? "after" : "before");
+}
+
+/* Do `call` on the inner driver, or not, as planned. */
+#define THROUGH(call)                                                                              \
+    wrapped *inner = self;                                                                         \
+    faulty.calls++;                                                                                \
+    if (fails(0))                                                                                  \
+        return lost(err);                                                                          \
+    exia_status rc = inner->driver->call;                                                          \
+    return rc >= 0 && fails(1) ? lost(err) : rc
+
+static exia_status faulty_open(void **out, const char *url, int mode, const exia_job *job,
+                               exia_error *err)
+{
+    wrapped *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return exia__fail_memory(err);
+    url = strchr(url, ':') + 1;
+    exia_status rc = exia__driver_find(&made->driver, url, err);
+    if (rc == EXIA_OK)
+        rc = made->driver->open(&made->self, url, mode, job, err);
+    *out = rc < 0 ? NULL : made;
+    if (rc < 0)
+        free(made);
+    return rc;
+}
+
+static void faulty_close(void *self)
+{
+    wrapped *inner = self;
+    inner->driver->close(inner->self);
+    free(inner);
+}
+
+static void faulty_abandon(void *self)
+{
+    wrapped *inner = self;
+    inner->driver->abandon(inner->self);
+    free(inner);
+}
+
+static exia_status faulty_check(void *self, exia_record_fn *row, void *payload, exia_error *err)
+{
+    THROUGH(check(inner->self, row, payload, err));
+}
+
+static exia_status blob_put(void *self, const char *key, const exia_source *source,
+                            const exia_job *job, exia_error *err)
+{
+    THROUGH(blobs->put(inner->self, key, source, job, err));
+}
+
+static exia_status blob_get(void *self, const char *key, uint64_t offset, uint64_t size,
+                            exia_sink_fn *sink, void *payload, const exia_job *job, exia_error *err)
+{
+    THROUGH(blobs->get(inner->self, key, offset, size, sink, payload, job, err));
+}
+
+static exia_status blob_stat(uint64_t *size, int64_t *modified_ms, void *self, const char *key,
+                             const exia_job *job, exia_error *err)
+{
+    THROUGH(blobs->stat(size, modified_ms, inner->self, key, job, err));
+}
+
+static exia_status blob_list(void *self, const char *prefix, exia_blob_fn *found, void *payload,
+                             const exia_job *job, exia_error *err)
+{
+    THROUGH(blobs->list(inner->self, prefix, found, payload, job, err));
+}
+
+static exia_status blob_touch(void *self, const char *key, const exia_job *job, exia_error *err)
+{
+    THROUGH(blobs->touch(inner->self, key, job, err));
+}
+
+static exia_status blob_remove(void *self, const char *key, const exia_job *job, exia_error *err)
+{
+    THROUGH(blobs->remove(inner->self, key, job, err));
+}
+
+static exia_status blob_now(int64_t *ms, void *self, const exia_job *job, exia_error *err)
+{
+    THROUGH(blobs->now(ms, inner->self, job, err));
+}
+
+static exia_status blob_local(char **path, void *self, const char *key, exia_error *err)
+{
+    THROUGH(blobs->local(path, inner->self, key, err));
+}
+
+static exia_status record_get(void *self, const char *kind, const char *key, exia_record_fn *found,
+                              void *payload, const exia_job *job, exia_error *err)
+{
+    THROUGH(records->get(inner->self, kind, key, found, payload, job, err));
+}
+
+static exia_status record_put(int64_t *revision, void *self, const char *kind, const char *key,
+                              const char *json, int64_t expect, const char *token,
+                              const exia_job *job, exia_error *err)
+{
+    THROUGH(records->put(revision, inner->self, kind, key, json, expect, token, job, err));
+}
+
+static exia_status record_remove(void *self, const char *kind, const char *key, int64_t expect,
+                                 const exia_job *job, exia_error *err)
+{
+    THROUGH(records->remove(inner->self, kind, key, expect, job, err));
+}
+
+static exia_status record_batch(void *self, const exia_put *puts, size_t count, const exia_job *job,
+                                exia_error *err)
+{
+    THROUGH(records->batch(inner->self, puts, count, job, err));
+}
+
+static exia_status record_scan(void *self, const char *kind, const char *prefix, const char *after,
+                               size_t limit, const char *filter, exia_record_fn *found,
+                               void *payload, const exia_job *job, exia_error *err)
+{
+    THROUGH(
+        records->scan(inner->self, kind, prefix, after, limit, filter, found, payload, job, err));
+}
+
+static const exia_blobs_ops blobs = {
+    .struct_size = sizeof(exia_blobs_ops),
+    .put = blob_put,
+    .get = blob_get,
+    .stat = blob_stat,
+    .list = blob_list,
+    .touch = blob_touch,
+    .remove = blob_remove,
+    .now = blob_now,
+    .local = blob_local,
+};
+
+static const exia_records_ops records = {
+    .struct_size = sizeof(exia_records_ops),
+    .get = record_get,
+    .put = record_put,
+    .remove = record_remove,
+    .batch = record_batch,
+    .scan = record_scan,
+};
+
+static const exia_driver driver = {
+    .struct_size = sizeof(exia_driver),
+    .name = "faulty",
+    .schemes = "faulty",
+    .open = faulty_open,
+    .close = faulty_close,
+    .abandon = faulty_abandon,
+    .check = faulty_check,
+    .blobs = &blobs,
+    .records = &records,
+};
+
+void faulty_register(void)
+{
+    static int known;
+    if (!known && exia_driver_register(&driver, NULL) != EXIA_OK)
+        abort();
+    known = 1;
+}

@@ -1,0 +1,21 @@
+/* A driver that wraps another one, so that "faulty:sqlite:/x" is "sqlite:/x" whose nth call fails.
+ * It shows what the modules above do when a store is lost before a call, or after it: then it was
+ * done and only the answer is lost. */
+#ifndef TESTS_FAULTY_H
+#define TESTS_FAULTY_H
+
+#include "exia.h"
+
+typedef struct faulty_plan {
+    long nth;           /* the operation that fails, from 1 on; 0: none */
+    int after;          /* not zero: it is done first, and then its answer is lost */
+    int for_ever;       /* not zero: all later ones fail too */
+    exia_status status; /* what they fail with */
+    long calls;         /* operations so far; those of opening and closing do not count */
+} faulty_plan;
+extern faulty_plan faulty; /* set it before the calls that shall fail; {0} fails nothing */
+
+/* Make the scheme known; again is fine. */
+void faulty_register(void);
+
+#endif
