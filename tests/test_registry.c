@@ -356,3 +356,337 @@ TEST(registering_again_is_no_error_and_one_row)
     exia__records_free(records);
     exia_registry_free(registry);
 }
+
+TEST(other_content_under_a_registered_identity_is_refused)
+{
+    exia_registry *registry = open_home("home");
+    check_ok(exia_registry_register(registry, pack("x", "1.0"), NULL, NULL, &err));
+    const char *before = query(registry, NULL, NULL);
+    const char *other = pack_with("x", "1.0", "any", NULL, "something else");
+    check_fails(EXIA_EEXISTS, exia_registry_register(registry, other, NULL, NULL, &err));
+    check_text("give it a new version");
+    const char *spelled = pack_with("x", "1.0.0", "any", NULL, "hello");
+    check_fails(EXIA_EEXISTS, exia_registry_register(registry, spelled, NULL, NULL, &err));
+    check_text("another spelling");
+    assert_string_equal(query(registry, NULL, NULL), before);
+    exia_registry_free(registry);
+}
+
+TEST(the_same_content_packed_in_another_way_is_the_same_package)
+{
+    exia_registry *registry = open_home("home");
+    exia_pack_options options = {.struct_size = sizeof options, .level = 19};
+    check_ok(exia_registry_register(registry, pack("x", "1.0"), NULL, NULL, &err));
+    const char *before = query(registry, NULL, NULL);
+    const char *file = check_path("smaller.veda");
+    const char *workspace = NULL;
+    for (int i = 1; workspace == NULL || access(workspace, F_OK) != 0; i++)
+        workspace = check_path(check_format("workspace-%d", i));
+    check_ok(exia_package_write(NULL, workspace, file, &options, NULL, &err));
+    check_ok(exia_registry_register(registry, file, NULL, NULL, &err));
+    assert_string_equal(query(registry, NULL, NULL), before);
+    exia_registry_free(registry);
+}
+
+TEST(a_query_filters_orders_and_limits)
+{
+    exia_registry *registry = open_home("home");
+    static const char *const versions[] = {"1.9", "1.10", "1.2", "2.0rc1", "2.0"};
+    for (size_t i = 0; i < 5; i++)
+        check_ok(exia_registry_register(registry, pack("x", versions[i]), NULL, NULL, &err));
+    check_ok(exia_registry_register(registry, pack("a", "1.0"), NULL, NULL, &err));
+    const char *all = query(registry, NULL, NULL);
+    assert_int_equal(rows_count(all), 6);
+    static const char *const order[] = {"\"a\"", "\"2.0\"", "2.0rc1", "1.10", "1.9", "1.2"};
+    for (size_t i = 0; i < 6; i++) {
+        all = strstr(all, order[i]);
+        assert_non_null(all);
+    }
+    assert_int_equal(rows_count(query(registry, "name = 'x'", NULL)), 5);
+    assert_int_equal(rows_count(query(registry, "name = 'x' and version = '1.9'", NULL)), 1);
+    assert_int_equal(rows_count(query(registry, "name = 'No/Such'", NULL)), 0);
+    assert_int_equal(rows_count(query(registry, "name = 'x' or name = 'a'", NULL)), 6);
+    assert_true(has(query(registry, "name = 'x' limit 1", NULL), "\"version\":\"2.0\""));
+    assert_true(has(query(registry, "order by size limit 1", NULL), "\"size\":"));
+    exia_registry_free(registry);
+}
+
+TEST(an_update_replaces_the_facts)
+{
+    exia_registry *registry = open_home("home");
+    check_ok(exia_registry_register(registry, pack("x", "1.0"), NULL, NULL, &err));
+    check_ok(exia_registry_update(registry, "x", "{\"a\": 1, \"b\": [2]}", NULL, &err));
+    check_ok(exia_registry_update(registry, "x@1", "{\"c\": {\"d\": 3}}", NULL, &err));
+    assert_true(has(query(registry, "facts.c.d = 3", NULL), "\"facts\":{\"c\":{\"d\":3}}"));
+    static const char *const bad[] = {"", "[]", "5", "{", "{\"a\": 1, \"a\": 2}", "{} {}"};
+    for (size_t i = 0; i < 6; i++)
+        check_fails(EXIA_EINVAL, exia_registry_update(registry, "x", bad[i], NULL, &err));
+    assert_int_equal(rows_count(query(registry, "facts.c.d = 3", NULL)), 1);
+    check_fails(EXIA_ENOTFOUND, exia_registry_update(registry, "x@2", "{}", NULL, &err));
+    check_text("there are x@1.0#any");
+    exia_registry_free(registry);
+}
+
+TEST(an_unregistered_package_is_gone_and_may_come_back)
+{
+    exia_registry *registry = open_home("home");
+    const char *file = pack("x", "1.0");
+    check_ok(exia_registry_register(registry, file, NULL, NULL, &err));
+    check_fails(EXIA_EINVAL, exia_registry_unregister(registry, "x", NULL, &err));
+    check_text("say which version");
+    check_ok(exia_registry_unregister(registry, "x@1.0", NULL, &err));
+    assert_string_equal(query(registry, NULL, NULL), "");
+    assert_int_equal(rmdir(check_path("home/packages/blobs/packages")), 0);
+    check_fails(EXIA_ENOTFOUND, exia_registry_unregister(registry, "x@1.0", NULL, &err));
+    check_ok(exia_registry_register(registry, file, NULL, NULL, &err));
+    check_ok(exia_registry_unregister(registry, "x@1.0.0#any", NULL, &err));
+    const char *other = pack_with("x", "1.0", "any", NULL, "something else");
+    check_ok(exia_registry_register(registry, other, NULL, NULL, &err));
+    assert_int_equal(rows_count(query(registry, NULL, NULL)), 1);
+    exia_registry_free(registry);
+}
+
+TEST(on_a_remote_an_identity_keeps_its_meaning_after_it_is_unregistered)
+{
+    exia_registry *registry = open_home_with_remote("home");
+    const char *file = pack("x", "1.0");
+    check_ok(exia_registry_register(registry, file, "prod", NULL, &err));
+    assert_string_equal(query(registry, NULL, NULL), "");
+    check_ok(exia_registry_unregister(registry, "x@1.0", "prod", &err));
+    assert_string_equal(query(registry, NULL, "prod"), "");
+    check_fails(EXIA_EEXISTS,
+                exia_registry_register(registry, pack_with("x", "1.0", "any", NULL, "other"),
+                                       "prod", NULL, &err));
+    check_text("remote prod: ");
+    check_fails(EXIA_EEXISTS,
+                exia_registry_register(registry, pack("x", "1.0.0"), "prod", NULL, &err));
+    check_ok(exia_registry_register(registry, file, "prod", NULL, &err));
+    check_ok(exia_registry_update(registry, "x", "{\"a\": 1}", "prod", &err));
+    assert_true(has(query(registry, NULL, "prod"), "\"facts\":{\"a\":1}"));
+    exia_registry_free(registry);
+}
+
+TEST(platforms_are_told_apart)
+{
+    exia_registry *registry = open_home("home");
+    static const char *const tags[] = {"any", "linux_x86_64", "linux_aarch64", "linux_other"};
+    for (size_t i = 0; i < 4; i++)
+        check_ok(exia_registry_register(registry, pack_with("x", "1.0", tags[i], NULL, tags[i]),
+                                        NULL, NULL, &err));
+    check_fails(EXIA_EINVAL, exia_registry_unregister(registry, "x@1.0", NULL, &err));
+    check_text("say which one");
+    check_ok(exia_registry_update(registry, "x", "{\"here\": true}", NULL, &err));
+    const char *row = query(registry, "facts.here = true", NULL);
+    assert_false(has(row, "other") || has(row, "\"any\""));
+    check_ok(exia_registry_unregister(registry, "x@1.0#any", NULL, &err));
+    check_ok(exia_registry_unregister(registry, "x@1.0#linux_x86_64", NULL, &err));
+    check_ok(exia_registry_unregister(registry, "x@1.0#linux_aarch64", NULL, &err));
+    check_fails(EXIA_ENOTFOUND, exia_registry_update(registry, "x", "{}", NULL, &err));
+    check_text("for this platform: there are x@1.0#linux_other");
+    check_ok(exia_registry_unregister(registry, "x@1.0", NULL, &err));
+    exia_registry_free(registry);
+}
+
+/* ---- events of others ---- */
+
+static const char digest_a[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+static const char digest_b[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+/* A register or update of x@1.0#any, as another writer would write it. */
+static void write_event(exia__records *records, const char *what, const char *token,
+                        const char *supersedes, const char *digest, const char *time,
+                        const char *facts)
+{
+    const char *event = check_format(
+        "{\"format\": 1, \"do\": \"%s\", \"token\": \"%s\", \"time\": \"%s\", \"supersedes\": "
+        "[%s], "
+        "\"digest\": \"%s\", \"file\": \"x-1.0-any.veda\", \"size\": 5, \"key\": "
+        "\"packages/%s.veda\", \"signed\": false, \"metadata\": {\"manifest\": {\"name\": \"x\", "
+        "\"version\": \"1.0\"}}, \"facts\": %s}",
+        what, token, time, supersedes, digest, digest, facts);
+    check_ok(exia__records_put(NULL, records, "package", check_format("x/1.0/any/%s", token), event,
+                               EXIA_ABSENT, NULL, NULL, &err));
+}
+
+TEST(two_digests_under_one_identity_are_a_conflict_that_everybody_sees)
+{
+    exia_registry *registry = open_home("home");
+    exia__records *records = open_records(check_path("home"));
+    write_event(records, "register", "t1", "", digest_a, "2026-01-01T00:00:00.000Z", "{}");
+    write_event(records, "register", "t2", "", digest_b, "2026-01-02T00:00:00.000Z", "{}");
+    check_ok(exia_registry_register(registry, pack("y", "1.0"), NULL, NULL, &err));
+    const char *rows = query(registry, NULL, NULL);
+    assert_int_equal(rows_count(rows), 2);
+    assert_true(has(rows, "\"conflict\":\"two packages have this identity, with digests "
+                          "aaaaaaaaaaaa and bbbbbbbbbbbb\""));
+    assert_int_equal(rows_count(query(registry, "conflict is null", NULL)), 1);
+    check_fails(EXIA_ECONFLICT, exia_registry_install(NULL, registry, "x", NULL, NULL, &err));
+    check_fails(EXIA_ECONFLICT, exia_registry_update(registry, "x", "{}", NULL, &err));
+    check_fails(EXIA_ECONFLICT,
+                exia_registry_register(registry, pack("x", "1.0"), NULL, NULL, &err));
+    check_ok(exia_registry_unregister(registry, "x@1.0", NULL, &err));
+    check_ok(exia_registry_register(registry, pack("x", "1.0"), NULL, NULL, &err));
+    assert_false(has(query(registry, NULL, NULL), "conflict"));
+    exia__records_free(records);
+    exia_registry_free(registry);
+}
+
+TEST(nobody_gets_an_older_version_in_the_place_of_a_conflict)
+{
+    exia_registry *registry = open_home("home");
+    exia__records *records = open_records(check_path("home"));
+    check_ok(exia_registry_register(registry, pack("x", "0.9"), NULL, NULL, &err));
+    write_event(records, "register", "t1", "", digest_a, "2026-01-01T00:00:00.000Z", "{}");
+    write_event(records, "register", "t2", "", digest_b, "2026-01-01T00:00:00.000Z", "{}");
+    check_fails(EXIA_ECONFLICT, exia_registry_install(NULL, registry, "x", NULL, NULL, &err));
+    check_ok(exia_registry_install(NULL, registry, "x@0.9", NULL, NULL, &err));
+    exia__records_free(records);
+    exia_registry_free(registry);
+}
+
+TEST(updates_that_did_not_see_each_other_are_one_package_with_the_later_facts)
+{
+    exia_registry *registry = open_home("home");
+    exia__records *records = open_records(check_path("home"));
+    write_event(records, "register", "t1", "", digest_a, "2026-01-01T00:00:00.000Z", "{}");
+    write_event(records, "update", "t2", "\"t1\"", digest_a, "2026-01-03T00:00:00.000Z",
+                "{\"v\": 3}");
+    write_event(records, "update", "t3", "\"t1\"", digest_a, "2026-01-02T00:00:00.000Z",
+                "{\"v\": 2}");
+    const char *rows = query(registry, NULL, NULL);
+    assert_int_equal(rows_count(rows), 1);
+    assert_true(has(rows, "\"facts\":{\"v\":3}") && !has(rows, "conflict"));
+    check_ok(exia_registry_update(registry, "x", "{\"v\": 4}", NULL, &err));
+    assert_true(has(query(registry, NULL, NULL), "\"facts\":{\"v\":4}"));
+    exia__records_free(records);
+    exia_registry_free(registry);
+}
+
+TEST(records_that_cannot_be_read_spoil_their_own_package_only)
+{
+    exia_registry *registry = open_home("home");
+    exia__records *records = open_records(check_path("home"));
+    static const struct {
+        const char *key, *json;
+        exia_status status;
+    } bad[] = {
+        {"a/1/any/t", "{\"format\": 2, \"do\": \"register\"}", EXIA_EVERSION},
+        {"b/1/any/t",
+         "{\"format\": 1, \"do\": \"sell\", \"token\": \"t\", \"time\": \"x\", \"supersedes\": []}",
+         EXIA_EVERSION},
+        {"c/1/any/t", "{}", EXIA_ECORRUPT},
+        {"d/1/any/t",
+         "{\"format\": 1, \"do\": \"register\", \"token\": \"other\", \"time\": \"x\", "
+         "\"supersedes\": []}",
+         EXIA_ECORRUPT},
+        {"e/1/any/t",
+         "{\"format\": 1, \"do\": \"register\", \"token\": \"t\", \"time\": \"x\", \"supersedes\": "
+         "[5]}",
+         EXIA_ECORRUPT},
+        {"f/1/any/t",
+         "{\"format\": 1, \"do\": \"register\", \"token\": \"t\", \"time\": \"x\", \"supersedes\": "
+         "[], \"digest\": \"aa\"}",
+         EXIA_ECORRUPT},
+    };
+    for (size_t i = 0; i < 6; i++)
+        check_ok(exia__records_put(NULL, records, "package", bad[i].key, bad[i].json, EXIA_ABSENT,
+                                   NULL, NULL, &err));
+    /* keys that are no identity are passed over */
+    check_ok(exia__records_put(NULL, records, "package", "Big/1/any/t", "{}", EXIA_ABSENT, NULL,
+                               NULL, &err));
+    check_ok(
+        exia__records_put(NULL, records, "package", "lonely", "{}", EXIA_ABSENT, NULL, NULL, &err));
+    check_ok(exia__records_put(NULL, records, "package", "a/b/c/d/e", "{}", EXIA_ABSENT, NULL, NULL,
+                               &err));
+    check_ok(exia_registry_register(registry, pack("good", "1.0"), NULL, NULL, &err));
+    const char *rows = query(registry, NULL, NULL);
+    assert_int_equal(rows_count(rows), 7);
+    assert_int_equal(rows_count(query(registry, "conflict is not null", NULL)), 6);
+    for (size_t i = 0; i < 6; i++) {
+        const char *name = check_format("%c", bad[i].key[0]);
+        check_fails(bad[i].status, exia_registry_update(registry, name, "{}", NULL, &err));
+        check_fails(bad[i].status, exia_registry_install(NULL, registry, name, NULL, NULL, &err));
+        check_ok(exia_registry_unregister(registry, check_format("%s@1", name), NULL, &err));
+    }
+    assert_int_equal(rows_count(query(registry, NULL, NULL)), 1);
+    exia__records_free(records);
+    exia_registry_free(registry);
+}
+
+TEST(an_event_of_another_package_or_with_a_foreign_key_is_not_believed)
+{
+    exia_registry *registry = open_home("home");
+    exia__records *records = open_records(check_path("home"));
+    const char *event = check_format(
+        "{\"format\": 1, \"do\": \"register\", \"token\": \"t\", \"time\": \"x\", \"supersedes\": "
+        "[], \"digest\": \"%s\", \"file\": \"f\", \"size\": 5, \"key\": \"packages/%s.veda\", "
+        "\"metadata\": {\"manifest\": {\"name\": \"x\", \"version\": \"1.0\"}}, \"facts\": {}}",
+        digest_a, digest_a);
+    check_ok(exia__records_put(NULL, records, "package", "y/1.0/any/t", event, EXIA_ABSENT, NULL,
+                               NULL, &err));
+    char *elsewhere = strdup(event);
+    memcpy(strstr(elsewhere, "packages/"), "secrets_/", 9);
+    check_ok(exia__records_put(NULL, records, "package", "x/1.0/any/t", elsewhere, EXIA_ABSENT,
+                               NULL, NULL, &err));
+    free(elsewhere);
+    assert_int_equal(rows_count(query(registry, "conflict is not null", NULL)), 2);
+    check_fails(EXIA_ECORRUPT, exia_registry_install(NULL, registry, "y", NULL, NULL, &err));
+    check_fails(EXIA_ECORRUPT, exia_registry_install(NULL, registry, "x", NULL, NULL, &err));
+    exia__records_free(records);
+    exia_registry_free(registry);
+}
+
+TEST(two_spellings_of_one_version_are_a_conflict)
+{
+    exia_registry *one = open_home("one"), *two = open_home("two");
+    check_ok(exia_registry_register(one, pack("x", "1.0"), NULL, NULL, &err));
+    check_ok(exia_registry_register(two, pack("x", "1.0.0"), NULL, NULL, &err));
+    exia__records *from = open_records(check_path("two")), *to = open_records(check_path("one"));
+    /* a copy of the other home's event, as if both had been written at one moment */
+    const char *row = query(two, NULL, NULL);
+    const char *event = check_format(
+        "{\"format\": 1, \"do\": \"register\", \"token\": \"t\", \"time\": \"x\", \"supersedes\": "
+        "[], \"digest\": \"%.64s\", \"file\": \"f\", \"size\": 5, \"key\": \"packages/%s.veda\", "
+        "\"metadata\": {\"manifest\": {\"name\": \"x\", \"version\": \"1.0.0\"}}, \"facts\": {}}",
+        strstr(row, "\"digest\":\"") + 10, digest_a);
+    check_ok(exia__records_put(NULL, to, "package", "x/1.0.0/any/t", event, EXIA_ABSENT, NULL, NULL,
+                               &err));
+    assert_int_equal(rows_count(query(one, "conflict is not null", NULL)), 2);
+    check_fails(EXIA_ECONFLICT, exia_registry_install(NULL, one, "x", NULL, NULL, &err));
+    check_text("two spellings");
+    exia__records_free(from);
+    exia__records_free(to);
+    exia_registry_free(one);
+    exia_registry_free(two);
+}
+
+TEST(eight_processes_that_register_one_identity_leave_one_package)
+{
+    exia_registry *registry = open_home("home");
+    pid_t children[8];
+    const char *files[8];
+    int good = 0;
+    for (int i = 0; i < 8; i++)
+        files[i] = pack_with("x", "1.0", "any", NULL, i % 2 ? "odd" : "even");
+    for (int i = 0; i < 8; i++) {
+        children[i] = fork();
+        if (children[i] == 0) {
+            exia_registry *own = NULL;
+            exia_status rc = exia_registry_open(&own, check_path("home"), &err);
+            if (rc == EXIA_OK)
+                rc = exia_registry_register(own, files[i], NULL, NULL, &err);
+            _exit(rc == EXIA_OK ? 0 : rc == EXIA_EEXISTS ? 1 : 2);
+        }
+    }
+    for (int i = 0; i < 8; i++) {
+        int status = 0;
+        waitpid(children[i], &status, 0);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+        good += WEXITSTATUS(status) == 0;
+    }
+    assert_int_equal(good, 4);
+    const char *rows = query(registry, NULL, NULL);
+    assert_int_equal(rows_count(rows), 1);
+    assert_false(has(rows, "conflict"));
+    exia_registry_free(registry);
+}

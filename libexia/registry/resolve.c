@@ -44,32 +44,36 @@ static int rank_from(const json_t *candidate)
     return strcmp(from, "installed") == 0 ? 0 : strcmp(from, "here") == 0 ? 1 : 2;
 }
 
-/* Newest first, made for this platform before made for any, here before there. */
+/* Newest first, made for this platform before made for any. */
 static int newest_first(const json_t *a, const json_t *b)
 {
     int order =
         exia__version_compare(exia__json_string(b, "version"), exia__json_string(a, "version"));
-    if (order == 0)
-        order = (strcmp(exia__json_string(a, "tag"), "any") == 0) -
-                (strcmp(exia__json_string(b, "tag"), "any") == 0);
-    return order ? order : rank_from(a) - rank_from(b);
+    return order ? order
+                 : (strcmp(exia__json_string(a, "tag"), "any") == 0) -
+                       (strcmp(exia__json_string(b, "tag"), "any") == 0);
 }
 
-/* What is needed: what is installed first. */
+/* What is needed: what is installed before what is not, what is here before what is there. */
 static int better_need(const void *left, const void *right)
 {
     const json_t *a = *(json_t *const *)left, *b = *(json_t *const *)right;
     int order = (rank_from(a) > 0) - (rank_from(b) > 0);
-    return order ? order : newest_first(a, b);
+    if (order == 0)
+        order = newest_first(a, b);
+    return order ? order : rank_from(a) - rank_from(b);
 }
 
-/* What was asked for: a final version first. */
+/* What was asked for: a final version first.  What is installed comes last, since it is a candidate
+ * of its own only where its content differs from what is registered. */
 static int better_root(const void *left, const void *right)
 {
     const json_t *a = *(json_t *const *)left, *b = *(json_t *const *)right;
     int order = exia__version_is_pre(exia__json_string(a, "version")) -
                 exia__version_is_pre(exia__json_string(b, "version"));
-    return order ? order : newest_first(a, b);
+    if (order == 0)
+        order = newest_first(a, b);
+    return order ? order : (rank_from(a) + 2) % 3 - (rank_from(b) + 2) % 3;
 }
 
 /* Add it, unless the same package is a candidate already, or nobody can read what it needs. */
