@@ -56,9 +56,6 @@ static exia_status refuse(struct call *call, const struct tables *tables, int an
                   (int)strcspn(word, "="), word);
 }
 
-static const struct option_info version_option[] = {
-    {OPTION_VERSION, 'V', "version", NULL, "say the version", false}, {0}};
-
 /* Read options: all of a command's, or (command NULL) the common ones before the next word.
  * `*argc` and `*argv` move on to what is left. */
 static exia_status take_options(struct call *call, const struct command *command, int *argc,
@@ -270,7 +267,7 @@ exia_status pair_parse(json_t *object, struct call *call, const char *pair, enum
     else if (json_object_get(object, key) != NULL)
         status = misuse(call, err, "'%s' is given twice", key);
     else if (value == NULL || json_object_set(object, key, value) != 0)
-        status = misuse(call, err, "'%s' is not UTF-8", key);
+        status = misuse(call, err, "'%s' or its value is not UTF-8", key);
     json_decref(value);
     free(key);
     return status;

@@ -67,6 +67,7 @@ void help_overview(void)
     puts("\nwith every command:");
     for (const struct option_info *info = common_options; info->key != 0; info++)
         list_option(info);
+    list_option(version_option);
     puts("\nPACKAGE is name, name@1.2 or name@1.2#tag.  More of one: vedapkg help COMMAND");
 }
 
@@ -169,6 +170,7 @@ static void manual(void)
     puts(".SH OPTIONS");
     for (const struct option_info *info = common_options; info->key != 0; info++)
         roff_option(info);
+    roff_option(version_option);
     puts(".SH COMMANDS");
     for (const struct command *command = commands; command->name != NULL; command++) {
         char *usage = usage_line(command);

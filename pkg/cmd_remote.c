@@ -47,7 +47,7 @@ exia_status run_remote_add(struct call *call, exia_error *err)
     if (status == EXIA_OK && call->json)
         print_json(remote);
     if (status == EXIA_OK)
-        say(call, "remote %s is added; try it: vedapkg remote check %s", name, name);
+        say(call, "remote %s is added", name);
     json_decref(remote);
     return status;
 }

@@ -35,6 +35,11 @@ const struct option_info common_options[] = {
     {0},
 };
 
+const struct option_info version_option[] = {
+    {OPTION_VERSION, 'V', "version", NULL, "say the version; before any command", false},
+    {0},
+};
+
 const struct command commands[] = {
     {
         .name = "init",

@@ -204,6 +204,7 @@ int main(int argc, char **argv)
     hold_descriptors();
     signal(SIGPIPE,
            SIG_IGN); /* a lost reader is an error of the write, not the end of a transfer */
+    signal(SIGXFSZ, SIG_IGN);       /* and so is a file that may not grow */
     setlocale(LC_CTYPE, "C.UTF-8"); /* widths of characters; numbers stay as in C */
     exia_log_set(log_warning, NULL);
     if (run(&call, argc, argv, &err) < 0) {

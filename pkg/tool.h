@@ -69,6 +69,7 @@ struct command {
 
 extern const struct command commands[];           /* ends with a NULL name */
 extern const struct option_info common_options[]; /* ends with a zero key */
+extern const struct option_info version_option[]; /* of vedapkg itself */
 const struct command *command_find(const char *name);
 bool command_family(const char *word); /* is it "remote", "model" ...? */
 

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import resource
 import signal
 import subprocess
 import time
@@ -60,6 +61,15 @@ def test_quiet_keeps_words_back_but_no_error(tool):
     assert tool.run("query").stderr != ""
     assert tool.run("query", "-q").stderr == ""
     assert tool.run("inspect", "absent", "-q", code=1).stderr != ""
+
+
+def test_a_file_size_limit_is_an_error(tool):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+    done = tool.run("init", code=1, preexec_fn=limit)
+    assert done.stderr.startswith("vedapkg: init: ") and done.stderr.count("\n") == 1
+    tool.run("init")
 
 
 def slow_workspace(tool):
