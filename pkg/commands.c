@@ -45,7 +45,7 @@ const struct command commands[] = {
         .name = "init",
         .run = run_init,
         .synopsis = "[DIR]",
-        .summary = "Make a home ready: registry, model library, configuration.",
+        .summary = "Make a home ready: its registry and its model library.",
         .about = "Prints the directory.  DIR is the same as --home DIR.  Running it again changes "
                  "nothing; every other command does it by itself when it must.",
         .keys = "home",
