@@ -416,6 +416,21 @@ TEST(unpack_refuses_a_place_that_is_taken)
     exia_package_free(package);
 }
 
+TEST(the_directory_itself_is_as_the_user_makes_directories)
+{
+    exia_package *package = packed(workspace("w"), check_path("out.veda"));
+    mode_t before = umask(077);
+    exia_status rc = unpack(package, check_path("private"), NULL);
+    umask(before);
+    check_ok(rc);
+    assert_int_equal(mode_of(check_path("private")), 0700);
+    make_directory(check_path("mine"));
+    assert_int_equal(chmod(check_path("mine"), 0750), 0);
+    check_ok(unpack(package, check_path("mine"), NULL));
+    assert_int_equal(mode_of(check_path("mine")), 0750);
+    exia_package_free(package);
+}
+
 TEST(what_is_ignored_is_not_packed)
 {
     const char *from = workspace("w");

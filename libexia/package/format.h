@@ -34,7 +34,7 @@ enum {
 #define EXIA__DIGESTS_MAGIC 0x184D2A5Bu
 #define EXIA__TABLE_MAGIC 0x184D2A5Eu
 #define EXIA__FOOTER_MAGIC 0x8F92EAB1u
-#define EXIA__STORED_MAGIC 0xFD2FB528u
+#define EXIA__FRAME_MAGIC 0xFD2FB528u
 #define EXIA__STORED_DESCRIPTOR 0xA4u /* 4 bytes of size, one segment, checksum */
 
 #define EXIA__RECORD_PATH "VEDA/RECORD"

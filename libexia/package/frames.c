@@ -207,7 +207,7 @@ exia_status exia__framer_stored(exia__framer *framer, const void *data, size_t s
     /* the checksum is the last four bytes of what libzstd makes of the same content */
     exia_status rc =
         compress(&packed, framer, framer->packed, framer->packed_size, data, size, 1, err);
-    exia__put32(header, EXIA__STORED_MAGIC);
+    exia__put32(header, EXIA__FRAME_MAGIC);
     header[4] = EXIA__STORED_DESCRIPTOR;
     exia__put32(header + 5, (uint32_t)size);
     if (rc == EXIA_OK)

@@ -132,7 +132,7 @@ static exia_status read_stored(char **out, const exia_package *package, const ta
     if (rc == EXIA_OK) {
         const unsigned char *at = packed + EXIA__STORED_HEADER;
         int good = frame->size == EXIA__STORED_HEADER + 3 * blocks + frame->plain + 4 &&
-                   exia__get32(packed) == EXIA__STORED_MAGIC &&
+                   exia__get32(packed) == EXIA__FRAME_MAGIC &&
                    packed[4] == EXIA__STORED_DESCRIPTOR && exia__get32(packed + 5) == frame->plain;
         for (size_t left = frame->plain; good && left > 0;) {
             size_t more = left < EXIA__STORED_BLOCK ? left : EXIA__STORED_BLOCK;

@@ -70,7 +70,9 @@ static exia_status load(exia__stream *stream, size_t index, exia_error *err)
     }
     if (rc < 0)
         return rc;
-    if (ZSTD_getFrameContentSize(stream->packed, frame->size) != frame->plain ||
+    /* the magic too, for libzstd may know older formats */
+    if (frame->size < 4 || exia__get32(stream->packed) != EXIA__FRAME_MAGIC ||
+        ZSTD_getFrameContentSize(stream->packed, frame->size) != frame->plain ||
         ZSTD_findFrameCompressedSize(stream->packed, frame->size) != frame->size)
         return bad_frame(stream, index, "has not the size in the index", err);
     size_t got =

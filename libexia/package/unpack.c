@@ -272,13 +272,30 @@ exia_status exia__package_unpack_into(const exia_package *package, const char *d
     return rc;
 }
 
+/* Private while it is filled, in the end as mkdir would have made it, or as the empty directory is
+ * that it replaces. */
+static exia_status make_staging(mode_t *mode, const char *staging, const char *target,
+                                exia_error *err)
+{
+    struct stat info;
+    if (mkdir(staging, 0755) != 0)
+        return exia__fail_errno(err, errno, "cannot make the directory", staging);
+    if ((stat(target, &info) != 0 && stat(staging, &info) != 0) || chmod(staging, 0700) != 0) {
+        exia_status rc = exia__fail_errno(err, errno, "cannot prepare", staging);
+        (void)rmdir(staging);
+        return rc;
+    }
+    *mode = info.st_mode & 07777;
+    return EXIA_OK;
+}
+
 /* One syncfs for all files, then the rename, then the directory that shows it. */
-static exia_status show(const char *staging, const char *target, const char *folder,
+static exia_status show(const char *staging, const char *target, const char *folder, mode_t mode,
                         exia_error *err)
 {
     exia_status rc = EXIA_OK;
     int fd = open(staging, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fchmod(fd, 0755) != 0 || syncfs(fd) != 0)
+    if (fd < 0 || fchmod(fd, mode) != 0 || syncfs(fd) != 0)
         rc = exia__fail_errno(err, errno, "cannot sync", staging);
     if (fd >= 0)
         close(fd);
@@ -339,6 +356,7 @@ exia_status exia_package_unpack(const exia_package *package, const char *directo
 {
     char token[EXIA__TOKEN_SIZE];
     char *folder = NULL, *target = NULL, *staging = NULL;
+    mode_t mode = 0;
     int made = 0;
     if (package == NULL || directory == NULL || *directory == '\0')
         return exia__fail(err, EXIA_EINVAL, 0,
@@ -350,14 +368,14 @@ exia_status exia_package_unpack(const exia_package *package, const char *directo
         rc = exia__text_format(&staging, err, "%s/.exia-%s", folder, token);
     if (rc == EXIA_OK)
         rc = check_absent(target, err);
-    if (rc == EXIA_OK && mkdir(staging, 0700) != 0)
-        rc = exia__fail_errno(err, errno, "cannot unpack into", folder);
-    else
+    if (rc == EXIA_OK) {
+        rc = make_staging(&mode, staging, target, err);
         made = rc == EXIA_OK;
+    }
     if (rc == EXIA_OK)
         rc = exia__package_unpack_into(package, staging, pattern, job, err);
     if (rc == EXIA_OK)
-        rc = show(staging, target, folder, err);
+        rc = show(staging, target, folder, mode, err);
     if (rc < 0 && made)
         (void)exia__tree_remove(staging, NULL);
     exia__release(folder);

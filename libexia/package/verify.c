@@ -69,7 +69,7 @@ static exia_status visit_content(visit *v, const exia__entry *entry, uint64_t at
             rc = v->visitor->data(data, size, v->payload, err);
         at += size;
         left -= size;
-        v->done += size;
+        v->done += hand_on ? size : 0;
         if (rc == EXIA_OK)
             rc = exia__work_step(v->work, v->visitor->step, v->done, v->total, err);
     }
