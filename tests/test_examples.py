@@ -8,7 +8,10 @@ from pathlib import Path
 
 import nbclient
 import nbformat
+import numpy as np
 import pytest
+
+import exia
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
@@ -121,6 +124,33 @@ def test_notebook_runs_from_top_to_bottom_in_this_python(tmp_path, monkeypatch):
         "what is read back predicts the same"
     )
     assert notebook.cells[-1].outputs[0].data["text/plain"] == repr(sys.executable)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "data", "said"),
+    [
+        ("float64", "1," * 64 + "0\n", None),
+        ("float32", "1," * 64 + "0\n", 'tensor "mean" is not F64 with 64 rows'),
+        ("float64", "1," * 64 + "0\n1,1", "digit 2 cannot be read"),
+        ("float64", "", "digit 1 cannot be read"),
+    ],
+)
+def test_classify_refuses_what_it_cannot_read(numbers, data, said, tmp_path):
+    program = compile_c(EXAMPLES / "digits" / "classify.c", tmp_path / "classify")
+    ones = np.ones(64, numbers)
+    tensors = {"mean": ones, "scale": ones, "classes": np.arange(2)}
+    tensors |= {"weight.0": np.ones((64, 2), numbers), "bias.0": np.array([1, 0], numbers)}
+    library = exia.Library(tmp_path / "library")
+    library.write("digits", b"", parts={"weights": tensors})
+    (tmp_path / "model").mkdir()
+    library.export("digits", tmp_path / "model" / "digits")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "test.csv").write_text(data)
+    done = subprocess.run([program, tmp_path], capture_output=True, text=True)
+    if said is None:
+        assert (done.returncode, done.stdout) == (0, "0\naccuracy 1.000000 (1 of 1)\n")
+    else:
+        assert done.returncode == 1 and done.stderr.count("\n") == 1 and said in done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -97,17 +97,16 @@ static int64_t classify(const struct network *network, const double *image)
     return network->classes[best];
 }
 
-/* One line of the file: 64 grey values, then the digit that it really is. */
-static int read_digit(double *image, int64_t *label, FILE *csv)
+/* One line of the file: 64 grey values, then the digit that it really is.  1: read, 0: there is no
+ * more, -1: it is broken. */
+static int read_digit(double *image, double *label, FILE *csv)
 {
-    for (size_t i = 0; i < PIXELS; i++)
-        if (fscanf(csv, "%lf ,", &image[i]) != 1)
-            return 0;
-    double number;
-    if (fscanf(csv, "%lf", &number) != 1)
-        return 0;
-    *label = (int64_t)number;
-    return 1;
+    for (size_t i = 0; i < PIXELS; i++) {
+        int found = fscanf(csv, "%lf ,", &image[i]);
+        if (found != 1)
+            return i == 0 && found == EOF ? 0 : -1;
+    }
+    return fscanf(csv, "%lf", label) == 1 ? 1 : -1;
 }
 
 int main(int argc, char **argv)
@@ -117,15 +116,15 @@ int main(int argc, char **argv)
     struct network network;
     char path[4096];
     FILE *csv = NULL;
-    double image[PIXELS];
-    int64_t label;
+    double image[PIXELS], label;
     size_t count = 0, right = 0;
-    int failed = 1;
+    int read, failed = 1;
 
     if (argc != 2) {
         fprintf(stderr, "usage: classify INSTALLED\n");
         return 2;
     }
+    /* Instead of 0, EXIA_OPEN_VERIFY reads it all and checks every digest: slower, and safer. */
     snprintf(path, sizeof path, "%s/model/digits", argv[1]);
     if (exia_model_open_directory(&model, path, NULL, 0, &err) < 0 ||
         map_network(&network, model, &err) < 0) {
@@ -138,12 +137,12 @@ int main(int argc, char **argv)
         perror(path);
         goto done;
     }
-    for (; read_digit(image, &label, csv); count++) {
+    for (; (read = read_digit(image, &label, csv)) == 1; count++) {
         int64_t digit = classify(&network, image);
-        right += digit == label;
+        right += digit == (int64_t)label;
         putchar((int)('0' + digit));
     }
-    if (count == 0 || !feof(csv)) {
+    if (count == 0 || read < 0) {
         fprintf(stderr, "%s: digit %zu cannot be read\n", path, count + 1);
         goto done;
     }

@@ -27,8 +27,6 @@ from urllib.parse import quote
 
 import numpy as np
 
-import train
-
 SOURCE = Path(__file__).resolve().parent
 ROOT = SOURCE.parents[1]
 BUILD = ROOT / "build"
@@ -100,6 +98,8 @@ def main():
     print("of Exia (EXIA_HOME).  Commands run in build/demo.")
 
     with step(1, "A pool of components, each built after what it needs"):
+        import train  # here, so that the demo says something before scikit-learn is loaded
+
         pool = train.make_pool()
         say("plan: " + " -> ".join(pool.plan().order()))
         with pool.borrow("loader") as loader, pool.borrow("classifier"), pool.borrow("scorer"):
