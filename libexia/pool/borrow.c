@@ -1,0 +1,240 @@
+/* Borrowing.  What is needed is built first: a stack of frames, one for each component that is being
+ * made ready, takes the place of recursion, so that a chain of needs may be of any length.  When a
+ * frame fails, all are given up: what they hold goes back, and whoever waits for it is woken. */
+#include "base/error.h"
+#include "base/memory.h"
+#include "pool/pool.h"
+
+typedef struct frame {
+    struct frame *below; /* it needs this one; NULL: the borrower does */
+    exia_component *component;
+    exia__slot *slot;   /* ours, BUSY */
+    exia__object *made; /* what is being built, while its needs are gathered */
+} frame;
+
+typedef struct loan {
+    exia__call call;
+    frame root, *top;
+    int64_t deadline;
+    const char *where;
+    exia_lease lease; /* of the root, when no frame is left */
+} loan;
+
+static const exia_component *needed_by(const frame *f)
+{
+    return f->below ? f->below->component : NULL;
+}
+
+static exia_status push(loan *l, exia_component *component, exia_error *err)
+{
+    frame *f = exia__array(NULL, 1, sizeof *f);
+    if (f == NULL)
+        return exia__fail_memory(err);
+    *f = (frame){.below = l->top, .component = component};
+    l->top = f;
+    return EXIA_OK;
+}
+
+static void pop(loan *l)
+{
+    frame *f = l->top;
+    l->top = f->below;
+    if (f != &l->root)
+        exia__release(f);
+}
+
+/* Lend the object of the top frame to who needs it. */
+static void deliver(loan *l)
+{
+    frame *f = l->top;
+    exia__object *dependent = f->below ? f->below->made : NULL;
+    exia_lease lease =
+        exia__slot_lend(f->component, f->slot, dependent, f->below ? NULL : l->where);
+    if (dependent != NULL) {
+        dependent->given[dependent->need_count] = lease.object;
+        dependent->needs[dependent->need_count++] = lease;
+    } else {
+        l->lease = lease;
+    }
+    pop(l);
+}
+
+static void give_up(loan *l, exia__object **ends)
+{
+    frame *f = l->top;
+    exia_component *c = f->component;
+    if (f->made != NULL)
+        exia__give_needs(f->made, &l->call, ends);
+    exia__release(f->made);
+    if (c->busy == &l->call && f->slot != NULL)
+        c->busy = NULL;
+    if (f->slot != NULL)
+        exia__slot_free(c, f->slot);
+    pop(l);
+}
+
+/* The slot has an object: is it still fit?  If not it is ended, and the slot stays ours. */
+static void revive(loan *l)
+{
+    frame *f = l->top;
+    exia_component *c = f->component;
+    exia__object *object = f->slot->object;
+    const exia_factory *factory = &c->recipe->factory;
+    exia_error why;
+    pthread_mutex_unlock(&c->pool->lock);
+    exia_status rc = exia__ask(factory->validate, object->object, factory->payload, &why);
+    if (rc == EXIA_OK && c->recipe->max > 0)
+        rc = exia__ask(factory->activate, object->object, factory->payload, &why);
+    if (rc < 0)
+        exia__log(EXIA_LOG_INFO, "pool", "component %s: an object is replaced: %s", c->name,
+                  why.text);
+    pthread_mutex_lock(&c->pool->lock);
+    if (rc == EXIA_OK) {
+        deliver(l);
+        return;
+    }
+    if (c->current == object)
+        c->current = NULL;
+    f->slot->object = NULL;
+    object->slot = NULL;
+    exia__end(c->pool, object, &l->call);
+}
+
+static exia_status begin_object(loan *l, exia_error *err)
+{
+    frame *f = l->top;
+    size_t needs = f->component->recipe->need_count;
+    exia__object *object =
+        exia__resize(NULL, sizeof *object + needs * (sizeof(exia_lease) + sizeof(void *)));
+    if (object == NULL)
+        return exia__fail_memory(err);
+    *object = (exia__object){.component = f->component, .call = &l->call};
+    object->needs = (exia_lease *)(object + 1);
+    object->given = (void **)(object->needs + needs);
+    f->made = object;
+    return EXIA_OK;
+}
+
+/* Objects that have got something for life: who waits for it should look again. */
+static void wake_rivals(const exia__object *object)
+{
+    for (uint32_t i = 0; i < object->need_count; i++) {
+        for (exia__waiter *w = object->needs[i].component->first; w != NULL; w = w->next)
+            pthread_cond_signal(&w->wake);
+    }
+}
+
+/* All needs are there. */
+static exia_status build(loan *l, exia_error *err)
+{
+    frame *f = l->top;
+    exia_component *c = f->component;
+    exia_pool *pool = c->pool;
+    exia__object *object = f->made;
+    const exia_factory *factory = &c->recipe->factory;
+    char who[EXIA__WHO_SIZE];
+    exia_error why = {0};
+    pthread_mutex_unlock(&pool->lock);
+    exia_status rc = factory->create(&object->object, object->given, factory->payload, &why);
+    if (rc < 0) {
+        exia__filled(rc, &why);
+    } else {
+        rc = exia__ask(factory->activate, object->object, factory->payload, &why);
+        if (rc < 0 && factory->destroy != NULL)
+            factory->destroy(object->object, factory->payload);
+    }
+    pthread_mutex_lock(&pool->lock);
+    if (rc < 0)
+        return exia__fail(err, rc, why.native, "%s: %s", exia__who_is(who, c, needed_by(f)),
+                          why.text);
+    object->call = NULL;
+    object->older = pool->newest;
+    if (object->older != NULL)
+        object->older->newer = object;
+    pool->newest = object;
+    c->built++;
+    f->slot->object = object;
+    f->made = NULL;
+    if (c->recipe->max == 0)
+        c->current = object;
+    else
+        object->slot = f->slot;
+    wake_rivals(object);
+    deliver(l);
+    return EXIA_OK;
+}
+
+static exia_status step(loan *l, exia_error *err)
+{
+    frame *f = l->top;
+    exia_component *c = f->component;
+    char who[EXIA__WHO_SIZE];
+    if (c->recipe == NULL)
+        return exia__fail(err, EXIA_ENOTFOUND, 0, "%s, is not in pool %s: add it",
+                          exia__who_is(who, c, needed_by(f)), c->pool->name);
+    if (f->slot == NULL) {
+        exia_status rc = exia__slot_wait(&f->slot, c, &l->call, l->deadline, needed_by(f), err);
+        if (rc == EXIA_OK && exia__slot_ready(c, f->slot))
+            deliver(l);
+        return rc;
+    }
+    if (f->slot->object != NULL) {
+        revive(l);
+        return EXIA_OK;
+    }
+    if (f->made == NULL)
+        return begin_object(l, err);
+    if (f->made->need_count < c->recipe->need_count)
+        return push(l, c->recipe->needs[f->made->need_count], err);
+    return build(l, err);
+}
+
+/* Under the lock, which is let go in the end. */
+static exia_status borrow_slowly(loan *l, exia_error *err)
+{
+    exia_pool *pool = l->root.component->pool;
+    exia__object *ends = NULL;
+    exia_status rc = EXIA_OK;
+    exia__enter(pool, &l->call);
+    while (rc == EXIA_OK && l->top != NULL)
+        rc = step(l, err);
+    while (l->top != NULL)
+        give_up(l, &ends);
+    if (rc == EXIA_OK && pool->closing) { /* closed meanwhile: nothing is lent any more */
+        uint32_t index = (uint32_t)(l->lease.ticket >> 32);
+        exia__give(l->root.component, exia__slot_at(l->root.component, index), false, &l->call,
+                   &ends);
+        l->lease = (exia_lease){0};
+        rc = exia__fail(err, EXIA_ECLOSED, 0, "pool %s is closed", pool->name);
+    }
+    exia__end(pool, ends, &l->call);
+    exia__leave(pool, &l->call);
+    return rc;
+}
+
+exia_status exia_component_borrow(exia_lease *out, exia_component *component, int64_t wait_ms,
+                                  const char *where, exia_error *err)
+{
+    if (out != NULL)
+        *out = (exia_lease){0};
+    if (out == NULL || component == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "exia_component_borrow: an argument is NULL");
+    exia_status rc = EXIA_OK;
+    loan l = {.call = exia__call_here(), .root.component = component, .where = where};
+    l.top = &l.root;
+    pthread_mutex_lock(&component->pool->lock);
+    if (!component->pool->closing && component->first == NULL)
+        rc = exia__slot_take(&l.root.slot, component, &l.call, err);
+    if (l.root.slot != NULL && exia__slot_ready(component, l.root.slot)) {
+        deliver(&l);
+    } else if (rc >= 0) {
+        l.deadline = exia__deadline(wait_ms);
+        rc = borrow_slowly(&l, err);
+        goto done;
+    }
+    pthread_mutex_unlock(&component->pool->lock);
+done:
+    if (rc == EXIA_OK)
+        *out = l.lease;
+    return rc;
+}

@@ -1,0 +1,205 @@
+/* Giving back, and ending objects.  An object that ends gives back what it needed, which may end
+ * that, too: a list of objects to end takes the place of recursion. */
+#include <string.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "pool/pool.h"
+
+void exia__filled(exia_status rc, exia_error *err)
+{
+    if (err->status >= 0 || memchr(err->text, '\0', sizeof err->text) == NULL || !*err->text)
+        exia__fail(err, rc, err->native, "%s", exia_status_text(rc));
+}
+
+exia_status exia__ask(exia_status (*function)(void *object, void *payload, exia_error *err),
+                      void *object, void *payload, exia_error *err)
+{
+    *err = (exia_error){0};
+    exia_status rc = function ? function(object, payload, err) : EXIA_OK;
+    if (rc < 0)
+        exia__filled(rc, err);
+    return rc < 0 ? rc : EXIA_OK;
+}
+
+static void passivate(const exia_component *c, void *object, bool *failed)
+{
+    const exia_factory *factory = &c->recipe->factory;
+    exia_error why;
+    if (exia__ask(factory->passivate, object, factory->payload, &why) == EXIA_OK)
+        return;
+    *failed = true;
+    exia__log(EXIA_LOG_WARNING, "pool", "component %s: an object is dropped: %s", c->name,
+              why.text);
+}
+
+static void add_end(exia__object **ends, exia__object *object)
+{
+    object->next = *ends;
+    *ends = object;
+}
+
+static void give_shared(exia_component *c, exia__slot *slot, bool discard, exia__call *call,
+                        exia__object **ends)
+{
+    exia__object *object = slot->object;
+    bool was_current = c->current == object;
+    exia__slot_free(c, slot);
+    object->holders--;
+    if (discard && was_current) {
+        object->stale = true;
+        c->current = NULL;
+    }
+    if (object->holders > 0 || !object->stale)
+        return;
+    if (was_current) { /* nobody else has it: the next one is made when it is gone */
+        object->exclusive = true;
+        c->busy = call;
+    }
+    add_end(ends, object);
+}
+
+void exia__give(exia_component *c, exia__slot *slot, bool discard, exia__call *call,
+                exia__object **ends)
+{
+    c->lent--;
+    c->pool->loans -= slot->dependent == NULL;
+    slot->dependent = NULL;
+    slot->where = NULL;
+    if (c->recipe->max == 0) {
+        give_shared(c, slot, discard, call, ends);
+        return;
+    }
+    slot->state = EXIA__BUSY;
+    slot->call = call;
+    if (!discard && c->recipe->factory.passivate != NULL) {
+        pthread_mutex_unlock(&c->pool->lock);
+        passivate(c, slot->object->object, &discard);
+        pthread_mutex_lock(&c->pool->lock);
+    }
+    if (discard)
+        add_end(ends, slot->object);
+    else
+        exia__slot_idle(c, slot);
+}
+
+void exia__give_needs(exia__object *object, exia__call *call, exia__object **ends)
+{
+    while (object->need_count > 0) {
+        const exia_lease *lease = &object->needs[--object->need_count];
+        exia_component *c = lease->component;
+        exia__give(c, exia__slot_at(c, (uint32_t)(lease->ticket >> 32)), false, call, ends);
+    }
+}
+
+static void unlink_object(exia_pool *pool, exia__object *object)
+{
+    if (object->newer != NULL)
+        object->newer->older = object->older;
+    else
+        pool->newest = object->older;
+    if (object->older != NULL)
+        object->older->newer = object->newer;
+}
+
+void exia__end(exia_pool *pool, exia__object *ends, exia__call *call)
+{
+    while (ends != NULL) {
+        exia__object *object = ends;
+        exia_component *c = object->component;
+        const exia_factory *factory = &c->recipe->factory;
+        bool ignored = false;
+        ends = object->next;
+        pthread_mutex_unlock(&pool->lock);
+        if (c->recipe->max == 0)
+            passivate(c, object->object, &ignored);
+        if (factory->destroy != NULL)
+            factory->destroy(object->object, factory->payload);
+        pthread_mutex_lock(&pool->lock);
+        exia__give_needs(object, call, &ends);
+        unlink_object(pool, object);
+        c->built--;
+        if (object->exclusive) {
+            c->busy = NULL;
+            exia__component_wake(c);
+        }
+        if (object->slot != NULL)
+            exia__slot_free(c, object->slot);
+        exia__release(object);
+    }
+}
+
+/* Take the object out of use if nobody uses it. */
+static bool claim_idle(exia__object *object, exia__call *call)
+{
+    exia_component *c = object->component;
+    exia__slot *slot = object->slot;
+    if (slot != NULL && slot->state == EXIA__IDLE) {
+        exia__slot_unlink(c, slot);
+        slot->state = EXIA__BUSY;
+        slot->call = call;
+        return true;
+    }
+    if (slot == NULL && c->current == object && c->busy == NULL && object->holders == 0) {
+        c->current = NULL;
+        c->busy = call;
+        object->exclusive = true;
+        return true;
+    }
+    return false;
+}
+
+/* A mark walks from the newest to the oldest: what an object needed becomes idle when it ends, and
+ * is older, so that one walk meets everything in the reverse order of building. */
+void exia__sweep(exia_pool *pool, exia__call *call)
+{
+    exia__object mark = {0};
+    for (exia__object *object = pool->newest; object != NULL; object = mark.older) {
+        mark.older = object->older; /* put the mark behind it */
+        mark.newer = object;
+        object->older = &mark;
+        if (mark.older != NULL)
+            mark.older->newer = &mark;
+        if (object->component != NULL && claim_idle(object, call)) {
+            object->next = NULL;
+            exia__end(pool, object, call);
+        }
+        unlink_object(pool, &mark);
+    }
+}
+
+static exia_status end_loan(const exia_lease *lease, bool discard, exia_error *err)
+{
+    if (lease == NULL || lease->component == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "this is no lease: NULL, or empty");
+    exia_component *c = lease->component;
+    exia_pool *pool = c->pool;
+    uint32_t index = (uint32_t)(lease->ticket >> 32), generation = (uint32_t)lease->ticket;
+    exia__object *ends = NULL;
+    exia__slot *slot = NULL;
+    exia__call call = exia__call_here();
+    pthread_mutex_lock(&pool->lock);
+    if (index < c->slot_count)
+        slot = exia__slot_at(c, index);
+    if (slot == NULL || slot->state != EXIA__LENT || slot->generation != generation ||
+        slot->dependent != NULL) {
+        pthread_mutex_unlock(&pool->lock);
+        return exia__fail(err, EXIA_EINVAL, 0, "component %s: this loan was given back before",
+                          c->name);
+    }
+    exia__enter(pool, &call);
+    exia__give(c, slot, discard, &call, &ends);
+    exia__end(pool, ends, &call);
+    exia__leave(pool, &call);
+    return EXIA_OK;
+}
+
+exia_status exia_lease_return(const exia_lease *lease, exia_error *err)
+{
+    return end_loan(lease, false, err);
+}
+
+exia_status exia_lease_discard(const exia_lease *lease, exia_error *err)
+{
+    return end_loan(lease, true, err);
+}

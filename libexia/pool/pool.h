@@ -1,0 +1,166 @@
+/* The pool as its files share it.
+ *
+ *     pool -- component -- slots     where loans are; they lie in chunks that never move
+ *        \-- objects                 what factories made, newest first
+ *
+ * A component with `max` n has at most n slots, and an object lives in one of them.  A shared one has
+ * a slot for each loan of its one object.  One lock guards all; no function of a factory is called
+ * under it: what is being worked at is marked as busy, and the lock is let go.
+ *
+ * Who calls a factory or waits is on the list of calls.  It keeps the pool's memory, and shows who
+ * waits for whom. */
+#ifndef EXIA_POOL_POOL_H
+#define EXIA_POOL_POOL_H
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "dag/names.h"
+#include "exia/pool.h"
+
+typedef struct exia__slot exia__slot;
+typedef struct exia__object exia__object;
+typedef struct exia__recipe exia__recipe;
+typedef struct exia__call exia__call;
+typedef struct exia__waiter exia__waiter;
+typedef struct exia__load exia__load;
+
+enum { EXIA__FREE, EXIA__IDLE, EXIA__BUSY, EXIA__LENT };
+struct exia__slot {
+    uint32_t index, generation; /* the ticket of the last loan */
+    int state;
+    exia__object *object;        /* none when FREE */
+    exia__object *dependent;     /* LENT: to this object, for its life; NULL: to a borrower */
+    exia__call *call;            /* BUSY: who works at it */
+    const char *where;           /* LENT: where it was taken */
+    exia__slot *next, *previous; /* FREE and IDLE: in the component's list */
+};
+
+struct exia__object {
+    exia_component *component; /* NULL: a mark that walks through the list */
+    exia__object *older, *newer;
+    exia__object *next; /* in a list of objects to end */
+    void *object;
+    exia__slot *slot;    /* where it lives; NULL: shared */
+    exia__call *call;    /* who builds it; NULL: it is built */
+    size_t holders;      /* shared: its loans */
+    bool stale;          /* shared: goes with its last holder */
+    bool exclusive;      /* shared: no other one is made before this one is gone */
+    uint32_t need_count; /* how many it holds by now */
+    exia_lease *needs;   /* in this block of memory, as is `given` */
+    void **given;        /* their objects, for `create` */
+};
+
+/* What exia_pool_add() was given. */
+struct exia__recipe {
+    exia__recipe *next; /* in a plugin's list */
+    char *name;
+    exia_factory factory;
+    json_t *about;
+    uint32_t max, need_count;
+    char **need_names;
+    exia_component **needs;
+};
+
+enum { EXIA__FIRST_CHUNK = 8, EXIA__CHUNKS = 29 }; /* 8, 16, 32 ... slots: all of 32 bits */
+struct exia_component {
+    exia_pool *pool;
+    const char *name;
+    exia__recipe *recipe; /* NULL: only named as a need so far */
+    bool wanted;          /* named as a need */
+    exia__slot *chunks[EXIA__CHUNKS];
+    uint32_t slot_count;
+    exia__slot *idle, *free; /* idle: the last one returned comes first */
+    exia__object *current;   /* shared: the object */
+    exia__call *busy;        /* shared: who makes, checks or ends it */
+    exia__waiter *first, *last;
+    size_t built, lent, waiting;
+    uint64_t hits;
+};
+
+struct exia__waiter {
+    exia__waiter *next, *previous;
+    pthread_cond_t wake;
+};
+
+struct exia__call {
+    exia__call *next, *previous;
+    pthread_t thread;
+    exia_component *waits; /* NULL: runs */
+    int seen;              /* while asking who waits for whom */
+    bool closes;           /* exia_pool_close(): the others do not wait for it */
+    exia__load *load;      /* exia_pool_load(): what it has collected */
+};
+
+struct exia_pool {
+    pthread_mutex_t lock;
+    pthread_cond_t quiet; /* a loan or a call ended while closing */
+    char *name;
+    exia__names names; /* of components, by index */
+    exia_component **components;
+    size_t component_capacity;
+    exia_component **rows; /* those added, in order */
+    size_t row_count, row_capacity;
+    exia__object *newest;
+    exia__call *calls;
+    size_t loans, working; /* to borrowers; calls that do not close */
+    unsigned closers;      /* who will destroy what is idle when the wait is over */
+    bool closing, orphaned;
+};
+
+/* pool.c */
+exia__call exia__call_here(void);
+void exia__enter(exia_pool *pool, exia__call *call);
+/* Ends the call, lets the lock go, and frees the pool if this was its last use. */
+void exia__leave(exia_pool *pool, exia__call *call);
+
+/* component.c */
+exia_status exia__recipe_open(exia__recipe **out, const char *name, const exia_factory *factory,
+                              const exia_component_options *options, exia_error *err);
+void exia__recipe_free(exia__recipe *recipe);    /* not the factory */
+void exia__recipe_release(exia__recipe *recipe); /* the factory too */
+/* Make all of the list components of the pool, or none. */
+exia_status exia__recipes_commit(exia_pool *pool, exia__recipe *recipes, exia_error *err);
+
+/* slot.c; under the lock */
+exia__slot *exia__slot_at(const exia_component *component, uint32_t index);
+/* Take a slot as BUSY for `call`.  @return EXIA_DONE: none is to be had now */
+exia_status exia__slot_take(exia__slot **out, exia_component *component, exia__call *call,
+                            exia_error *err);
+bool exia__slot_ready(const exia_component *component, const exia__slot *slot);
+exia_lease exia__slot_lend(exia_component *component, exia__slot *slot, exia__object *dependent,
+                           const char *where);
+void exia__slot_idle(exia_component *component, exia__slot *slot);
+void exia__slot_free(exia_component *component, exia__slot *slot);
+void exia__slot_unlink(exia_component *component, exia__slot *slot);
+void exia__component_wake(exia_component *component);
+
+/* wait.c; under the lock */
+enum { EXIA__FOREVER = -1 };
+int64_t exia__deadline(int64_t wait_ms); /* in ns of CLOCK_MONOTONIC, or EXIA__FOREVER */
+/* Wait in a queue for a slot.  `needed_by` (NULL: a borrower) is for the error. */
+exia_status exia__slot_wait(exia__slot **out, exia_component *component, exia__call *call,
+                            int64_t deadline, const exia_component *needed_by, exia_error *err);
+exia_status exia__cond_open(pthread_cond_t *out, exia_error *err);
+/* False when the deadline is over. */
+bool exia__cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t deadline);
+/* For an error: component 'a', or component 'a', needed by 'b'. */
+enum { EXIA__WHO_SIZE = 2 * EXIA__SHOWN_SIZE + 32 };
+const char *exia__who_is(char out[EXIA__WHO_SIZE], const exia_component *component,
+                         const exia_component *needed_by);
+
+/* give.c; under the lock, which they let go while a factory works */
+/* The loan is over.  Objects that must go are put before `*ends`. */
+void exia__give(exia_component *component, exia__slot *slot, bool discard, exia__call *call,
+                exia__object **ends);
+void exia__give_needs(exia__object *object, exia__call *call, exia__object **ends);
+void exia__end(exia_pool *pool, exia__object *ends, exia__call *call);
+/* End what is idle, newest first. */
+void exia__sweep(exia_pool *pool, exia__call *call);
+/* Call a factory's function; an error that it did not fill is filled. */
+exia_status exia__ask(exia_status (*function)(void *object, void *payload, exia_error *err),
+                      void *object, void *payload, exia_error *err);
+void exia__filled(exia_status rc, exia_error *err);
+
+#endif

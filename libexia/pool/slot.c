@@ -1,0 +1,136 @@
+/* Slots: the places of loans.  They are made when they are needed, in chunks of growing size that
+ * never move, so a ticket finds its slot by arithmetic alone. */
+#include "base/error.h"
+#include "base/memory.h"
+#include "pool/pool.h"
+
+/* Chunk k holds the slots from 8 * (2^k - 1) on. */
+static uint32_t chunk_of(uint32_t index, uint32_t *offset)
+{
+    uint64_t shifted = (uint64_t)index + EXIA__FIRST_CHUNK;
+    uint32_t log = 63 - (uint32_t)__builtin_clzll(shifted);
+    *offset = (uint32_t)(shifted - ((uint64_t)1 << log));
+    return log - 3;
+}
+
+exia__slot *exia__slot_at(const exia_component *component, uint32_t index)
+{
+    uint32_t offset, chunk = chunk_of(index, &offset);
+    return &component->chunks[chunk][offset];
+}
+
+static exia_status make_slot(exia__slot **out, exia_component *component, exia_error *err)
+{
+    uint32_t index = component->slot_count, offset, chunk = chunk_of(index, &offset);
+    if (index == UINT32_MAX)
+        return exia__fail(err, EXIA_ENOMEM, 0, "component %s has 4 billion loans", component->name);
+    if (component->chunks[chunk] == NULL)
+        component->chunks[chunk] =
+            exia__zeroed((size_t)EXIA__FIRST_CHUNK << chunk, sizeof(exia__slot));
+    if (component->chunks[chunk] == NULL)
+        return exia__fail_memory(err);
+    component->slot_count++;
+    *out = &component->chunks[chunk][offset];
+    (*out)->index = index;
+    return EXIA_OK;
+}
+
+static void push(exia__slot **list, exia__slot *slot, int state)
+{
+    slot->state = state;
+    slot->call = NULL;
+    slot->previous = NULL;
+    slot->next = *list;
+    if (*list != NULL)
+        (*list)->previous = slot;
+    *list = slot;
+}
+
+void exia__slot_idle(exia_component *component, exia__slot *slot)
+{
+    push(&component->idle, slot, EXIA__IDLE);
+    exia__component_wake(component);
+}
+
+void exia__slot_free(exia_component *component, exia__slot *slot)
+{
+    slot->object = NULL;
+    push(&component->free, slot, EXIA__FREE);
+    exia__component_wake(component);
+}
+
+void exia__slot_unlink(exia_component *component, exia__slot *slot)
+{
+    exia__slot **list = slot->state == EXIA__IDLE ? &component->idle : &component->free;
+    if (slot->previous != NULL)
+        slot->previous->next = slot->next;
+    else
+        *list = slot->next;
+    if (slot->next != NULL)
+        slot->next->previous = slot->previous;
+    slot->next = slot->previous = NULL;
+}
+
+exia_status exia__slot_take(exia__slot **out, exia_component *component, exia__call *call,
+                            exia_error *err)
+{
+    const exia__recipe *recipe = component->recipe;
+    exia__slot *slot = component->idle ? component->idle : component->free;
+    exia_status rc = EXIA_OK;
+    *out = NULL;
+    if (recipe->max == 0 ? component->busy != NULL : !slot && component->slot_count == recipe->max)
+        return EXIA_DONE;
+    if (slot != NULL)
+        exia__slot_unlink(component, slot);
+    else
+        rc = make_slot(&slot, component, err);
+    if (rc < 0)
+        return rc;
+    slot->state = EXIA__BUSY;
+    slot->call = call;
+    if (recipe->max == 0) {
+        slot->object = component->current;
+        if (slot->object == NULL || (slot->object->holders == 0 && recipe->factory.validate))
+            component->busy = call;
+    }
+    *out = slot;
+    return EXIA_OK;
+}
+
+/* Can it be lent without asking the factory? */
+bool exia__slot_ready(const exia_component *component, const exia__slot *slot)
+{
+    const exia_factory *factory = &component->recipe->factory;
+    if (slot->object == NULL)
+        return false;
+    return component->recipe->max == 0 ? component->busy != slot->call
+                                       : factory->activate == NULL && factory->validate == NULL;
+}
+
+exia_lease exia__slot_lend(exia_component *component, exia__slot *slot, exia__object *dependent,
+                           const char *where)
+{
+    if (component->recipe->max == 0) {
+        slot->object->holders++;
+        if (component->busy == slot->call)
+            component->busy = NULL;
+        exia__component_wake(component);
+    }
+    slot->state = EXIA__LENT;
+    slot->call = NULL;
+    slot->dependent = dependent;
+    slot->where = where;
+    slot->generation++;
+    component->hits++;
+    component->lent++;
+    component->pool->loans += dependent == NULL;
+    return (exia_lease){slot->object->object, component,
+                        (uint64_t)slot->index << 32 | slot->generation};
+}
+
+/* Whoever makes something available, or leaves the queue, wakes the one who is first in it then. */
+void exia__component_wake(exia_component *component)
+{
+    if (component->first != NULL)
+        pthread_cond_signal(&component->first->wake);
+}

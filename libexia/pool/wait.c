@@ -1,0 +1,218 @@
+/* Waiting for a slot: first come, first served, until a deadline on the monotonic clock.
+ *
+ * A wait must not last for ever by accident.  Before a call goes to sleep it asks who holds what it
+ * wants: a borrower may bring it back, and a call that runs may be ready soon.  But an object that
+ * was built with it keeps it for life, and a call that waits itself brings nothing before its own
+ * wait ends.  When nobody is left who could, the call fails and says so. */
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "pool/pool.h"
+
+int64_t exia__deadline(int64_t wait_ms)
+{
+    struct timespec now;
+    int64_t wait_ns = 0, deadline = 0;
+    if (wait_ms < 0)
+        return EXIA__FOREVER;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    if (__builtin_mul_overflow(wait_ms, (int64_t)1000000, &wait_ns) ||
+        __builtin_add_overflow(now_ns, wait_ns, &deadline))
+        return EXIA__FOREVER; /* 292 years */
+    return deadline;
+}
+
+exia_status exia__cond_open(pthread_cond_t *out, exia_error *err)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    int code = pthread_cond_init(out, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    return code ? exia__fail_errno(err, code, "make", "a condition variable") : EXIA_OK;
+}
+
+bool exia__cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t deadline)
+{
+    if (deadline == EXIA__FOREVER) {
+        pthread_cond_wait(cond, lock);
+        return true;
+    }
+    struct timespec until = {.tv_sec = deadline / 1000000000, .tv_nsec = deadline % 1000000000};
+    return pthread_cond_timedwait(cond, lock, &until) != ETIMEDOUT;
+}
+
+const char *exia__who_is(char out[EXIA__WHO_SIZE], const exia_component *component,
+                         const exia_component *needed_by)
+{
+    char name[EXIA__SHOWN_SIZE], by[EXIA__SHOWN_SIZE];
+    exia__shown(name, component->name);
+    if (needed_by != NULL)
+        snprintf(out, EXIA__WHO_SIZE, "component %s, needed by %s", name,
+                 exia__shown(by, needed_by->name));
+    else
+        snprintf(out, EXIA__WHO_SIZE, "component %s", name);
+    return out;
+}
+
+/* ---- who waits for whom ---------------------------------------------------------------------- */
+
+enum { UNSEEN, SEEN, ASKED };
+typedef struct question {
+    exia_pool *pool;
+    const exia_component *keeper; /* whose objects hold it for life */
+    bool round;                   /* somebody waits for the one who asks */
+} question;
+
+/* Does this call still run?  If its thread waits, that wait is to be asked about, too. */
+static bool runs(question *q, const exia__call *holder)
+{
+    for (exia__call *call = q->pool->calls; call != NULL; call = call->next) {
+        if (call->waits == NULL || !pthread_equal(call->thread, holder->thread))
+            continue;
+        if (call->seen == UNSEEN)
+            call->seen = SEEN;
+        q->round = true;
+        return false;
+    }
+    return true;
+}
+
+static bool may_come(question *q, const exia_component *wanted)
+{
+    if (wanted->recipe->max == 0)
+        return wanted->busy == NULL || runs(q, wanted->busy);
+    if (wanted->slot_count < wanted->recipe->max)
+        return true;
+    for (uint32_t i = 0; i < wanted->slot_count; i++) {
+        const exia__slot *slot = exia__slot_at(wanted, i);
+        const exia__object *dependent = slot->dependent;
+        if (slot->state == EXIA__FREE || slot->state == EXIA__IDLE ||
+            (slot->state == EXIA__LENT && dependent == NULL))
+            return true;
+        if (slot->state == EXIA__BUSY && runs(q, slot->call))
+            return true;
+        if (slot->state == EXIA__LENT && dependent->call == NULL)
+            q->keeper = dependent->component;
+        else if (slot->state == EXIA__LENT && runs(q, dependent->call))
+            return true;
+    }
+    return false;
+}
+
+/* Can anybody end the wait of `self`?  Goes through the calls that wait for one another. */
+static bool can_end(question *q, exia__call *self)
+{
+    bool more = true;
+    for (exia__call *call = q->pool->calls; call != NULL; call = call->next)
+        call->seen = UNSEEN;
+    self->seen = SEEN;
+    while (more) {
+        more = false;
+        for (exia__call *call = q->pool->calls; call != NULL; call = call->next) {
+            if (call->seen != SEEN)
+                continue;
+            call->seen = ASKED;
+            more = true;
+            if (may_come(q, call->waits))
+                return true;
+        }
+    }
+    return false;
+}
+
+static exia_status check_end(exia_component *component, exia__call *call,
+                             const exia_component *needed_by, exia_error *err)
+{
+    question q = {.pool = component->pool};
+    char who[EXIA__WHO_SIZE], keeper[EXIA__SHOWN_SIZE];
+    if (can_end(&q, call))
+        return EXIA_OK;
+    exia__who_is(who, component, needed_by);
+    if (q.round)
+        return exia__fail(err, EXIA_ECYCLE, 0,
+                          "%s: who has it waits, in the end, for this very call", who);
+    return exia__fail(err, EXIA_ETIMEOUT, 0,
+                      "%s: none can come, objects of %s keep all %u for life; raise its max", who,
+                      exia__shown(keeper, q.keeper->name), (unsigned)component->recipe->max);
+}
+
+/* ---- the queue ------------------------------------------------------------------------------- */
+
+static void enqueue(exia_component *component, exia__waiter *waiter)
+{
+    waiter->previous = component->last;
+    if (component->last != NULL)
+        component->last->next = waiter;
+    else
+        component->first = waiter;
+    component->last = waiter;
+    component->waiting++;
+}
+
+static void dequeue(exia_component *component, exia__waiter *waiter)
+{
+    if (waiter->previous != NULL)
+        waiter->previous->next = waiter->next;
+    else
+        component->first = waiter->next;
+    if (waiter->next != NULL)
+        waiter->next->previous = waiter->previous;
+    else
+        component->last = waiter->previous;
+    component->waiting--;
+}
+
+static exia_status fail_late(const exia_component *component, const exia_component *needed_by,
+                             exia_error *err)
+{
+    char who[EXIA__WHO_SIZE];
+    exia__who_is(who, component, needed_by);
+    if (component->recipe->max == 0)
+        return exia__fail(err, EXIA_ETIMEOUT, 0, "%s: another call still builds it", who);
+    return exia__fail(err, EXIA_ETIMEOUT, 0, "%s: none of %u came back in the time allowed", who,
+                      (unsigned)component->recipe->max);
+}
+
+exia_status exia__slot_wait(exia__slot **out, exia_component *component, exia__call *call,
+                            int64_t deadline, const exia_component *needed_by, exia_error *err)
+{
+    exia_pool *pool = component->pool;
+    exia__waiter waiter = {0};
+    bool queued = false, in_time = true;
+    exia_status rc = EXIA_OK;
+    for (;;) {
+        rc = EXIA_DONE;
+        if (pool->closing)
+            rc = exia__fail(err, EXIA_ECLOSED, 0, "pool %s is closed", pool->name);
+        else if (component->first == NULL || component->first == &waiter)
+            rc = exia__slot_take(out, component, call, err);
+        if (rc == EXIA_DONE && !in_time)
+            rc = fail_late(component, needed_by, err);
+        if (rc != EXIA_DONE)
+            break;
+        if (!queued) {
+            rc = exia__cond_open(&waiter.wake, err);
+            if (rc < 0)
+                break;
+            enqueue(component, &waiter);
+            queued = true;
+        }
+        call->waits = component;
+        rc = check_end(component, call, needed_by, err);
+        if (rc == EXIA_OK)
+            in_time = exia__cond_wait(&waiter.wake, &pool->lock, deadline);
+        call->waits = NULL;
+        if (rc < 0)
+            break;
+    }
+    if (queued) {
+        dequeue(component, &waiter);
+        pthread_cond_destroy(&waiter.wake);
+        exia__component_wake(component);
+    }
+    return rc;
+}
