@@ -13,7 +13,7 @@ version := $(shell sed -n 's/^.define EXIA_VERSION_[A-Z]* \([0-9]*\).*/\1/p' inc
 major := $(firstword $(subst ., ,$(version)))
 
 # What the system must have: to build, more for the demo, more for the tests.
-packages_build := pkg-config libsqlite3-dev libzstd-dev libarchive-dev libssl-dev libjansson-dev
+packages_build := pkg-config libsqlite3-dev libzstd-dev libssl-dev libjansson-dev
 packages_demo := $(packages_build) python3-dev python3-venv
 packages_test := $(packages_demo) libcmocka-dev zstd libarchive-tools g++
 packages_check := $(packages_test) valgrind
@@ -24,7 +24,7 @@ venv := build/venv
 python := $(venv)/bin/python
 
 # Asked once, and only when something is compiled: pkg-config may be installed by then.
-libraries := sqlite3 libzstd libarchive libcrypto jansson
+libraries := sqlite3 libzstd libcrypto jansson
 pkg_cflags = $(eval pkg_cflags := $(shell pkg-config --cflags $(libraries)))$(pkg_cflags)
 pkg_libs = $(eval pkg_libs := $(shell pkg-config --libs $(libraries)))$(pkg_libs)
 
@@ -91,38 +91,41 @@ $(venv)/.binding: $(binding_sources) $(headers) $(BUILD)/vedapkg | $(venv)/.demo
 
 # ---- build ----------------------------------------------------------------------------------
 
+# Says what is made; V=1 shows the commands.
+show = $(if $(V),,@echo "$(1) $@" && )
+
 $(BUILD)/libexia/%.o: libexia/%.c | build/system-build
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(own_flags) -Ilibexia -fPIC $(pkg_cflags) -c -o $@ $<
+	$(call show,CC)$(CC) $(CPPFLAGS) $(CFLAGS) $(own_flags) -Ilibexia -fPIC $(pkg_cflags) -c -o $@ $<
 $(BUILD)/pkg/%.o: pkg/%.c | build/system-build
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(own_flags) $(pkg_cflags) -c -o $@ $<
+	$(call show,CC)$(CC) $(CPPFLAGS) $(CFLAGS) $(own_flags) $(pkg_cflags) -c -o $@ $<
 $(BUILD)/tests/%.o: tests/%.c | build/system-test
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(own_flags) -Ilibexia -Itests $(pkg_cflags) -c -o $@ $<
+	$(call show,CC)$(CC) $(CPPFLAGS) $(CFLAGS) $(own_flags) -Ilibexia -Itests $(pkg_cflags) -c -o $@ $<
 
 $(BUILD)/libexia.a: $(library_objects)
-	rm -f $@ && $(AR) rcs $@ $^
+	$(call show,AR)rm -f $@ && $(AR) rcs $@ $^
 $(library): $(library_objects) libexia/exia.map
-	$(CC) $(CFLAGS) $(LDFLAGS) $(sanitize) -shared -pthread -Wl,-soname,libexia.so.$(major) \
+	$(call show,LD)$(CC) $(CFLAGS) $(LDFLAGS) $(sanitize) -shared -pthread -Wl,-soname,libexia.so.$(major) \
 		-Wl,--version-script=libexia/exia.map $(if $(SANITIZE),,-Wl,-z,defs) \
 		-o $@ $(library_objects) $(pkg_libs) -ldl
-	ln -sf libexia.so.$(version) $(BUILD)/libexia.so.$(major)
-	ln -sf libexia.so.$(major) $(BUILD)/libexia.so
+	@ln -sf libexia.so.$(version) $(BUILD)/libexia.so.$(major)
+	@ln -sf libexia.so.$(major) $(BUILD)/libexia.so
 $(BUILD)/vedapkg: $(tool_objects) $(library)
-	$(CC) $(CFLAGS) $(LDFLAGS) $(sanitize) -pthread -o $@ $(tool_objects) -L$(BUILD) -lexia \
+	$(call show,LD)$(CC) $(CFLAGS) $(LDFLAGS) $(sanitize) -pthread -o $@ $(tool_objects) -L$(BUILD) -lexia \
 		-Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib' $$(pkg-config --libs jansson)
 
 # C tests see the private symbols, so they link the archive.  The suites for drivers are one too: a
 # test takes those that it names.
 $(BUILD)/tests/conformance.a: $(conformance_objects)
-	rm -f $@ && $(AR) rcs $@ $^
+	$(call show,AR)rm -f $@ && $(AR) rcs $@ $^
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(support_objects) $(BUILD)/tests/conformance.a $(BUILD)/libexia.a
-	$(CC) $(CFLAGS) $(LDFLAGS) $(sanitize) -pthread -rdynamic -o $@ $< $(support_objects) \
+	$(call show,LD)$(CC) $(CFLAGS) $(LDFLAGS) $(sanitize) -pthread -rdynamic -o $@ $< $(support_objects) \
 		$(BUILD)/tests/conformance.a $(BUILD)/libexia.a $(pkg_libs) $$(pkg-config --libs cmocka) -ldl
 $(plugins): $(BUILD)/tests/%.so: tests/%.c | build/system-test
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(own_flags) -fPIC -shared -o $@ $<
+	$(call show,CC)$(CC) $(CPPFLAGS) $(CFLAGS) $(own_flags) -fPIC -shared -o $@ $<
 .SECONDARY:
 
 # ---- test -----------------------------------------------------------------------------------
