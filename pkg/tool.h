@@ -15,36 +15,37 @@ enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_PIPE = 141 };
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
-enum option_key { /* beyond the letters, so that getopt_long() can answer either */
-                  OPTION_ALIAS = 256,
-                  OPTION_AS,
-                  OPTION_BLOBS,
-                  OPTION_DIRECTORY,
-                  OPTION_EXPECT,
-                  OPTION_FACTS,
-                  OPTION_FILES,
-                  OPTION_FROM,
-                  OPTION_HELP,
-                  OPTION_HOME,
-                  OPTION_JSON,
-                  OPTION_LEVEL,
-                  OPTION_LIBRARY,
-                  OPTION_MAN,
-                  OPTION_MESSAGE,
-                  OPTION_METRIC,
-                  OPTION_OUTPUT,
-                  OPTION_PACKAGES,
-                  OPTION_PARAM,
-                  OPTION_PART,
-                  OPTION_PATTERN,
-                  OPTION_QUICK,
-                  OPTION_QUIET,
-                  OPTION_RECORDS,
-                  OPTION_REMOTE,
-                  OPTION_TAG,
-                  OPTION_THREADS,
-                  OPTION_TO,
-                  OPTION_VERSION
+/* Beyond the letters, so that getopt_long() can answer either. */
+enum option_key {
+    OPTION_ALIAS = 256,
+    OPTION_AS,
+    OPTION_BLOBS,
+    OPTION_DIRECTORY,
+    OPTION_EXPECT,
+    OPTION_FACTS,
+    OPTION_FILES,
+    OPTION_FROM,
+    OPTION_HELP,
+    OPTION_HOME,
+    OPTION_JSON,
+    OPTION_LEVEL,
+    OPTION_LIBRARY,
+    OPTION_MAN,
+    OPTION_MESSAGE,
+    OPTION_METRIC,
+    OPTION_OUTPUT,
+    OPTION_PACKAGES,
+    OPTION_PARAM,
+    OPTION_PART,
+    OPTION_PATTERN,
+    OPTION_QUICK,
+    OPTION_QUIET,
+    OPTION_RECORDS,
+    OPTION_REMOTE,
+    OPTION_TAG,
+    OPTION_THREADS,
+    OPTION_TO,
+    OPTION_VERSION,
 };
 
 struct option_info {
@@ -55,10 +56,11 @@ struct option_info {
 };
 
 struct call;
+typedef exia_status run_fn(struct call *call, exia_error *err);
 
 struct command {
     const char *name; /* "pack", "model put" */
-    exia_status (*run)(struct call *call, exia_error *err);
+    run_fn *run;
     const char *synopsis; /* what follows the name */
     const char *summary;  /* one line */
     const char *about;    /* the rest of the story, a paragraph; NULL: none */
@@ -157,7 +159,7 @@ exia_status library_open(exia_library **out, const struct call *call, bool read_
                          exia_error *err);
 /* --expect; EXIA_ANY when it was not given. */
 exia_status call_expect(int64_t *out, struct call *call, exia_error *err);
-/* Open a package file and parse its facts; either may be NULL. */
+/* Open a package file and parse its facts.  `package` may be NULL: then it is closed again. */
 exia_status package_open(exia_package **package, json_t **facts, const char *file, exia_error *err);
 /* "name@version#tag" out of such facts, to be freed. */
 char *package_identity(const json_t *facts);
@@ -166,37 +168,11 @@ void help_overview(void);
 void help_command(const struct command *command);
 void help_family(const char *word);
 
-#define RUN(name) exia_status name(struct call *call, exia_error *err)
-RUN(run_init);
-RUN(run_new);
-RUN(run_add);
-RUN(run_pack);
-RUN(run_inspect);
-RUN(run_verify);
-RUN(run_unpack);
-RUN(run_register);
-RUN(run_update);
-RUN(run_query);
-RUN(run_unregister);
-RUN(run_remote_add);
-RUN(run_remote_list);
-RUN(run_remote_remove);
-RUN(run_remote_check);
-RUN(run_push);
-RUN(run_pull);
-RUN(run_install);
-RUN(run_uninstall);
-RUN(run_list);
-RUN(run_which);
-RUN(run_model_ls);
-RUN(run_model_show);
-RUN(run_model_get);
-RUN(run_model_put);
-RUN(run_model_alias);
-RUN(run_model_rollback);
-RUN(run_model_history);
-RUN(run_model_rm);
-RUN(run_help);
-RUN(run_completion);
+/* The commands, as the table names them. */
+run_fn run_init, run_new, run_add, run_pack, run_inspect, run_verify, run_unpack, run_register,
+    run_update, run_query, run_unregister, run_remote_add, run_remote_list, run_remote_remove,
+    run_remote_check, run_push, run_pull, run_install, run_uninstall, run_list, run_which,
+    run_model_ls, run_model_show, run_model_get, run_model_put, run_model_alias, run_model_rollback,
+    run_model_history, run_model_rm, run_help, run_completion;
 
 #endif
