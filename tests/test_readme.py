@@ -6,7 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import exia
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
@@ -58,13 +64,20 @@ def test_shell_lines_work_one_after_the_other(directory):
     assert "Hello" in installed.read_text()
 
 
-def test_trust_json_is_a_policy_that_exia_takes(directory):
-    (directory / "home").mkdir()
-    (directory / "home" / "trust.json").write_text(block("json"))
-    program = (
-        "import exia; lib = exia.Library('models'); lib.write('x', {1, 2}); print(lib.read('x'))"
-    )
-    assert run(sys.executable, "-c", program) == "{1, 2}\n"
+def test_trust_json_lets_a_linear_model_from_elsewhere_in_and_nothing_else(directory):
+    images = np.random.default_rng(0).random((20, 3))
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(images, [0, 1] * 10)
+    library = exia.Library("models")
+    for name, obj in (("linear", pipeline), ("other", {"path": directory})):
+        library.write(name, obj)
+        library.export(name, name)  # a plain directory may come from anywhere
+    with pytest.raises(exia.UntrustedError, match="sklearn"):
+        exia.open_model("linear").read()
+    (directory / "trust.json").write_text(block("json"))
+    read = exia.open_model("linear", trust="trust.json").read()
+    assert np.array_equal(read.predict(images), pipeline.predict(images))
+    with pytest.raises(exia.UntrustedError, match="pathlib"):
+        exia.open_model("other", trust="trust.json").read()
 
 
 def test_every_make_target_and_path_that_is_named_is_there():
