@@ -159,6 +159,8 @@ def parse(view: memoryview) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 def _tensor(base: int, size: int, dtype: str, shape: list[int], data_offsets: list[int]) -> Tensor:
     start, end = data_offsets
+    if type(start) is not int or type(end) is not int:
+        raise ValueError(f"a tensor lies at {data_offsets}")
     if not 0 <= start <= end <= size - base:
         raise ValueError(f"a tensor lies at {start} to {end} of {size - base} bytes")
     if not all(type(extent) is int and extent >= 0 for extent in shape):

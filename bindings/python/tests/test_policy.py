@@ -1,0 +1,247 @@
+"""Pickles from elsewhere: what an attacker tries, and what a listed model may do."""
+
+from __future__ import annotations
+
+import builtins
+import collections
+import contextlib
+import json
+import os
+import pickle
+import struct
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import exia
+from exia._trust import PolicyUnpickler
+
+
+def load(stream: bytes, packages: list[str] = [], constructors: list[str] = []) -> Any:  # noqa: B006
+    return PolicyUnpickler(
+        stream, (), packages=packages, constructors=constructors, what="evil@1", why="why"
+    ).load()
+
+
+class Call:
+    """Pickles into a call."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.reduced = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.reduced
+
+
+def named(module: str, name: str) -> bytes:
+    """A pickle that names something, dotted or not."""
+
+    def short(text: str) -> bytes:
+        return b"\x8c" + struct.pack("B", len(text)) + text.encode()
+
+    return b"\x80\x05" + short(module) + short(name) + b"\x93."
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        lambda path: Call(os.system, f"touch '{path}'"),
+        lambda path: Call(subprocess.Popen, ["touch", path]),
+        lambda path: Call(eval, f"open({path!r}, 'w')"),
+        lambda path: Call(exec, f"open({path!r}, 'w')"),
+        lambda path: Call(open, path, "w"),
+        lambda path: Call(__import__("functools").partial, open, path, "w"),
+        lambda path: Call(map, open, [path]),
+        lambda path: Call(Path.touch, Path(path)),
+    ],
+)
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_call_of_anything_is_refused_and_does_not_happen(
+    attack: Any, protocol: int, tmp_path: Path
+) -> None:
+    proof = str(tmp_path / "proof")
+    stream = pickle.dumps(attack(proof), protocol)
+    with pytest.raises(exia.UntrustedError, match=r"evil@1.*wants"):
+        load(stream)
+    assert not Path(proof).exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "builtins.eval", "builtins.exec", "builtins.getattr", "builtins.__import__",
+        "builtins.open", "builtins.type", "builtins.map", "os.system", "posix.system", "sys.modules",
+        "operator.attrgetter", "functools.partial", "functools.reduce", "importlib.import_module",
+        "types.FunctionType", "types.CodeType", "codecs.decode", "_codecs.encode",
+        "pickle.loads", "marshal.loads", "pkgutil.resolve_name", "ctypes.CDLL",
+        "cloudpickle.loads", "cloudpickle.cloudpickle._make_function", "copyreg._reconstructor",
+        "subprocess.Popen", "runpy.run_path", "inspect.getsource", "gc.get_objects",
+    ],
+)  # fmt: skip
+def test_some_names_no_policy_can_allow(name: str) -> None:
+    module, attribute = name.rsplit(".", 1)
+    with pytest.raises(exia.UntrustedError, match="no policy can allow"):
+        load(named(module, attribute), [module, module.split(".")[0]], [name])
+
+
+def test_dotted_names_are_refused_however_they_are_split() -> None:
+    for module, name in [
+        ("collections", "abc.sys"),
+        ("collections", "OrderedDict.__init__"),
+        ("pathlib", "os.system"),
+        ("collections", "OrderedDict.fromkeys"),
+    ]:
+        with pytest.raises(exia.UntrustedError):
+            load(named(module, name), ["collections", "pathlib"], [f"{module}.{name}"])
+
+
+def test_what_a_listed_package_only_imported_is_refused() -> None:
+    with pytest.raises(exia.UntrustedError):
+        load(named("json.decoder", "scanstring"), ["json"])  # a function
+    with pytest.raises(exia.UntrustedError):
+        load(named("tempfile", "_os"), ["tempfile"])  # a module
+    with pytest.raises(exia.UntrustedError):
+        load(named("logging", "Template"), ["logging"])  # a class of string
+    assert load(named("json.decoder", "JSONDecoder"), ["json"]) is json.JSONDecoder
+
+
+def test_a_package_is_listed_by_whole_names() -> None:
+    with pytest.raises(exia.UntrustedError, match='"collections" to "packages"'):
+        load(named("collections", "OrderedDict"), ["coll", "collections.abc"])
+
+
+def test_only_what_was_handed_out_is_called() -> None:
+    made = collections.Counter(a=1)
+    # Counter() makes an object; calling that object in turn must not work.
+    stream = (
+        b"\x80\x05\x8c\x0bcollections\x8c\x07Counter\x93"  # the class
+        b")R"  # an object of it
+        b")R."  # called
+    )
+    with pytest.raises(exia.UntrustedError, match="to call"):
+        load(stream, ["collections"])
+    assert load(pickle.dumps(made), ["collections"]) == made
+
+
+def test_a_class_is_not_changed_by_a_pickle() -> None:
+    stream = (
+        b"\x80\x05\x8c\x0bcollections\x8c\x07Counter\x93"
+        b"N}\x8c\x06updateK\x01s\x86b."  # BUILD with slots: setattr(Counter, "update", 1)
+    )
+    before = collections.Counter.update
+    with pytest.raises(exia.UntrustedError, match="to change"):
+        load(stream, ["collections"])
+    assert collections.Counter.update is before
+
+
+def test_a_refusal_says_what_to_add_and_where() -> None:
+    with pytest.raises(exia.UntrustedError) as caught:
+        load(named("fractions", "Fraction"))
+    text = str(caught.value)
+    assert '"fractions.Fraction" to "constructors"' in text
+    assert '"fractions" to "packages"' in text
+    assert "evil@1" in text
+    assert "why" in text
+    assert "\n" not in text
+
+
+def test_a_module_that_is_not_listed_is_not_even_imported(tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "evil_module.py").write_text("raise SystemError('imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(exia.UntrustedError):
+        load(named("evil_module", "x"))
+
+
+@pytest.mark.parametrize("protocol", range(3, 6))
+def test_plain_data_needs_no_policy(protocol: int) -> None:
+    data = [1, "x", b"y", (1.5, None, True), {1, 2}, frozenset([3]), 2j, {"a": [range(3)]}]
+    assert load(pickle.dumps(data, protocol)) == data
+
+
+def test_listed_classes_and_constructors_work() -> None:
+    import datetime
+    import decimal
+
+    data = [collections.OrderedDict(a=1), datetime.date(2020, 1, 1), decimal.Decimal("1.5")]
+    stream = pickle.dumps(data)
+    assert load(stream, ["collections", "datetime"], ["decimal.Decimal"]) == data
+
+
+def test_truncated_and_random_streams_end_in_an_error() -> None:
+    stream = pickle.dumps([collections.OrderedDict(a=1)] * 3)
+    for end in range(len(stream)):
+        with pytest.raises(Exception):  # noqa: B017, PT011
+            load(stream[:end], ["collections"])
+    rng = __import__("random").Random(5)
+    for _ in range(500):
+        noise = b"\x80\x05" + bytes(rng.randrange(256) for _ in range(40))
+        with contextlib.suppress(Exception):
+            load(noise)
+
+
+# ---- through the library ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """A directory that others could have written into."""
+    directory = tmp_path / "foreign"
+    directory.mkdir()
+    directory.chmod(0o777)
+    return directory
+
+
+def test_a_library_that_others_can_write_goes_by_policy(foreign: Path, tmp_path: Path) -> None:
+    np = pytest.importorskip("numpy")
+    library = exia.Library(foreign / "library")
+    (foreign / "library").chmod(0o777)
+    proof = tmp_path / "proof"
+    library.write("evil", Call(os.system, f"touch '{proof}'"))
+    library.write("tensors", {"w": np.zeros(3)})
+    library.write("fine", collections.OrderedDict(a=1))
+    library.close()
+    with exia.Library(foreign / "library") as library:
+        with library.open("evil") as model:
+            assert model.policy["trusted"] is False
+            assert model.policy["why"]
+        with pytest.raises(exia.UntrustedError, match=r"evil@1.*posix\.system"):
+            library.read("evil")
+        assert not proof.exists()
+        assert library.read("tensors")["w"].sum() == 0
+        with pytest.raises(exia.UntrustedError, match=r"collections\.OrderedDict"):
+            library.read("fine")
+    trust = tmp_path / "trust.json"
+    trust.write_text(json.dumps({"format": 1, "packages": ["collections"], "constructors": []}))
+    with exia.Library(foreign / "library", trust=trust) as library:
+        assert library.read("fine") == collections.OrderedDict(a=1)
+        with pytest.raises(exia.UntrustedError):
+            library.read("evil")
+
+
+def test_a_library_of_ones_own_is_trusted(library: exia.Library) -> None:
+    library.write("m", builtins.abs)
+    assert library.open("m").policy == {"trusted": True}
+    assert library.read("m") is abs
+
+
+def test_a_broken_policy_is_an_error_and_never_an_empty_one(tmp_path: Path, foreign: Path) -> None:
+    trust = tmp_path / "trust.json"
+    trust.write_text("{")
+    with exia.Library(foreign / "library", trust=trust) as library:
+        (foreign / "library").chmod(0o777)
+        library.write("m", {"a": 1})
+        with pytest.raises(exia.ExiaError, match=r"trust\.json"):
+            library.read("m")
+
+
+def test_the_unpickler_reads_numpy_by_listed_names() -> None:
+    np = pytest.importorskip("numpy")
+    buffers: list[pickle.PickleBuffer] = []
+    stream = pickle.dumps([np.arange(5.0)], 5, buffer_callback=buffers.append)
+    names = ["numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer", "numpy.dtype"]
+    found = PolicyUnpickler(
+        stream, [b.raw() for b in buffers], packages=[], constructors=names, what="x", why=""
+    ).load()
+    assert np.array_equal(found[0], np.arange(5.0))
