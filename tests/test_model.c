@@ -193,6 +193,52 @@ TEST(write_refuses_bad_parts_and_nothing_changes)
     exia_library_free(library);
 }
 
+TEST(a_part_in_pieces_is_stored_as_one_run_of_bytes)
+{
+    enum { LARGE = 3 << 20 };
+    exia_library *library = open_library();
+    char *large = calloc(1, LARGE);
+    for (size_t i = 0; i < LARGE; i++)
+        large[i] = (char)(i * 7 + i / 251);
+    const exia_slice small[] = {{"ab", 2}, {NULL, 0}, {"", 0}, {"cde", 3}};
+    const exia_slice pieces[] = {{large, 1},
+                                 {large + 1, 0},
+                                 {large + 1, 1 << 20},
+                                 {large + 1 + (1 << 20), LARGE - 1 - (1 << 20)}};
+    const exia_slice missing[] = {{"ab", 2}, {NULL, 1}};
+    exia_part parts[] = {
+        {.name = "within", .format = "bytes", .pieces = small, .piece_count = 4},
+        {.name = "beside", .format = "bytes", .pieces = pieces, .piece_count = 4},
+        {.name = "nothing", .format = "bytes", .pieces = small, .piece_count = 0},
+        {.name = "whole", .format = "bytes", .data = large, .size = LARGE},
+    };
+    int64_t version = 0;
+    check_ok(exia_model_write(&version, library, "digits", parts, 4, NULL, NULL, &err));
+    exia_model *model = NULL;
+    exia_view view;
+    check_ok(exia_model_open(&model, library, "digits", EXIA_OPEN_VERIFY, &err));
+    check_ok(exia_model_view(&view, model, "within", &err));
+    assert_int_equal(view.size, 5);
+    assert_memory_equal(view.data, "abcde", 5);
+    check_ok(exia_model_view(&view, model, "beside", &err));
+    assert_int_equal(view.size, LARGE);
+    assert_memory_equal(view.data, large, LARGE);
+    check_ok(exia_model_view(&view, model, "nothing", &err));
+    assert_int_equal(view.size, 0);
+    exia_model_free(model);
+    parts[0].pieces = missing;
+    parts[0].piece_count = 2;
+    check_fails(EXIA_EINVAL,
+                exia_model_write(&version, library, "digits", parts, 1, NULL, NULL, &err));
+    check_text("piece 1");
+    parts[0].data = "x";
+    check_fails(EXIA_EINVAL,
+                exia_model_write(&version, library, "digits", parts, 1, NULL, NULL, &err));
+    check_text("not both");
+    free(large);
+    exia_library_free(library);
+}
+
 TEST(write_refuses_bad_facts_and_says_which)
 {
     exia_library *library = open_library();

@@ -34,14 +34,21 @@ EXIA_API exia_status exia_library_open(exia_library **out, const char *url,
                                        const exia_library_options *options, exia_error *err);
 EXIA_API void exia_library_free(exia_library *library);
 
-/* One file of a version, from memory or from a path.  Passed in arrays, so it never grows.  Names
- * are [A-Za-z0-9_][A-Za-z0-9._-]{0,127} and not "version.json"; `format` is "safetensors", "bytes",
+typedef struct exia_slice {
+    const void *data;
+    size_t size;
+} exia_slice;
+
+/* One file of a version: from a path, from memory, or from pieces of memory that shall lie one behind
+ * the other, which are not joined first.  Passed in arrays, so it never grows.  Names are [A-Za-z0-9_][A-Za-z0-9._-]{0,127} and not "version.json"; `format` is "safetensors", "bytes",
  * "file" or a word of the caller's own. */
 typedef struct exia_part {
     const char *name, *format;
-    const char *path; /* NULL: take data and size */
+    const char *path; /* give one of path, data and pieces; data also for no bytes */
     const void *data;
     size_t size;
+    const exia_slice *pieces;
+    size_t piece_count;
 } exia_part;
 
 typedef struct exia_write_options {

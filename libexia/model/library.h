@@ -178,6 +178,7 @@ exia_status exia__base64_decode(void *into, size_t size, const char *text, exia_
  * @return EXIA_ECONFLICT: the file changed while it was read */
 exia_status exia__part_store(json_t **out, exia_library *library, const exia_part *part, int within,
                              exia__work *work, exia_error *err);
+uint64_t exia__part_size(const exia_part *part); /* in memory; 0: it is a file */
 exia_status exia__bytes_store(char **key, exia_library *library, const void *data, size_t size,
                               const char *sha256, const exia__work *work, exia_error *err);
 

@@ -156,16 +156,98 @@ exia_status exia__bytes_store(char **key, exia_library *library, const void *dat
     return store_blob(key, library, &source, work, err);
 }
 
+/* Memory is a list of pieces, of which plain data is one. */
+typedef struct memory {
+    const exia_slice *pieces;
+    size_t count;
+    exia_slice whole;
+} memory;
+
+static void memory_of(memory *out, const exia_part *part)
+{
+    out->whole = (exia_slice){part->data, part->size};
+    out->pieces = part->data ? &out->whole : part->pieces;
+    out->count = part->data ? 1 : part->pieces ? part->piece_count : 0;
+}
+
+uint64_t exia__part_size(const exia_part *part)
+{
+    memory now;
+    uint64_t size = 0;
+    memory_of(&now, part);
+    for (size_t i = 0; i < now.count; i++)
+        size += now.pieces[i].size;
+    return size;
+}
+
+/* It keeps no place, for a store may read at several at once: finding one is cheap beside copying. */
+static exia_status read_memory(void *into, uint64_t offset, size_t size, void *payload,
+                               exia_error *err)
+{
+    const memory *now = payload;
+    char *to = into;
+    (void)err;
+    for (size_t i = 0; i < now->count && size > 0; i++) {
+        const exia_slice *piece = &now->pieces[i];
+        if (offset >= piece->size) {
+            offset -= piece->size;
+            continue;
+        }
+        size_t some = piece->size - (size_t)offset < size ? piece->size - (size_t)offset : size;
+        memcpy(to, (const char *)piece->data + offset, some);
+        to += some;
+        size -= some;
+        offset = 0;
+    }
+    return EXIA_OK;
+}
+
+static exia_status hash_memory(char hex[EXIA__HEX_SIZE], const memory *now, uint64_t total,
+                               exia__work *work, exia_error *err)
+{
+    unsigned char digest[EXIA__DIGEST_SIZE];
+    exia__hash *hash = NULL;
+    uint64_t done = 0;
+    exia_status rc = exia__hash_open(&hash, err);
+    for (size_t i = 0; i < now->count && rc == EXIA_OK; i++) {
+        const exia_slice *piece = &now->pieces[i];
+        for (size_t at = 0; at < piece->size && rc == EXIA_OK;) {
+            size_t size = piece->size - at < BLOCK ? piece->size - at : BLOCK;
+            rc = exia__work_step(work, "hash", done, total, err);
+            if (rc == EXIA_OK)
+                rc = exia__hash_update(hash, (const char *)piece->data + at, size, err);
+            at += size;
+            done += size;
+        }
+    }
+    if (rc == EXIA_OK)
+        rc = exia__hash_finish(digest, hash, err);
+    if (rc == EXIA_OK)
+        exia__hex(hex, digest, sizeof digest);
+    exia__hash_free(hash);
+    return rc;
+}
+
+static exia_status encode_memory(char **out, memory *now, size_t size, exia_error *err)
+{
+    char bytes[EXIA__INLINE_LIMIT];
+    exia_status rc = read_memory(bytes, 0, size, now, err);
+    return rc == EXIA_OK ? exia__base64_encode(out, bytes, size, err) : rc;
+}
+
 static exia_status store_memory(json_t **out, exia_library *library, const exia_part *part,
-                                int within, const exia__work *work, exia_error *err)
+                                int within, exia__work *work, exia_error *err)
 {
     char sha256[EXIA__HEX_SIZE], *kept = NULL;
-    exia_status rc = exia__hash_hex(sha256, part->data, part->size, err);
+    memory now;
+    memory_of(&now, part);
+    exia_source source = {read_memory, exia__part_size(part), sha256, &now};
+    exia_status rc = hash_memory(sha256, &now, source.size, work, err);
     if (rc == EXIA_OK)
-        rc = within ? exia__base64_encode(&kept, part->data, part->size, err)
-                    : exia__bytes_store(&kept, library, part->data, part->size, sha256, work, err);
+        rc = within ? encode_memory(&kept, &now, (size_t)source.size, err)
+                    : store_blob(&kept, library, &source, work, err);
     if (rc == EXIA_OK)
-        rc = describe(out, part, sha256, part->size, within ? "inline" : "key", kept, err);
+        rc = describe(out, part, sha256, source.size, within ? "inline" : "key", kept, err);
     exia__release(kept);
     return rc;
 }

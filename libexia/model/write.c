@@ -30,11 +30,12 @@ static exia_status store_parts(writing *now, const exia_part *parts, size_t coun
         rc = exia__work_step(&now->work, "write", i, count, err);
         if (rc < 0)
             break;
-        int fits = parts[i].path == NULL && parts[i].size <= EXIA__INLINE_LIMIT - within;
+        uint64_t size = exia__part_size(&parts[i]);
+        int fits = parts[i].path == NULL && size <= EXIA__INLINE_LIMIT - within;
         rc = exia__part_store(&part, now->library, &parts[i], fits, &now->work, err);
         if (rc == EXIA_OK)
             rc = exia__json_append(list, part, err);
-        within += fits ? parts[i].size : 0;
+        within += fits ? (size_t)size : 0;
     }
     return rc;
 }
@@ -72,12 +73,17 @@ static exia_status check_part(const exia_part *part, exia_error *err)
     rc = exia__name_check(part->format, "format", err);
     if (rc < 0)
         return exia__prefix(err, rc, "part %s", part->name);
-    if (part->path == NULL && part->data == NULL)
-        return exia__fail(err, EXIA_EINVAL, 0, "part %s: give a path, or data (also for no bytes)",
+    int given = (part->path != NULL) + (part->data != NULL) + (part->pieces != NULL);
+    if (given == 0)
+        return exia__fail(err, EXIA_EINVAL, 0,
+                          "part %s: give a path, data (also for no bytes) or pieces", part->name);
+    if (given > 1)
+        return exia__fail(err, EXIA_EINVAL, 0, "part %s: give a path, data or pieces, not both",
                           part->name);
-    if (part->path != NULL && part->data != NULL)
-        return exia__fail(err, EXIA_EINVAL, 0, "part %s: give a path or data, not both",
-                          part->name);
+    for (size_t i = 0; part->pieces != NULL && i < part->piece_count; i++) {
+        if (part->pieces[i].data == NULL && part->pieces[i].size > 0)
+            return exia__fail(err, EXIA_EINVAL, 0, "part %s: piece %zu is NULL", part->name, i);
+    }
     return EXIA_OK;
 }
 
