@@ -72,7 +72,8 @@ def test_a_call_of_anything_is_refused_and_does_not_happen(
     "name",
     [
         "builtins.eval", "builtins.exec", "builtins.getattr", "builtins.__import__",
-        "builtins.open", "builtins.type", "builtins.map", "os.system", "posix.system", "sys.modules",
+        "builtins.open", "builtins.type", "builtins.map", "os.system",
+        "posix.system", "sys.modules",
         "operator.attrgetter", "functools.partial", "functools.reduce", "importlib.import_module",
         "types.FunctionType", "types.CodeType", "codecs.decode", "_codecs.encode",
         "pickle.loads", "marshal.loads", "pkgutil.resolve_name", "ctypes.CDLL",

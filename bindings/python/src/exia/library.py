@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Metrics = Mapping[str, float]
-JOINED = 1 << 20  # bytes up to which the pieces of a part are joined in memory
 
 
 class Model(Handle):
@@ -294,14 +291,15 @@ class Library(Handle):
         options.facts, options.alias, options.message, options.token = strings
         options.expect = lib.EXIA_ANY if expect is None else expect
         version = ffi.new("int64_t *")
-        with ExitStack() as stack, Job() as job:
-            alive: list[Any] = []
-            c_parts = ffi.new("exia_part[]", len(encoded))
-            for c_part, (part, value) in zip(c_parts, encoded.items(), strict=True):
-                _fill_part(c_part, part, value, alive, stack)
+        c_parts = ffi.new("exia_part[]", len(encoded))
+        alive = [
+            _fill_part(c, part, value)
+            for c, (part, value) in zip(c_parts, encoded.items(), strict=True)
+        ]
+        with Job() as job:
             call(
                 lib.exia_model_write, version, self._c, text(name, "a model's name"),
-                c_parts, len(encoded), options, job.c,
+                c_parts, len(alive), options, job.c,
             )  # fmt: skip
         return int(version[0])
 
@@ -435,29 +433,16 @@ def _expected(expect: int | None) -> int:
     return int(lib.EXIA_ANY) if expect is None else expect
 
 
-def _fill_part(
-    c_part: Any, name: str, value: _objects.Encoded, alive: list[Any], stack: ExitStack
-) -> None:
-    """Describe a part to C; what it points to goes into `alive` or `stack`."""
-    strings = [owned(text(name)), owned(text(value.format)), owned(path(value.path))]
-    alive.append(strings)
-    c_part.name, c_part.format, c_part.path = strings
-    if value.path is not None:
-        return
-    size = sum(piece.nbytes for piece in value.pieces)
-    if len(value.pieces) > 1 and size > JOINED:
-        file = tempfile.NamedTemporaryFile(prefix="exia-", buffering=0)  # noqa: SIM115
-        stack.enter_context(file)
-        for piece in value.pieces:
-            while piece.nbytes:
-                piece = piece[file.write(piece) :]
-        strings.append(owned(path(file.name)))
-        c_part.path = strings[-1]
-        return
-    data = value.pieces[0] if len(value.pieces) == 1 else b"".join(value.pieces)
-    buffer = ffi.from_buffer(data)
-    alive.append(buffer)
-    c_part.data, c_part.size = buffer, size
+def _fill_part(c_part: Any, name: str, value: _objects.Encoded) -> list[Any]:
+    """Describe a part to C; what it points to is in the answer."""
+    alive = [owned(text(name)), owned(text(value.format)), owned(path(value.path))]
+    c_part.name, c_part.format, c_part.path = alive
+    if value.path is None:
+        buffers = [ffi.from_buffer(piece) for piece in value.pieces]
+        pieces = ffi.new("exia_slice[]", [(b, len(b)) for b in buffers])
+        c_part.pieces, c_part.piece_count = pieces, len(buffers)
+        alive += [pieces, buffers]
+    return alive
 
 
 def _plain(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
