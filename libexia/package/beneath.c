@@ -5,22 +5,58 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "package/format.h"
+
+/* The same by hand, part by part, where a sandbox or a debugger does not know openat2.  The paths have
+ * no ".." in them. */
+static int open_by_parts(int at, const char *path, int flags, mode_t mode)
+{
+    char part[EXIA__MOST_PART + 1];
+    int here = at;
+    for (;;) {
+        size_t size = strcspn(path, "/");
+        int last = path[size] == '\0', fd = -1;
+        if (size < sizeof part) {
+            memcpy(part, path, size);
+            part[size] = '\0';
+            fd = openat(here, part, (last ? flags : O_PATH | O_DIRECTORY) | O_CLOEXEC | O_NOFOLLOW,
+                        mode);
+        } else {
+            errno = ENAMETOOLONG;
+        }
+        if (here != at) {
+            int code = errno;
+            close(here);
+            errno = code;
+        }
+        if (last || fd < 0)
+            return fd;
+        here = fd;
+        path += size + 1;
+    }
+}
+
 int exia__open_beneath(int at, const char *path, int flags, mode_t mode)
 {
+    static atomic_int missing; /* asked once */
     struct open_how how = {
         .flags = (uint64_t)(flags | O_CLOEXEC | O_NOFOLLOW),
         .mode = mode,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
     };
-    for (;;) { /* EAGAIN: something was renamed while the kernel looked */
+    while (!atomic_load(&missing)) { /* EAGAIN: something was renamed while the kernel looked */
         long fd = syscall(SYS_openat2, at, path, &how, sizeof how);
-        if (fd >= 0 || (errno != EINTR && errno != EAGAIN))
+        if (fd < 0 && errno == ENOSYS)
+            atomic_store(&missing, 1);
+        else if (fd >= 0 || (errno != EINTR && errno != EAGAIN))
             return (int)fd;
     }
+    return open_by_parts(at, path, flags, mode);
 }
 
 /* Behind "[...]" at `glob` when it is closed, else NULL; `*in` says whether `c` is in it. */

@@ -34,11 +34,7 @@ typedef struct unpacking {
 
 static exia_status failed(const unpacking *u, const char *what, const char *path, exia_error *err)
 {
-    int code = errno;
-    if (code == ENOSYS)
-        return exia__fail(err, EXIA_EUNSUPPORTED, code,
-                          "this kernel has no openat2: unpacking needs Linux 5.6");
-    exia_status rc = exia__fail_errno(err, code, what, path);
+    exia_status rc = exia__fail_errno(err, errno, what, path);
     return exia__prefix(err, rc, "%s", u->directory);
 }
 
