@@ -26,7 +26,6 @@ CORE = ("Makefile", "include", "libexia", "pkg")
 LIBRARIES = {  # what pkg-config calls it: what Debian calls it
     "sqlite3": "libsqlite3-dev",
     "libzstd": "libzstd-dev",
-    "libarchive": "libarchive-dev",
     "libcrypto": "libssl-dev",
     "jansson": "libjansson-dev",
 }

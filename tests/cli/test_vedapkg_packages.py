@@ -42,7 +42,7 @@ def test_a_package_goes_from_a_workspace_to_another_host(tool):
     directory = there.text("install", "hello")
     assert directory.startswith(str(there.home))
     code = os.path.join(directory, "code", "hello.py")
-    assert open(code).read() == (tool.directory / "hello.py").read_text()
+    assert Path(code).read_text() == (tool.directory / "hello.py").read_text()
 
     (installed,) = there.json("list")
     assert installed["directory"] == directory and installed["digest"] == row["digest"]
