@@ -9,8 +9,10 @@ more begins on a 64-byte boundary; since the format forbids holes, the gap is a 
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exia.errors import CorruptError, UnsupportedError
@@ -150,21 +152,23 @@ def parse(view: memoryview) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         header = json.loads(bytes(view[8 : 8 + length]))
         metadata = header.pop("__metadata__", {})
-        base = 8 + length
-        tensors = {name: _tensor(base, view.nbytes, **entry) for name, entry in header.items()}
+        tensors = {
+            name: _tensor(8 + length, view.nbytes, **entry)
+            for name, entry in header.items()
+            if name[:6] != "__pad."
+        }
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptError(f"the part is no valid safetensors file: {error}") from None
-    return metadata, {n: t for n, t in tensors.items() if not n.startswith("__pad.")}
+    return metadata, tensors
 
 
 def _tensor(base: int, size: int, dtype: str, shape: list[int], data_offsets: list[int]) -> Tensor:
     start, end = data_offsets
-    if type(start) is not int or type(end) is not int:
-        raise ValueError(f"a tensor lies at {data_offsets}")
-    if not 0 <= start <= end <= size - base:
+    for number in (start, end, *shape):
+        if type(number) is not int or number < 0:
+            raise ValueError(f"a tensor of shape {shape} lies at {data_offsets}")
+    if not start <= end <= size - base:
         raise ValueError(f"a tensor lies at {start} to {end} of {size - base} bytes")
-    if not all(type(extent) is int and extent >= 0 for extent in shape):
-        raise ValueError(f"a tensor has the shape {shape}")
     return Tensor(dtype, tuple(shape), base + start, base + end)
 
 
@@ -182,18 +186,21 @@ class Tensors(Mapping[str, "NDArray[Any]"]):
         self._tensors = tensors
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        import numpy as np
-
-        tensor = self._tensors[name]
-        dtype = numpy_dtype(tensor.dtype, name)
+        dtype, shape, start, end = self._tensors[name]
         try:
-            array = np.frombuffer(self._view[tensor.start : tensor.end], dtype)
-            return array.reshape(tensor.shape)
-        except ValueError:
-            raise CorruptError(
-                f"tensor {name!r} has {tensor.end - tensor.start} bytes, which is not "
-                f"{tensor.dtype} of shape {list(tensor.shape)}"
+            frombuffer, kind, size = _reader(dtype)
+        except KeyError:
+            raise UnsupportedError(
+                f"tensor {name!r} is of dtype {dtype!r}, which numpy does not have"
             ) from None
+        count = math.prod(shape)
+        if count * size != end - start:
+            raise CorruptError(
+                f"tensor {name!r} has {end - start} bytes, which is not {dtype} of shape "
+                f"{list(shape)}"
+            )
+        array: NDArray[Any] = frombuffer(self._view, kind, count, start)
+        return array.reshape(shape)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
@@ -206,21 +213,23 @@ class Tensors(Mapping[str, "NDArray[Any]"]):
         return f"Tensors({', '.join(shown)})"
 
 
-def numpy_dtype(dtype: str, name: str) -> Any:
-    """Find the numpy dtype of a tensor."""
+@cache
+def _reader(dtype: str) -> tuple[Any, Any, int]:
+    """Find what reads a dtype: numpy.frombuffer, numpy's dtype, its size."""
     import numpy as np
 
+    found: Any
     if dtype in DTYPES:
-        return np.dtype(DTYPES[dtype])
-    if dtype in ADDED:
+        found = np.dtype(DTYPES[dtype])
+    else:
         added, size = ADDED[dtype]
         try:
             import ml_dtypes
 
-            return np.dtype(getattr(ml_dtypes, added))
+            found = np.dtype(getattr(ml_dtypes, added))
         except (ImportError, AttributeError):
-            return np.dtype(f"u{size}")
-    raise UnsupportedError(f"tensor {name!r} is of dtype {dtype!r}, which numpy does not have")
+            found = np.dtype(f"u{size}")
+    return np.frombuffer, found, found.itemsize
 
 
 if sys.byteorder != "little":
