@@ -135,7 +135,10 @@ def drain() -> None:
             function, arguments = noted.popleft()
         except IndexError:  # another thread was faster
             return
-        function(*arguments)
+        try:
+            function(*arguments)
+        except Exception:  # such as a warning made an error: no matter of who calls now
+            _log.exception("a finaliser failed")
 
 
 def own(pointer: Any, free: Callable[[Any], None]) -> Any:

@@ -494,16 +494,17 @@ def _c_factory(make: Callable[..., Any], handle: Any) -> Any:
     factory.release = lib.on_release
     factory.payload = handle
     for hook in HOOKS:
-        if isinstance(make, type) and _takes_nothing(getattr(make, hook, None)):
+        if isinstance(make, type) and _has_hook(make, hook):
             setattr(factory, hook, getattr(lib, f"on_{hook}"))
     return factory
 
 
-def _takes_nothing(method: Any) -> bool:
-    """Whether a class's method can be called on an object without arguments."""
+def _has_hook(cls: type, name: str) -> bool:
+    """Whether a class has a method of this name that takes no arguments."""
+    bound = isinstance(inspect.getattr_static(cls, name, None), staticmethod | classmethod)
     try:
-        inspect.signature(method).bind(None)
-    except (TypeError, ValueError):
+        inspect.signature(getattr(cls, name)).bind(*() if bound else (None,))
+    except (AttributeError, TypeError, ValueError):
         return False
     return True
 
