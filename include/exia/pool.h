@@ -13,13 +13,18 @@ typedef struct exia_pool exia_pool;
 typedef struct exia_component exia_component; /* a name resolved once; valid as long as its pool */
 
 /* How objects are made.  Only `create` is required.  Never called under a lock; `needs` are the
- * objects of the needed components, in the order they were named. */
+ * objects of the needed components, in the order they were named.
+ *
+ * An object with `max` is activated before each loan and passivated after it; a shared one is
+ * activated once after `create` and passivated once before `destroy`.  An idle object is validated
+ * before it is lent (and activated) again.  One that fails any of these is destroyed and, before a
+ * loan, replaced; a failure of `passivate` goes to the log, the return counts. */
 typedef struct exia_factory {
     size_t struct_size;
     exia_status (*create)(void **out, void *const *needs, void *payload, exia_error *err);
     exia_status (*activate)(void *object, void *payload, exia_error *err);  /* before a loan */
     exia_status (*passivate)(void *object, void *payload, exia_error *err); /* after a return */
-    exia_status (*validate)(void *object, void *payload, exia_error *err);  /* failure: replaced */
+    exia_status (*validate)(void *object, void *payload, exia_error *err);  /* idle, to be lent */
     void (*destroy)(void *object, void *payload);
     void (*release)(void *payload); /* once, after the last object */
     void *payload;
@@ -59,7 +64,9 @@ EXIA_API const char *exia_component_name(const exia_component *component);
  *
  * @param wait_ms  how long to wait for a return, at most (0: not at all, negative: for ever)
  * @param where    EXIA_HERE or NULL: where the loan was taken; kept by address
- * @return EXIA_ETIMEOUT, EXIA_ECLOSED, EXIA_ENOTFOUND: a need is missing; or what the factory said
+ * @return EXIA_ETIMEOUT (at once when nobody could ever bring one: the dependents that keep them for
+ *         life are named), EXIA_ECYCLE: who has it waits for this very call, EXIA_ECLOSED,
+ *         EXIA_ENOTFOUND: a need is missing; or what the factory said
  */
 EXIA_API exia_status exia_component_borrow(exia_lease *out, exia_component *component,
                                            int64_t wait_ms, const char *where, exia_error *err);
@@ -99,9 +106,10 @@ typedef struct exia_plugin_core {
     exia_status (*fail)(exia_error *err, exia_status status, int32_t native, const char *text);
 } exia_plugin_core;
 
-/* A plugin's one symbol: `exia_status exia_plugin_entry(exia_pool *, const exia_plugin_core *,
- * exia_error *)`.  It checks core->struct_size, then calls core->add once a component.  The `.so`
- * stays loaded. */
+/* A plugin's one symbol: `EXIA_API exia_status exia_plugin_entry(exia_pool *, const exia_plugin_core
+ * *, exia_error *)`.  It checks core->struct_size, then calls core->add once a component.  What it
+ * added is in the pool when it has answered EXIA_OK and nothing was refused; else all of it is
+ * released.  The `.so` stays loaded. */
 typedef exia_status exia_plugin_entry_fn(exia_pool *pool, const exia_plugin_core *core,
                                          exia_error *err);
 

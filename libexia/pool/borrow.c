@@ -78,7 +78,7 @@ static void revive(loan *l)
 {
     frame *f = l->top;
     exia_component *c = f->component;
-    exia__object *object = f->slot->object;
+    exia__object *object = f->slot->object, *ends = NULL;
     const exia_factory *factory = &c->recipe->factory;
     exia_error why;
     pthread_mutex_unlock(&c->pool->lock);
@@ -97,7 +97,8 @@ static void revive(loan *l)
         c->current = NULL;
     f->slot->object = NULL;
     object->slot = NULL;
-    exia__end(c->pool, object, &l->call);
+    exia__doom(&ends, object, &l->call);
+    exia__end(c->pool, ends, &l->call);
 }
 
 static exia_status begin_object(loan *l, exia_error *err)
@@ -190,26 +191,49 @@ static exia_status step(loan *l, exia_error *err)
 }
 
 /* Under the lock, which is let go in the end. */
-static exia_status borrow_slowly(loan *l, exia_error *err)
+static exia_status borrow_slowly(exia_lease *out, exia_component *component, int64_t wait_ms,
+                                 const char *where, exia_error *err)
 {
-    exia_pool *pool = l->root.component->pool;
+    loan l = {.root.component = component, .where = where, .call = exia__call_here()};
+    exia_pool *pool = component->pool;
     exia__object *ends = NULL;
     exia_status rc = EXIA_OK;
-    exia__enter(pool, &l->call);
-    while (rc == EXIA_OK && l->top != NULL)
-        rc = step(l, err);
-    while (l->top != NULL)
-        give_up(l, &ends);
+    l.top = &l.root;
+    l.deadline = exia__deadline(wait_ms);
+    exia__enter(pool, &l.call);
+    while (rc == EXIA_OK && l.top != NULL)
+        rc = step(&l, err);
+    while (l.top != NULL)
+        give_up(&l, &ends);
     if (rc == EXIA_OK && pool->closing) { /* closed meanwhile: nothing is lent any more */
-        uint32_t index = (uint32_t)(l->lease.ticket >> 32);
-        exia__give(l->root.component, exia__slot_at(l->root.component, index), false, &l->call,
-                   &ends);
-        l->lease = (exia_lease){0};
+        uint32_t index = (uint32_t)(l.lease.ticket >> 32);
+        exia__give(component, exia__slot_at(component, index), false, &l.call, &ends);
         rc = exia__fail(err, EXIA_ECLOSED, 0, "pool %s is closed", pool->name);
     }
-    exia__end(pool, ends, &l->call);
-    exia__leave(pool, &l->call);
+    exia__end(pool, ends, &l.call);
+    exia__leave(pool, &l.call);
+    if (rc == EXIA_OK)
+        *out = l.lease;
     return rc;
+}
+
+/* What can be lent at once: nobody waits for it, and the factory is not asked. */
+static exia__slot *ready_slot(exia_component *c)
+{
+    exia__slot *slot = c->recipe->max == 0 ? c->free : c->idle;
+    if (slot == NULL || c->first != NULL || c->pool->closing)
+        return NULL;
+    if (c->recipe->max == 0) {
+        bool ready = c->current != NULL && c->busy == NULL &&
+                     (c->current->holders > 0 || c->recipe->factory.validate == NULL);
+        if (!ready)
+            return NULL;
+        slot->object = c->current;
+    } else if (!exia__slot_ready(c, slot)) {
+        return NULL;
+    }
+    exia__slot_unlink(c, slot);
+    return slot;
 }
 
 exia_status exia_component_borrow(exia_lease *out, exia_component *component, int64_t wait_ms,
@@ -219,22 +243,11 @@ exia_status exia_component_borrow(exia_lease *out, exia_component *component, in
         *out = (exia_lease){0};
     if (out == NULL || component == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_component_borrow: an argument is NULL");
-    exia_status rc = EXIA_OK;
-    loan l = {.call = exia__call_here(), .root.component = component, .where = where};
-    l.top = &l.root;
     pthread_mutex_lock(&component->pool->lock);
-    if (!component->pool->closing && component->first == NULL)
-        rc = exia__slot_take(&l.root.slot, component, &l.call, err);
-    if (l.root.slot != NULL && exia__slot_ready(component, l.root.slot)) {
-        deliver(&l);
-    } else if (rc >= 0) {
-        l.deadline = exia__deadline(wait_ms);
-        rc = borrow_slowly(&l, err);
-        goto done;
-    }
+    exia__slot *slot = ready_slot(component);
+    if (slot == NULL)
+        return borrow_slowly(out, component, wait_ms, where, err);
+    *out = exia__slot_lend(component, slot, NULL, where);
     pthread_mutex_unlock(&component->pool->lock);
-done:
-    if (rc == EXIA_OK)
-        *out = l.lease;
-    return rc;
+    return EXIA_OK;
 }

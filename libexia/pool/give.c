@@ -33,8 +33,9 @@ static void passivate(const exia_component *c, void *object, bool *failed)
               why.text);
 }
 
-static void add_end(exia__object **ends, exia__object *object)
+void exia__doom(exia__object **ends, exia__object *object, exia__call *call)
 {
+    object->call = call;
     object->next = *ends;
     *ends = object;
 }
@@ -56,7 +57,7 @@ static void give_shared(exia_component *c, exia__slot *slot, bool discard, exia_
         object->exclusive = true;
         c->busy = call;
     }
-    add_end(ends, object);
+    exia__doom(ends, object, call);
 }
 
 void exia__give(exia_component *c, exia__slot *slot, bool discard, exia__call *call,
@@ -78,7 +79,7 @@ void exia__give(exia_component *c, exia__slot *slot, bool discard, exia__call *c
         pthread_mutex_lock(&c->pool->lock);
     }
     if (discard)
-        add_end(ends, slot->object);
+        exia__doom(ends, slot->object, call);
     else
         exia__slot_idle(c, slot);
 }
@@ -161,8 +162,9 @@ void exia__sweep(exia_pool *pool, exia__call *call)
         if (mark.older != NULL)
             mark.older->newer = &mark;
         if (object->component != NULL && claim_idle(object, call)) {
-            object->next = NULL;
-            exia__end(pool, object, call);
+            exia__object *ends = NULL;
+            exia__doom(&ends, object, call);
+            exia__end(pool, ends, call);
         }
         unlink_object(pool, &mark);
     }
@@ -187,10 +189,18 @@ static exia_status end_loan(const exia_lease *lease, bool discard, exia_error *e
         return exia__fail(err, EXIA_EINVAL, 0, "component %s: this loan was given back before",
                           c->name);
     }
-    exia__enter(pool, &call);
+    const exia_factory *factory = &c->recipe->factory;
+    bool quick = !pool->closing && !discard &&
+                 (c->recipe->max > 0 ? factory->passivate == NULL : !slot->object->stale);
+    if (!quick)
+        exia__enter(pool, &call);
     exia__give(c, slot, discard, &call, &ends);
-    exia__end(pool, ends, &call);
-    exia__leave(pool, &call);
+    if (!quick) {
+        exia__end(pool, ends, &call);
+        exia__leave(pool, &call);
+    } else {
+        pthread_mutex_unlock(&pool->lock);
+    }
     return EXIA_OK;
 }
 

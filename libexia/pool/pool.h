@@ -43,7 +43,7 @@ struct exia__object {
     exia__object *next; /* in a list of objects to end */
     void *object;
     exia__slot *slot;    /* where it lives; NULL: shared */
-    exia__call *call;    /* who builds it; NULL: it is built */
+    exia__call *call;    /* who builds or ends it; NULL: it is in use or idle */
     size_t holders;      /* shared: its loans */
     bool stale;          /* shared: goes with its last holder */
     bool exclusive;      /* shared: no other one is made before this one is gone */
@@ -128,6 +128,7 @@ exia__slot *exia__slot_at(const exia_component *component, uint32_t index);
 /* Take a slot as BUSY for `call`.  @return EXIA_DONE: none is to be had now */
 exia_status exia__slot_take(exia__slot **out, exia_component *component, exia__call *call,
                             exia_error *err);
+/* A slot that was taken: can its object be lent without asking the factory? */
 bool exia__slot_ready(const exia_component *component, const exia__slot *slot);
 exia_lease exia__slot_lend(exia_component *component, exia__slot *slot, exia__object *dependent,
                            const char *where);
@@ -151,10 +152,12 @@ const char *exia__who_is(char out[EXIA__WHO_SIZE], const exia_component *compone
                          const exia_component *needed_by);
 
 /* give.c; under the lock, which they let go while a factory works */
-/* The loan is over.  Objects that must go are put before `*ends`. */
+/* The loan is over.  What must go with it is put into `*ends`. */
 void exia__give(exia_component *component, exia__slot *slot, bool discard, exia__call *call,
                 exia__object **ends);
 void exia__give_needs(exia__object *object, exia__call *call, exia__object **ends);
+/* Put an object that nobody can get any more before the list, and end all of a list. */
+void exia__doom(exia__object **ends, exia__object *object, exia__call *call);
 void exia__end(exia_pool *pool, exia__object *ends, exia__call *call);
 /* End what is idle, newest first. */
 void exia__sweep(exia_pool *pool, exia__call *call);

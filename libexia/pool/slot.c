@@ -97,13 +97,12 @@ exia_status exia__slot_take(exia__slot **out, exia_component *component, exia__c
     return EXIA_OK;
 }
 
-/* Can it be lent without asking the factory? */
 bool exia__slot_ready(const exia_component *component, const exia__slot *slot)
 {
     const exia_factory *factory = &component->recipe->factory;
     if (slot->object == NULL)
         return false;
-    return component->recipe->max == 0 ? component->busy != slot->call
+    return component->recipe->max == 0 ? component->busy == NULL
                                        : factory->activate == NULL && factory->validate == NULL;
 }
 

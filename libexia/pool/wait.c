@@ -81,6 +81,21 @@ static bool runs(question *q, const exia__call *holder)
     return true;
 }
 
+/* Does what was built with it let it go by itself?  A stale object does when its last holder does. */
+static bool lets_go(question *q, const exia__object *dependent)
+{
+    const exia_component *c = dependent->component;
+    if (dependent->call != NULL)
+        return runs(q, dependent->call);
+    for (uint32_t i = 0; dependent->stale && i < c->slot_count; i++) {
+        const exia__slot *slot = exia__slot_at(c, i);
+        if (slot->object == dependent && slot->state == EXIA__LENT && slot->dependent == NULL)
+            return true;
+    }
+    q->keeper = c;
+    return false;
+}
+
 static bool may_come(question *q, const exia_component *wanted)
 {
     if (wanted->recipe->max == 0)
@@ -89,15 +104,10 @@ static bool may_come(question *q, const exia_component *wanted)
         return true;
     for (uint32_t i = 0; i < wanted->slot_count; i++) {
         const exia__slot *slot = exia__slot_at(wanted, i);
-        const exia__object *dependent = slot->dependent;
-        if (slot->state == EXIA__FREE || slot->state == EXIA__IDLE ||
-            (slot->state == EXIA__LENT && dependent == NULL))
+        if (slot->state == EXIA__FREE || slot->state == EXIA__IDLE)
             return true;
-        if (slot->state == EXIA__BUSY && runs(q, slot->call))
-            return true;
-        if (slot->state == EXIA__LENT && dependent->call == NULL)
-            q->keeper = dependent->component;
-        else if (slot->state == EXIA__LENT && runs(q, dependent->call))
+        if (slot->state == EXIA__BUSY ? runs(q, slot->call)
+                                      : !slot->dependent || lets_go(q, slot->dependent))
             return true;
     }
     return false;
