@@ -108,11 +108,12 @@ class Sdist(sdist):
     """Carry the C sources along, so that the archive builds anywhere."""
 
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
-        """Add core/ to the tree."""
+        """Add core/ and _build.py to the tree."""
         super().make_release_tree(base_dir, files)
         core = Path(base_dir) / "core"
         core.mkdir(exist_ok=True)
         copy_core(core)
+        shutil.copy2(Path(__file__).with_name("_build.py"), base_dir)
 
 
 check_platform()
