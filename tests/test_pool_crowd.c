@@ -139,6 +139,59 @@ TEST(a_crowd_shares_a_pool_without_overlap_or_loss)
     exia_pool_free(pool);
 }
 
+static void *wait_for_ever(void *payload)
+{
+    crowd *t = payload;
+    for (int round = 0; round < ROUNDS; round++) {
+        uint32_t dice = next_random(&t->seed);
+        exia_lease lease;
+        exia_error own;
+        exia_status rc =
+            exia_component_borrow(&lease, t->components[dice % COMPONENTS], -1, "crowd", &own);
+        t->loans += rc == EXIA_OK;
+        if (rc == EXIA_OK)
+            rc = dice % 3 ? exia_lease_discard(&lease, &own) : exia_lease_return(&lease, &own);
+        t->strange += rc < 0 && rc != EXIA_EUSER && rc != EXIA_ETIMEOUT && rc != EXIA_ECYCLE;
+    }
+    return NULL;
+}
+
+TEST(builds_that_take_the_same_needs_in_other_orders_wait_for_ever_and_never_hang)
+{
+    static const char *const names[COMPONENTS] = {"x", "y", "xy", "yx", "all"};
+    static const char *const needs[COMPONENTS][3] = {
+        {NULL}, {NULL}, {"x", "y"}, {"y", "x"}, {"yx", "x", "xy"}};
+    static const uint32_t counts[COMPONENTS] = {0, 0, 2, 2, 3}, most[COMPONENTS] = {2, 3, 2, 0, 2};
+    exia_pool *pool = open_pool();
+    exia_component *components[COMPONENTS];
+    crowd crowds[THREADS];
+    int loans = 0;
+    atomic_store(&alive, 0);
+    for (int i = 0; i < COMPONENTS; i++) {
+        exia_factory factory = {.struct_size = sizeof factory,
+                                .create = make_item,
+                                .destroy = end_item,
+                                .payload = (void *)(intptr_t)i};
+        exia_component_options options = {sizeof options, needs[i], counts[i], NULL, most[i]};
+        check_ok(exia_pool_add(&components[i], pool, names[i], &factory, &options, &err));
+    }
+    for (int i = 0; i < THREADS; i++) {
+        crowds[i] = (crowd){.pool = pool, .components = components, .seed = 5u + (uint32_t)i};
+        pthread_create(&crowds[i].thread, NULL, wait_for_ever, &crowds[i]);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(crowds[i].thread, NULL);
+        assert_int_equal(crowds[i].strange, 0);
+        loans += crowds[i].loans;
+    }
+    assert_true(loans > 0);
+    for (int i = 0; i < COMPONENTS; i++)
+        assert_true(most[i] == 0 || number_of(pool, names[i], "built") <= (long long)most[i]);
+    check_ok(exia_pool_close(pool, 0, &err));
+    assert_int_equal(atomic_load(&alive), 0);
+    exia_pool_free(pool);
+}
+
 typedef struct racer {
     pthread_t thread;
     const exia_lease *lease;

@@ -116,15 +116,6 @@ static exia_status begin_object(loan *l, exia_error *err)
     return EXIA_OK;
 }
 
-/* Objects that have got something for life: who waits for it should look again. */
-static void wake_rivals(const exia__object *object)
-{
-    for (uint32_t i = 0; i < object->need_count; i++) {
-        for (exia__waiter *w = object->needs[i].component->first; w != NULL; w = w->next)
-            pthread_cond_signal(&w->wake);
-    }
-}
-
 /* All needs are there. */
 static exia_status build(loan *l, exia_error *err)
 {
@@ -160,7 +151,7 @@ static exia_status build(loan *l, exia_error *err)
         c->current = object;
     else
         object->slot = f->slot;
-    wake_rivals(object);
+    exia__wake_rivals(object);
     deliver(l);
     return EXIA_OK;
 }

@@ -40,6 +40,14 @@ void exia__doom(exia__object **ends, exia__object *object, exia__call *call)
     *ends = object;
 }
 
+void exia__wake_rivals(const exia__object *object)
+{
+    for (uint32_t i = 0; i < object->need_count; i++) {
+        for (exia__waiter *w = object->needs[i].component->first; w != NULL; w = w->next)
+            pthread_cond_signal(&w->wake);
+    }
+}
+
 static void give_shared(exia_component *c, exia__slot *slot, bool discard, exia__call *call,
                         exia__object **ends)
 {
@@ -51,8 +59,11 @@ static void give_shared(exia_component *c, exia__slot *slot, bool discard, exia_
         object->stale = true;
         c->current = NULL;
     }
-    if (object->holders > 0 || !object->stale)
+    if (object->holders > 0 || !object->stale) {
+        if (object->stale)
+            exia__wake_rivals(object);
         return;
+    }
     if (was_current) { /* nobody else has it: the next one is made when it is gone */
         object->exclusive = true;
         c->busy = call;

@@ -159,6 +159,8 @@ void exia__give_needs(exia__object *object, exia__call *call, exia__object **end
 /* Put an object that nobody can get any more before the list, and end all of a list. */
 void exia__doom(exia__object **ends, exia__object *object, exia__call *call);
 void exia__end(exia_pool *pool, exia__object *ends, exia__call *call);
+/* How long the object keeps its needs has changed: who waits for them should look again. */
+void exia__wake_rivals(const exia__object *object);
 /* End what is idle, newest first. */
 void exia__sweep(exia_pool *pool, exia__call *call);
 /* Call a factory's function; an error that it did not fill is filled. */
