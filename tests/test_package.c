@@ -105,7 +105,8 @@ TEST(pack_refuses_arguments_that_are_not_valid)
     check_fails(EXIA_EINVAL, exia_package_write(NULL, from, file, NULL, &job, &err));
     check_fails(EXIA_ENOTFOUND, pack(check_path("nowhere"), file));
     check_fails(EXIA_EINVAL, pack(from, from));
-    check_text("directory");
+    check_text("regular file");
+    check_fails(EXIA_EINVAL, pack(from, "/dev/null"));
     check_fails(EXIA_ENOTFOUND, pack(from, check_path("no/where.veda")));
     assert_false(exia__path_exists(file));
 }

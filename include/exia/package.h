@@ -31,11 +31,15 @@ typedef struct exia_pack_options {
     int level; /* of zstd, 1 to 19; 0: 3 */
 } exia_pack_options;
 
-/* Pack a workspace.  The same input and zstd version give the same bytes.
+/* Pack a workspace: files, directories, links that stay inside it, hard links as such.  Left out is
+ * what .vedaignore lists, in gitignore's language (at the top of the workspace only), and .git,
+ * __pycache__ and *.veda unless it takes them back.  A package carries no times, owners or extended
+ * attributes, and of a mode the bits 0755.  The same input and zstd version give the same bytes.
  *
  * @param file  NULL: NAME-VERSION-TAG.veda in the working directory; it appears whole or not at all
  * @param[out] written  where it went; may be NULL
- * @return EXIA_ECONFLICT: a file changed meanwhile, EXIA_EINVAL: the manifest, with the field named
+ * @return EXIA_ECONFLICT: a file changed meanwhile, EXIA_EINVAL: the manifest, with the field named,
+ *         or a member that no package carries (a device, a link that leads out, a path at VEDA/)
  */
 EXIA_API exia_status exia_package_write(char **written, const char *workspace, const char *file,
                                         const exia_pack_options *options, const exia_job *job,

@@ -271,11 +271,11 @@ exia_status exia__package_unpack_into(const exia_package *package, const char *d
 /* Private while it is filled, in the end as mkdir would have made it, or as the empty directory is
  * that it replaces. */
 static exia_status make_staging(mode_t *mode, const char *staging, const char *target,
-                                exia_error *err)
+                                const char *folder, exia_error *err)
 {
     struct stat info;
     if (mkdir(staging, 0755) != 0)
-        return exia__fail_errno(err, errno, "cannot make the directory", staging);
+        return exia__fail_errno(err, errno, "cannot unpack into", folder);
     if ((stat(target, &info) != 0 && stat(staging, &info) != 0) || chmod(staging, 0700) != 0) {
         exia_status rc = exia__fail_errno(err, errno, "cannot prepare", staging);
         (void)rmdir(staging);
@@ -365,7 +365,7 @@ exia_status exia_package_unpack(const exia_package *package, const char *directo
     if (rc == EXIA_OK)
         rc = check_absent(target, err);
     if (rc == EXIA_OK) {
-        rc = make_staging(&mode, staging, target, err);
+        rc = make_staging(&mode, staging, target, folder, err);
         made = rc == EXIA_OK;
     }
     if (rc == EXIA_OK)

@@ -248,8 +248,8 @@ static exia_status choose_file(char **out, const packing *p, const char *file, e
                                                       exia__manifest_tag(p->manifest));
     if (rc < 0 || stat(*out, &info) != 0)
         return rc;
-    if (S_ISDIR(info.st_mode))
-        return exia__fail(err, EXIA_EINVAL, 0, "%s is a directory: name the file to write", *out);
+    if (!S_ISREG(info.st_mode)) /* above all no device: the rename would replace it */
+        return exia__fail(err, EXIA_EINVAL, 0, "%s is no regular file: name one to write", *out);
     for (size_t i = 0; i < p->walk.count; i++) {
         if (p->walk.stamps[i].inode == info.st_ino && p->walk.stamps[i].device == info.st_dev)
             return exia__fail(err, EXIA_EINVAL, 0,
