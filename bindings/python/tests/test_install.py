@@ -86,12 +86,9 @@ def test_it_installs_from_the_tree_and_leaves_nothing_behind(tmp_path: Path) -> 
 
 
 def test_it_installs_from_an_sdist_that_carries_the_core(tmp_path: Path) -> None:
-    code = (
-        "import sys; from setuptools import build_meta; print(build_meta.build_sdist(sys.argv[1]))"
-    )
-    done = run(
-        sys.executable, "-c", code, tmp_path, cwd=copy_tree(tmp_path) / "bindings" / "python"
-    )
+    code = "import sys, setuptools.build_meta as b; print(b.build_sdist(sys.argv[1]))"
+    tree = copy_tree(tmp_path)
+    done = run(sys.executable, "-c", code, tmp_path, cwd=tree / "bindings" / "python")
     assert done.returncode == 0, done.stderr
     archive = tmp_path / done.stdout.splitlines()[-1]
     with tarfile.open(archive) as tar:
