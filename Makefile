@@ -223,4 +223,4 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 18
 
 -include $(library_objects:.o=.d) $(tool_objects:.o=.d) $(support_objects:.o=.d) $(conformance_objects:.o=.d) \
-	$(tests:=.d)
+	$(tests:=.d) $(plugins:.so=.d)
