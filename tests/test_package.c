@@ -3,8 +3,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -594,7 +596,47 @@ TEST(a_large_file_has_frames_of_its_own)
     exia_package_free(package);
 }
 
-/* ---- memory ---- */
+/* ---- writes and memory that fail ---- */
+
+/* Let no file grow beyond `size` bytes; -1: as before. */
+static void limit_files(long long size)
+{
+    static struct rlimit before;
+    struct rlimit now;
+    if (size < 0) {
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        return;
+    }
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    now = (struct rlimit){(rlim_t)size, before.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &now), 0);
+}
+
+TEST(a_write_may_fail_anywhere)
+{
+    const char *from = workspace("w"), *file = check_path("out.veda"), *to = check_path("to");
+    struct stat info;
+    make_large(check_format("%s/large", from), 5000, 1);
+    exia_package *package = packed(from, file);
+    assert_int_equal(stat(file, &info), 0);
+    unlink(file);
+    for (long long size = 0; size < info.st_size; size += 97) {
+        limit_files(size);
+        exia_status rc = pack(from, file);
+        exia_error unpack_err = {0};
+        exia_status unpacked = exia_package_unpack(package, to, NULL, NULL, &unpack_err);
+        limit_files(-1);
+        assert_int_equal(rc, EXIA_ENOSPACE);
+        if (size < 5000)
+            assert_int_equal(unpacked, EXIA_ENOSPACE);
+        assert_int_equal(exia__path_exists(to), unpacked == EXIA_OK);
+        check_ok(exia__tree_remove(to, &err));
+        assert_int_equal(count_entries(check_directory()), 1);
+    }
+    check_ok(pack(from, file));
+    exia_package_free(package);
+}
 
 static exia_status pack_once(void *payload, exia_error *error)
 {
