@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -499,4 +500,100 @@ TEST(a_full_disk_refuses_the_next_record_and_keeps_the_others)
         skip();
     }
     assert_int_equal(code, 0);
+}
+
+/* ---- forks ---------------------------------------------------------------------------------- */
+
+/* Put COUNT records under NAME/; what it opens is its own. */
+static int put_some(const char *name, int count)
+{
+    exia__records *records = NULL;
+    alarm(60); /* a child that hangs fails */
+    exia_status rc = exia__records_open(&records, make_url("a"), EXIA_STORE_WRITE, NULL, &err);
+    for (int i = 0; rc == EXIA_OK && i < count; i++)
+        rc = put(records, check_format("%s/%d", name, i));
+    exia__records_free(records);
+    return rc < 0;
+}
+
+/* SQLite notes locks for a process that a child of it has not got: without care the child's
+ * database is taken away under it as soon as the parent has closed its own. */
+TEST(a_child_writes_on_after_its_parent_closed_and_others_came_and_went)
+{
+    int from_child[2], status = 0, count = 0;
+    char byte = 0;
+    exia__records *records = open_records(EXIA_STORE_WRITE);
+    check_ok(put(records, "parent/0"));
+    assert_int_equal(pipe(from_child), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        exia__records *own = NULL;
+        if (exia__records_open(&own, make_url("a"), EXIA_STORE_WRITE, NULL, &err) < 0 ||
+            put(own, "first") < 0 || write(from_child[1], "", 1) != 1)
+            _exit(1);
+        for (int i = 0; i < 300; i++) {
+            if (put(own, check_format("child/%d", i)) < 0)
+                _exit(2);
+        }
+        exia__records_free(own);
+        exia__records_free(records);
+        _exit(0);
+    }
+    close(from_child[1]);
+    assert_int_equal(read(from_child[0], &byte, 1), 1); /* it has opened its own */
+    exia__records_free(records);
+    for (int i = 0; i < 30; i++) {
+        pid_t other = fork();
+        if (other == 0)
+            _exit(put_some(check_format("other/%d", i), 2));
+        assert_int_equal(waitpid(other, &status, 0), other);
+        assert_int_equal(status, 0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    close(from_child[0]);
+    records = open_records(EXIA_STORE_READ);
+    check_ok(scan(&count, records));
+    assert_int_equal(count, 1 + 1 + 300 + 60);
+    exia__records_free(records);
+}
+
+static _Atomic int stop_writing;
+
+static void *write_until_stopped(void *payload)
+{
+    intptr_t failed = 0;
+    for (int i = 0; !stop_writing && failed == 0; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "thread/%d", i);
+        failed = exia__records_put(NULL, payload, "log", key, "{}", EXIA_ANY, NULL, NULL, NULL) < 0;
+    }
+    return (void *)failed;
+}
+
+TEST(a_process_may_fork_while_its_threads_write)
+{
+    exia__records *first = open_records(EXIA_STORE_WRITE), *second = open_records(EXIA_STORE_WRITE);
+    pthread_t threads[3];
+    void *failed = NULL;
+    int status = 0;
+    stop_writing = 0;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, write_until_stopped, i ? first : second),
+                         0);
+    for (int i = 0; i < 15; i++) {
+        pid_t child = fork();
+        if (child == 0)
+            _exit(put_some(check_format("child/%d", i), 3));
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+    stop_writing = 1;
+    for (int i = 0; i < 3; i++) {
+        pthread_join(threads[i], &failed);
+        assert_null(failed);
+    }
+    check_ok(get(first, "child/14/2"));
+    exia__records_free(first);
+    exia__records_free(second);
 }

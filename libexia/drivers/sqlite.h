@@ -1,0 +1,74 @@
+/* One connection to a database of records: shared by the files of the sqlite: driver. */
+#ifndef EXIA_DRIVERS_SQLITE_H
+#define EXIA_DRIVERS_SQLITE_H
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+#include "base/job.h"
+#include "exia/driver.h"
+
+enum { EXIA__SQLITE_SCHEMA = 1 }; /* the version of the table */
+
+typedef enum exia__statement {
+    EXIA__BEGIN,
+    EXIA__COMMIT,
+    EXIA__ROLLBACK,
+    EXIA__GET,
+    EXIA__STAND,
+    EXIA__WRITE,
+    EXIA__REMOVE,
+    EXIA__SCAN,
+    EXIA__STATEMENTS
+} exia__statement;
+
+typedef struct exia__sqlite {
+    pthread_mutex_t lock; /* for what follows */
+    sqlite3 *connection;
+    sqlite3_stmt *statements[EXIA__STATEMENTS]; /* prepared on first use */
+    exia__work *work;                           /* of the operation that runs */
+    exia_error stop;                            /* why waiting ended early; status 0: it did not */
+    int64_t waiting_since;
+    unsigned seed;
+
+    char *path; /* absolute */
+    int mode;
+    unsigned generation;
+    struct exia__sqlite *next, **link; /* all connections of the process */
+} exia__sqlite;
+
+/* Take the connection for one operation, and give it back. */
+exia_status exia__sqlite_enter(exia__sqlite *self, exia__work *work, const exia_job *job,
+                               exia_error *err);
+void exia__sqlite_leave(exia__sqlite *self);
+
+/* All below: between enter and leave.  Fail with what SQLite said last. */
+exia_status exia__sqlite_fail(exia__sqlite *self, const char *what, exia_error *err);
+
+/* The statement with its texts bound (NULL ends them).  They are borrowed until `end`. */
+exia_status exia__sqlite_start(sqlite3_stmt **out, exia__sqlite *self, exia__statement which,
+                               const char *const *texts, exia_error *err);
+void exia__sqlite_end(sqlite3_stmt *statement);
+
+/* Run a statement that gives no rows. */
+exia_status exia__sqlite_run(exia__sqlite *self, exia__statement which, const char *const *texts,
+                             exia_error *err);
+
+/* End a transaction: commit if all went well, else as it was. */
+exia_status exia__sqlite_conclude(exia__sqlite *self, exia_status rc, exia_error *err);
+
+/* The first row of a query, in `*statement`, which the caller finalises. */
+exia_status exia__sqlite_ask(sqlite3_stmt **statement, exia__sqlite *self, const char *query,
+                             exia_error *err);
+
+/* A connection that is not open yet, entered, while no other thread opens one; `opened` gives both
+ * back.  Freeing one that was opened before a fork touches nothing that the parent uses. */
+exia_status exia__sqlite_new(exia__sqlite **out, exia__work *work, int mode, exia_error *err);
+int exia__sqlite_connect(exia__sqlite *self, int flags); /* as sqlite3_open_v2 answers */
+void exia__sqlite_opened(exia__sqlite *self);
+void exia__sqlite_free(exia__sqlite *self);
+
+exia_status exia__sqlite_open(void **out, const char *url, int mode, const exia_job *job,
+                              exia_error *err);
+
+#endif

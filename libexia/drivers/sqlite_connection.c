@@ -1,0 +1,317 @@
+/* A connection: one at a time goes in, waits are bounded, statements are prepared once, what SQLite
+ * says becomes a status, and a fork finds all at rest. */
+#include "drivers/sqlite.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+
+enum { SLICE_MS = 50 /* between two looks at a cancel */ };
+
+static const char *const statement_texts[EXIA__STATEMENTS] = {
+    [EXIA__BEGIN] = "BEGIN IMMEDIATE",
+    [EXIA__COMMIT] = "COMMIT",
+    [EXIA__ROLLBACK] = "ROLLBACK",
+    [EXIA__GET] = "SELECT key, json, revision FROM record WHERE kind = ?1 AND key = ?2",
+    [EXIA__STAND] = "SELECT revision, token FROM record WHERE kind = ?1 AND key = ?2",
+    [EXIA__WRITE] = "INSERT OR REPLACE INTO record(kind, key, json, token) VALUES(?1, ?2, ?3, ?4)",
+    [EXIA__REMOVE] = "DELETE FROM record WHERE kind = ?1 AND key = ?2",
+    [EXIA__SCAN] = "SELECT key, json, revision FROM record"
+                   " WHERE kind = ?1 AND key >= ?2 AND key < ?3 ORDER BY key",
+};
+
+static const struct {
+    int native;
+    exia_status status;
+} status_map[] = {
+    {SQLITE_FULL, EXIA_ENOSPACE},        {SQLITE_READONLY, EXIA_EDENIED},
+    {SQLITE_PERM, EXIA_EDENIED},         {SQLITE_AUTH, EXIA_EDENIED},
+    {SQLITE_CANTOPEN, EXIA_EDENIED},     {SQLITE_BUSY, EXIA_ETIMEOUT},
+    {SQLITE_LOCKED, EXIA_ETIMEOUT},      {SQLITE_PROTOCOL, EXIA_ETIMEOUT},
+    {SQLITE_CORRUPT, EXIA_ECORRUPT},     {SQLITE_NOTADB, EXIA_ECORRUPT},
+    {SQLITE_ERROR, EXIA_ECORRUPT},       {SQLITE_NOMEM, EXIA_ENOMEM},
+    {SQLITE_TOOBIG, EXIA_EINVAL},        {SQLITE_IOERR, EXIA_EIO},
+    {SQLITE_INTERRUPT, EXIA_ECANCELLED},
+};
+
+/* Fail with what SQLite said last on this connection. */
+exia_status exia__sqlite_fail(exia__sqlite *self, const char *what, exia_error *err)
+{
+    int native = sqlite3_extended_errcode(self->connection);
+    exia_status status = EXIA_EIO;
+    if (self->stop.status < 0) {
+        if (err != NULL)
+            *err = self->stop;
+        return self->stop.status;
+    }
+    for (size_t i = 0; i < sizeof status_map / sizeof *status_map; i++) {
+        if (status_map[i].native == (native & 0xff))
+            status = status_map[i].status;
+    }
+    if (status == EXIA_ETIMEOUT)
+        return exia__fail(err, status, native, "cannot %s %s: others kept it locked for %lld ms",
+                          what, self->path,
+                          (long long)(self->work ? self->work->job.timeout_ms : 0));
+    if (native == SQLITE_READONLY_ROLLBACK || native == SQLITE_READONLY_RECOVERY)
+        return exia__fail(err, status, native,
+                          "cannot %s %s: its last writer crashed; open it once for writing", what,
+                          self->path);
+    if ((native & 0xff) == SQLITE_CANTOPEN)
+        return exia__fail(err, status, native,
+                          "cannot %s %s: no permission, or its -wal and -shm files are missing",
+                          what, self->path);
+    return exia__fail(err, status, native, "cannot %s %s: %s", what, self->path,
+                      sqlite3_errmsg(self->connection));
+}
+
+/* ---- waiting -------------------------------------------------------------------------------- */
+
+/* Held for reading while a thread is inside SQLite, for writing while the process forks: so the child
+ * finds SQLite at rest. */
+static pthread_rwlock_t gate = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+
+/* SQLite asks whether to try again.  Sleeps are short and random, so that waiters have equal
+ * chances; the gate is open meanwhile, for the caller's progress function may do anything. */
+static int wait_busy(void *payload, int count)
+{
+    exia__sqlite *self = payload;
+    int64_t now = exia__clock_ms();
+    if (count == 0)
+        self->waiting_since = now;
+    int64_t waited = now - self->waiting_since, allowed = self->work->job.timeout_ms;
+    if (waited >= allowed)
+        return 0;
+    pthread_rwlock_unlock(&gate);
+    exia_status rc = exia__work_step(self->work, "wait for the database", (uint64_t)waited,
+                                     (uint64_t)allowed, &self->stop);
+    if (rc == EXIA_OK) {
+        self->seed = self->seed * 1103515245u + 12345u;
+        struct timespec pause = {.tv_nsec = 200000 + (long)(self->seed >> 16) % 1024 * 2000};
+        nanosleep(&pause, NULL);
+    }
+    pthread_rwlock_rdlock(&gate);
+    return rc == EXIA_OK;
+}
+
+exia_status exia__sqlite_enter(exia__sqlite *self, exia__work *work, const exia_job *job,
+                               exia_error *err)
+{
+    exia_status rc = exia__work_begin(work, job, err);
+    int64_t began = exia__clock_ms();
+    int busy = rc == EXIA_OK ? pthread_mutex_trylock(&self->lock) : 0;
+    while (rc == EXIA_OK && busy != 0) {
+        int64_t waited = exia__clock_ms() - began;
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += SLICE_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        busy = pthread_mutex_clocklock(&self->lock, CLOCK_MONOTONIC, &until);
+        if (busy != 0 && waited >= work->job.timeout_ms)
+            rc = exia__fail(err, EXIA_ETIMEOUT, 0, "%s: other threads kept it busy for %lld ms",
+                            self->path, (long long)waited);
+        else if (busy != 0)
+            rc = exia__work_step(work, "wait for the database", (uint64_t)waited,
+                                 (uint64_t)work->job.timeout_ms, err);
+    }
+    if (rc == EXIA_OK) {
+        pthread_rwlock_rdlock(&gate);
+        self->work = work;
+        self->stop.status = EXIA_OK;
+    }
+    return rc;
+}
+
+void exia__sqlite_leave(exia__sqlite *self)
+{
+    self->work = NULL;
+    pthread_rwlock_unlock(&gate);
+    pthread_mutex_unlock(&self->lock);
+}
+
+/* ---- statements ----------------------------------------------------------------------------- */
+
+/* The statement with up to four texts bound (NULL ends them).  They are borrowed until `end`. */
+exia_status exia__sqlite_start(sqlite3_stmt **out, exia__sqlite *self, exia__statement which,
+                               const char *const *texts, exia_error *err)
+{
+    sqlite3_stmt **kept = &self->statements[which];
+    *out = NULL;
+    int rc = SQLITE_OK;
+    if (*kept == NULL)
+        rc = sqlite3_prepare_v3(self->connection, statement_texts[which], -1,
+                                SQLITE_PREPARE_PERSISTENT, kept, NULL);
+    for (int i = 0; rc == SQLITE_OK && texts != NULL && texts[i] != NULL; i++)
+        rc = sqlite3_bind_text(*kept, i + 1, texts[i], -1, SQLITE_STATIC);
+    if (rc != SQLITE_OK)
+        return exia__sqlite_fail(self, "use", err);
+    *out = *kept;
+    return EXIA_OK;
+}
+
+void exia__sqlite_end(sqlite3_stmt *statement)
+{
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+}
+
+/* Run a statement that gives no rows. */
+exia_status exia__sqlite_run(exia__sqlite *self, exia__statement which, const char *const *texts,
+                             exia_error *err)
+{
+    sqlite3_stmt *statement = NULL;
+    exia_status rc = exia__sqlite_start(&statement, self, which, texts, err);
+    if (rc < 0)
+        return rc;
+    if (sqlite3_step(statement) != SQLITE_DONE)
+        rc = exia__sqlite_fail(self, self->mode == EXIA_STORE_WRITE ? "write" : "read", err);
+    exia__sqlite_end(statement);
+    return rc;
+}
+
+/* End a transaction: commit if all went well, else as it was. */
+exia_status exia__sqlite_conclude(exia__sqlite *self, exia_status rc, exia_error *err)
+{
+    if (rc == EXIA_OK)
+        rc = exia__sqlite_run(self, EXIA__COMMIT, NULL, err);
+    if (rc < 0 && !sqlite3_get_autocommit(self->connection))
+        (void)exia__sqlite_run(self, EXIA__ROLLBACK, NULL, NULL);
+    return rc;
+}
+
+/* The first value of a query; a text stays in `statement`, to be finalised by the caller. */
+exia_status exia__sqlite_ask(sqlite3_stmt **statement, exia__sqlite *self, const char *query,
+                             exia_error *err)
+{
+    if (sqlite3_prepare_v2(self->connection, query, -1, statement, NULL) != SQLITE_OK ||
+        sqlite3_step(*statement) != SQLITE_ROW)
+        return exia__sqlite_fail(self, "read", err);
+    return EXIA_OK;
+}
+
+/* ---- from new to free, and forks ------------------------------------------------------------ */
+
+/* All connections of the process, and of the one that it was forked from.  Changed inside the gate
+ * only. */
+static exia__sqlite *connections;
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Closing a file drops all locks that the process has on it, also SQLite's.  So a database is made,
+ * which closes a file, while no other thread opens one.  Taken before the gate. */
+static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void close_gate(void)
+{
+    pthread_rwlock_wrlock(&gate);
+}
+
+static void open_gate(void)
+{
+    pthread_rwlock_unlock(&gate);
+}
+
+static void renew_gate(void) /* the owners were threads of the parent */
+{
+    open_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    gate = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+    pthread_atfork(close_gate, open_gate, renew_gate);
+}
+
+static void disconnect(exia__sqlite *self)
+{
+    for (int i = 0; i < EXIA__STATEMENTS; i++)
+        sqlite3_finalize(self->statements[i]);
+    sqlite3_close(self->connection);
+}
+
+/* Under the lock of the list. */
+static void forget(exia__sqlite *self)
+{
+    if (self->link != NULL) {
+        *self->link = self->next;
+        if (self->next != NULL)
+            self->next->link = self->link;
+    }
+    self->link = NULL;
+}
+
+/* A child inherits SQLite's note of the locks that it holds, but not the locks.  A new connection to
+ * the same file would rely on them, so the inherited ones are closed before: at rest, that gives back
+ * the child's descriptors and nothing else.  One that another thread waited with stays. */
+static void close_inherited(void)
+{
+    pthread_mutex_lock(&list_lock);
+    for (exia__sqlite *one = connections, *next; one != NULL; one = next) {
+        next = one->next;
+        if (one->generation == exia__generation())
+            continue;
+        forget(one);
+        if (pthread_mutex_trylock(&one->lock) == 0)
+            disconnect(one);
+    }
+    pthread_mutex_unlock(&list_lock);
+}
+
+exia_status exia__sqlite_new(exia__sqlite **out, exia__work *work, int mode, exia_error *err)
+{
+    exia__sqlite *self = exia__zeroed(1, sizeof *self);
+    *out = self;
+    if (self == NULL)
+        return exia__fail_memory(err);
+    pthread_mutex_init(&self->lock, NULL);
+    pthread_mutex_lock(&open_lock);
+    pthread_mutex_lock(&self->lock);
+    pthread_rwlock_rdlock(&gate);
+    close_inherited();
+    self->work = work;
+    self->mode = mode;
+    self->generation = exia__generation();
+    self->seed = (unsigned)getpid() * 2654435761u ^ (unsigned)exia__clock_ms();
+    pthread_mutex_lock(&list_lock);
+    self->next = connections;
+    self->link = &connections;
+    if (self->next != NULL)
+        self->next->link = &self->next;
+    connections = self;
+    pthread_mutex_unlock(&list_lock);
+    return EXIA_OK;
+}
+
+void exia__sqlite_opened(exia__sqlite *self)
+{
+    exia__sqlite_leave(self);
+    pthread_mutex_unlock(&open_lock);
+}
+
+int exia__sqlite_connect(exia__sqlite *self, int flags)
+{
+    int rc = sqlite3_open_v2(self->path, &self->connection,
+                             flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    sqlite3_busy_handler(self->connection, wait_busy, self);
+    return rc;
+}
+
+void exia__sqlite_free(exia__sqlite *self)
+{
+    pthread_rwlock_rdlock(&gate);
+    if (self->generation == exia__generation()) {
+        disconnect(self);
+        pthread_mutex_lock(&list_lock);
+        forget(self);
+        pthread_mutex_unlock(&list_lock);
+        pthread_mutex_destroy(&self->lock);
+    } else {
+        close_inherited();
+    }
+    pthread_rwlock_unlock(&gate);
+    exia__release(self->path);
+    exia__release(self);
+}
