@@ -14,7 +14,8 @@ typedef struct writing {
     int64_t expect;
     json_t *version; /* the member of the entry: facts, parts, number */
     int64_t number;  /* what it became */
-    json_t *repairs; /* parts that had to be stored once more */
+    json_t *stored;  /* its parts, as the log has them */
+    json_t *repairs; /* those that had to be stored once more; NULL: none */
     exia__work work;
 } writing;
 
@@ -149,7 +150,9 @@ static exia_status look_ahead(int *known, writing *now, exia_error *err)
         rc = exia__library_refresh(&fold, now->library, now->name, err);
         const exia__done *done = rc == EXIA_OK ? exia__fold_done(fold, now->token) : NULL;
         if (done != NULL && strcmp(done->verb, "publish") == 0) {
+            const exia__version *version = exia__fold_version(fold, done->result);
             now->number = done->result;
+            now->stored = version ? json_incref(version->parts) : NULL;
             *known = 1;
         } else if (rc == EXIA_OK && now->alias != NULL) {
             rc = exia__alias_add_move(entry, fold, now->alias, 1, now->expect, err);
@@ -165,8 +168,8 @@ static exia_status look_ahead(int *known, writing *now, exia_error *err)
 /* A collector may have marked a blob after it was looked at and before the entry named it.  It reads
  * the logs after it has written its marks, so of the two one sees the other: who sees a mark here
  * stores the part anew, under a key that no collector knows of, and says so in the log. */
-static exia_status add_repair(json_t *repairs, writing *now, const json_t *stored,
-                              const exia_part *part, exia_error *err)
+static exia_status add_repair(writing *now, const json_t *stored, const exia_part *part,
+                              exia_error *err)
 {
     int marked = 0;
     json_t *again = NULL;
@@ -174,16 +177,22 @@ static exia_status add_repair(json_t *repairs, writing *now, const json_t *store
     if (key == NULL)
         return EXIA_OK;
     exia_status rc = exia__blob_marked(&marked, now->library, key, NULL, err);
+    if (rc == EXIA_ENOMEM) {
+        /* the version is there, so this is no failure of the call; a mark is unlikely */
+        exia__log(EXIA_LOG_WARNING, "model", "no memory to look for marks on %s", key);
+        return EXIA_OK;
+    }
     if (rc < 0 || !marked)
         return rc;
     rc = exia__part_store(&again, now->library, part, 0, &now->work, err);
     if (rc == EXIA_OK &&
         strcmp(exia__json_string(again, "sha256"), exia__json_string(stored, "sha256")) != 0)
-        rc = exia__fail(err, EXIA_ECONFLICT, 0, "part %s is not what it was at the first try",
-                        part->name);
+        rc = exia__fail(err, EXIA_ECONFLICT, 0, "part %s is not what it was at first", part->name);
+    if (rc == EXIA_OK && now->repairs == NULL)
+        now->repairs = json_array();
     if (rc == EXIA_OK)
         rc = exia__json_append(
-            repairs,
+            now->repairs,
             json_pack("{s:s, s:O}", "name", part->name, "key", json_object_get(again, "key")), err);
     json_decref(again);
     return rc;
@@ -201,44 +210,30 @@ static exia_status build_repair(json_t *entry, int64_t *result, const exia__fold
         json_pack("{s:I, s:O}", "number", (json_int_t)now->number, "parts", now->repairs), err);
 }
 
-/* The parts of the version as the log has them; NULL: removed meanwhile. */
-static exia_status stored_parts(json_t **out, writing *now, exia_error *err)
-{
-    exia__fold *fold = NULL;
-    exia_status rc = exia__library_lock(now->library, err);
-    if (rc < 0)
-        return rc;
-    rc = exia__library_refresh(&fold, now->library, now->name, err);
-    const exia__version *version = rc == EXIA_OK ? exia__fold_version(fold, now->number) : NULL;
-    *out = version ? json_incref(version->parts) : NULL;
-    exia__library_unlock(now->library);
-    return rc;
-}
-
 static exia_status repair(writing *now, const exia_part *parts, size_t count, exia_error *err)
 {
     char token[EXIA__TOKEN_SIZE];
-    json_t *stored = NULL;
+    size_t i = 0;
     int64_t number = 0;
-    exia_status rc = stored_parts(&stored, now, err);
-    now->repairs = json_array();
-    if (rc == EXIA_OK && now->repairs == NULL)
-        rc = exia__fail_memory(err);
-    for (size_t i = 0; i < count && rc == EXIA_OK; i++) {
-        for (size_t k = 0; k < json_array_size(stored) && rc == EXIA_OK; k++) {
-            const json_t *part = json_array_get(stored, k);
-            if (strcmp(exia__json_string(part, "name"), parts[i].name) == 0)
-                rc = add_repair(now->repairs, now, part, &parts[i], err);
-        }
+    json_t *stored = NULL;
+    exia_status rc = EXIA_OK;
+    json_array_foreach(now->stored, i, stored)
+    {
+        size_t k = 0; /* in the same order, unless a repeated call names others */
+        while (k < count && strcmp(exia__json_string(stored, "name"), parts[k].name) != 0)
+            k++;
+        if (rc == EXIA_OK && k < count)
+            rc = add_repair(now, stored, &parts[k], err);
     }
-    if (rc == EXIA_OK && json_array_size(now->repairs) > 0) {
+    if (rc == EXIA_OK && now->repairs != NULL) {
         exia__intent intent = {"repair", token, NULL, build_repair, now, NULL};
         rc = exia__token(token, err);
         if (rc == EXIA_OK)
             rc = exia__library_commit(&number, now->library, now->name, &intent, err);
     }
-    json_decref(now->repairs);
-    json_decref(stored);
+    if (rc < 0)
+        rc = exia__prefix(err, rc, "version %lld is written, but a collector marked it",
+                          (long long)now->number);
     return rc;
 }
 
@@ -282,12 +277,15 @@ exia_status exia_model_write(int64_t *version, exia_library *library, const char
         exia_job left = exia__work_rest(&now.work);
         exia__intent intent = {"publish", now.token, ours.message, build_publish, &now, &left};
         rc = exia__library_commit(&now.number, library, name, &intent, err);
+        now.stored = json_incref(json_object_get(now.version, "parts"));
     }
     if (rc == EXIA_OK)
         rc = repair(&now, parts, part_count, err);
     if (rc == EXIA_OK)
         *version = now.number;
 done:
+    json_decref(now.repairs);
+    json_decref(now.stored);
     json_decref(now.version);
     return rc;
 }
