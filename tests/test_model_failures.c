@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "support/faulty.h"
 
 enum { LARGE = 20000 };
 
@@ -37,7 +38,7 @@ static exia_status create(void *payload, exia_error *why)
 }
 
 static exia_status publish(exia_library *library, const char *name, const state *now,
-                           exia_error *why)
+                           const char *token, exia_error *why)
 {
     int64_t version = 0;
     const exia_part parts[] = {
@@ -50,7 +51,8 @@ static exia_status publish(exia_library *library, const char *name, const state 
         .facts = "{\"metrics\":{\"auc\":0.5},\"environment\":{\"python\":\"3.12\"}}",
         .alias = "live",
         .expect = EXIA_ANY,
-        .message = "once more"};
+        .message = "once more",
+        .token = token};
     return exia_model_write(&version, library, name, parts, 3, &options, NULL, why);
 }
 
@@ -64,7 +66,7 @@ static exia_status write_some(void *payload, exia_error *why)
     snprintf(now->bytes, sizeof name, "%s", name); /* a new blob */
     exia_status rc = exia_library_open(&library, now->folder, NULL, why);
     for (; rc == EXIA_OK && now->last < 2; now->last += rc == EXIA_OK)
-        rc = publish(library, name, now, why);
+        rc = publish(library, name, now, NULL, why);
     if (rc == EXIA_OK)
         rc = exia_alias_move(library, name, "live", 1, 2, NULL, why);
     if (rc == EXIA_OK)
@@ -129,8 +131,8 @@ static state *written_state(void)
     state *now = fresh_state();
     exia_library *library = NULL;
     check_ok(exia_library_open(&library, now->folder, NULL, &err));
-    check_ok(publish(library, "m", now, &err));
-    check_ok(publish(library, "m", now, &err));
+    check_ok(publish(library, "m", now, NULL, &err));
+    check_ok(publish(library, "m", now, NULL, &err));
     exia_library_free(library);
     return now;
 }
@@ -166,5 +168,168 @@ TEST(every_allocation_of_reading_may_fail)
     check_survives_no_memory(read_everything, now);
     char *plain = (char *)(uintptr_t)check_format("%s-out-%d", now->folder, now->runs - 1);
     check_survives_no_memory(open_plain, plain);
+    clean();
+}
+
+/* ---- stores that fail ----------------------------------------------------------------------- */
+
+/* The same library, by way of the driver that fails. */
+static exia_status open_faulty(exia_library **out, const state *now)
+{
+    exia_library_options options = {.struct_size = sizeof options};
+    options.blobs_url = check_format("faulty:file:%s/blobs", now->folder);
+    check_reset();
+    return exia_library_open(out, check_format("faulty:sqlite:%s/catalog.db", now->folder),
+                             &options, &err);
+}
+
+/* A library with one version of "m" and an alias on it. */
+static state *one_version(void)
+{
+    clean();
+    state *now = fresh_state();
+    exia_library *library = NULL;
+    check_ok(exia_library_open(&library, now->folder, NULL, &err));
+    check_ok(publish(library, "m", now, NULL, &err));
+    exia_library_free(library);
+    now->bytes[0] = 'x'; /* another blob for the next one */
+    return now;
+}
+
+/* What is there, seen past the faults: versions and where the alias stands. */
+static void look(int64_t *latest, int64_t *live, const state *now)
+{
+    exia_library *library = NULL;
+    check_ok(exia_library_open(&library, now->folder, NULL, &err));
+    *latest = selected(library, "m");
+    *live = selected(library, "m@live");
+    exia_library_free(library);
+}
+
+/* One call against a store whose nth operation fails.  It must say what is true; state is before or
+ * after, and when the store comes back the same call, repeated, is done exactly once. */
+static int write_with_fault(faulty_plan plan)
+{
+    exia_library *library = NULL;
+    int64_t latest = 0, live = 0;
+    state *now = one_version();
+    faulty = plan;
+    exia_status rc = open_faulty(&library, now);
+    if (rc == EXIA_OK)
+        rc = publish(library, "m", now, "once", &err);
+    int reached = faulty.calls >= plan.nth;
+    faulty = (faulty_plan){0};
+    if (rc < 0)
+        check_status(rc, rc, __FILE__, __LINE__);
+    look(&latest, &live, now);
+    if (latest != live || (latest != 1 && latest != 2))
+        fail_msg("operation %ld failing leaves version %d with the alias at %d", plan.nth,
+                 (int)latest, (int)live);
+    if (rc == EXIA_OK)
+        assert_int_equal(latest, 2);
+    if (rc < 0 && latest == 2 && rc != EXIA_EIO && rc != EXIA_ETIMEOUT && rc != EXIA_EUNAVAILABLE)
+        fail_msg("operation %ld: \"%s\", but it was done", plan.nth, exia_status_text(rc));
+    if (library == NULL)
+        check_ok(open_faulty(&library, now));
+    check_ok(publish(library, "m", now, "once", &err));
+    look(&latest, &live, now);
+    assert_int_equal(latest, 2);
+    assert_int_equal(live, 2);
+    assert_int_equal(selected(library, "m@live"), 2); /* what this handle had read is right too */
+    exia_library_free(library);
+    return reached;
+}
+
+TEST(every_operation_of_a_store_may_fail_during_a_write)
+{
+    static const exia_status statuses[] = {EXIA_EIO, EXIA_EUNAVAILABLE, EXIA_EDENIED,
+                                           EXIA_ENOSPACE};
+    faulty_register();
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
+        for (int way = 0; way < 4; way++) {
+            faulty_plan plan = {.after = way & 1, .for_ever = way >> 1, .status = statuses[i]};
+            if (plan.after && statuses[i] != EXIA_EIO && statuses[i] != EXIA_EUNAVAILABLE)
+                continue; /* no store does it and then says that it refused */
+            do
+                plan.nth++;
+            while (write_with_fault(plan));
+            assert_true(plan.nth > 8);
+        }
+    }
+    clean();
+}
+
+static int move_with_fault(faulty_plan plan)
+{
+    exia_library *library = NULL;
+    int64_t latest = 0, live = 0, at = 0;
+    state *now = one_version();
+    check_ok(exia_library_open(&library, now->folder, NULL, &err));
+    check_ok(publish(library, "m", now, NULL, &err));
+    exia_library_free(library);
+    library = NULL;
+    check_ok(open_faulty(&library, now));
+    faulty = plan;
+    check_reset();
+    exia_status rc = exia_alias_rollback(&at, library, "m", "live", 2, NULL, &err);
+    int reached = faulty.calls >= plan.nth;
+    faulty = (faulty_plan){0};
+    look(&latest, &live, now);
+    assert_int_equal(latest, 2);
+    assert_true(live == 1 || live == 2);
+    assert_int_equal(at, rc == EXIA_OK ? 1 : 0);
+    if (rc == EXIA_OK)
+        assert_int_equal(live, 1);
+    if (rc < 0 && live == 1)
+        assert_true(rc == EXIA_EIO && plan.for_ever);
+    exia_library_free(library);
+    return reached;
+}
+
+TEST(every_operation_of_a_store_may_fail_during_a_rollback)
+{
+    faulty_register();
+    for (int way = 0; way < 4; way++) {
+        faulty_plan plan = {.after = way & 1, .for_ever = way >> 1, .status = EXIA_EIO};
+        do
+            plan.nth++;
+        while (move_with_fault(plan));
+        assert_true(plan.nth > 2);
+    }
+    clean();
+}
+
+static int read_with_fault(const state *now, long nth)
+{
+    exia_library *library = NULL;
+    exia_model *model = NULL;
+    exia_rows *rows = NULL;
+    faulty = (faulty_plan){.nth = nth, .status = EXIA_EUNAVAILABLE};
+    exia_status rc = open_faulty(&library, now);
+    if (rc == EXIA_OK)
+        rc = exia_model_open(&model, library, "m@live", 0, &err);
+    exia_model_free(model);
+    if (rc == EXIA_OK)
+        rc = exia_library_search(&rows, library, NULL, &err);
+    exia_rows_free(rows);
+    int reached = faulty.calls >= nth;
+    faulty = (faulty_plan){0};
+    if (reached)
+        check_status(EXIA_EUNAVAILABLE, rc, __FILE__, __LINE__);
+    if (library != NULL)
+        assert_int_equal(selected(library, "m@live"), 1);
+    exia_library_free(library);
+    return reached;
+}
+
+TEST(a_read_that_fails_is_an_error_and_the_next_one_is_right)
+{
+    faulty_register();
+    state *now = one_version();
+    long nth = 0;
+    do
+        nth++;
+    while (read_with_fault(now, nth));
+    assert_true(nth > 4);
     clean();
 }

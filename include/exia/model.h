@@ -40,8 +40,9 @@ typedef struct exia_slice {
 } exia_slice;
 
 /* One file of a version: from a path, from memory, or from pieces of memory that shall lie one behind
- * the other, which are not joined first.  Passed in arrays, so it never grows.  Names are [A-Za-z0-9_][A-Za-z0-9._-]{0,127} and not "version.json"; `format` is "safetensors", "bytes",
- * "file" or a word of the caller's own. */
+ * the other, which are not joined first.  Passed in arrays, so it never grows.  Names are
+ * [A-Za-z0-9_][A-Za-z0-9._-]{0,127} and not "version.json"; `format` is "safetensors", "bytes", "file"
+ * or a word of the caller's own. */
 typedef struct exia_part {
     const char *name, *format;
     const char *path; /* give one of path, data and pieces; data also for no bytes */

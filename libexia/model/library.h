@@ -120,6 +120,8 @@ typedef struct exia__intent {
 } exia__intent;
 exia_status exia__library_commit(int64_t *result, exia_library *library, const char *name,
                                  const exia__intent *intent, exia_error *err);
+/* Was the store lost, so that a commit may have been done all the same? */
+int exia__store_lost(exia_status rc);
 /* The entries up to `last`, which a fold has seen and found good. */
 exia_status exia__log_scan(exia_library *library, const char *name, int64_t last,
                            exia_status (*found)(int64_t seq, const json_t *entry, void *payload,

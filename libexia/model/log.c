@@ -214,6 +214,11 @@ exia_status exia__log_scan(exia_library *library, const char *name, int64_t last
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
+int exia__store_lost(exia_status rc)
+{
+    return rc == EXIA_ETIMEOUT || rc == EXIA_EUNAVAILABLE || rc == EXIA_EIO;
+}
+
 /* One attempt: what is to be written where, by the state as it is now. */
 typedef struct attempt {
     json_t *entry;

@@ -177,9 +177,9 @@ static exia_status add_repair(writing *now, const json_t *stored, const exia_par
     if (key == NULL)
         return EXIA_OK;
     exia_status rc = exia__blob_marked(&marked, now->library, key, NULL, err);
-    if (rc == EXIA_ENOMEM) {
+    if (rc < 0 && !exia__store_lost(rc)) {
         /* the version is there, so this is no failure of the call; a mark is unlikely */
-        exia__log(EXIA_LOG_WARNING, "model", "no memory to look for marks on %s", key);
+        exia__log(EXIA_LOG_WARNING, "model", "cannot look for marks on %s", key);
         return EXIA_OK;
     }
     if (rc < 0 || !marked)
