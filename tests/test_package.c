@@ -419,6 +419,21 @@ TEST(unpack_refuses_a_place_that_is_taken)
     exia_package_free(package);
 }
 
+TEST(the_working_directory_is_not_replaced)
+{
+    exia_package *package = packed(workspace("w"), check_path("out.veda"));
+    char *here = getcwd(NULL, 0);
+    make_directory(check_path("here"));
+    assert_int_equal(chdir(check_path("here")), 0);
+    exia_status dot = unpack(package, ".", NULL), inside = unpack(package, "sub", NULL);
+    assert_int_equal(chdir(here), 0);
+    free(here);
+    assert_int_equal(dot, EXIA_EINVAL);
+    check_ok(inside);
+    assert_true(exia__path_exists(check_path("here/sub/veda.json")));
+    exia_package_free(package);
+}
+
 TEST(the_directory_itself_is_as_the_user_makes_directories)
 {
     exia_package *package = packed(workspace("w"), check_path("out.veda"));

@@ -70,8 +70,8 @@ EXIA_API exia_status exia_package_verify(const exia_package *package,
                                          const exia_verify_options *options, const exia_job *job,
                                          exia_error *err);
 
-/* Unpack into `directory`, which must be absent or empty, verifying on the way; it is filled whole
- * or not at all.
+/* Unpack into `directory`, which must be absent or empty, and not the working directory, verifying
+ * on the way; it appears whole or not at all.
  *
  * @param pattern  only members that match (fnmatch, '*' crosses '/'), or lie below a match; NULL: all
  * @return EXIA_EEXISTS: the directory is not empty, EXIA_ENOTFOUND: nothing matches, EXIA_ECORRUPT

@@ -60,10 +60,14 @@ static exia_status enter(unpacking *u, const char **name, const char *path, exia
     return u->parent < 0 ? failed(u, "cannot open the directory", u->parent_path, err) : EXIA_OK;
 }
 
+static int is_chosen(const unpacking *u, size_t index)
+{
+    return u->place[index] != NOWHERE;
+}
+
 static int goes_to(size_t index, void *payload)
 {
-    const unpacking *u = payload;
-    return u->place[index] != NOWHERE;
+    return is_chosen(payload, index);
 }
 
 static exia_status begin_file(size_t index, void *payload, exia_error *err)
@@ -148,7 +152,7 @@ static exia_status check_space(const unpacking *u, exia_error *err)
     struct statvfs info;
     uint64_t need = 0;
     for (size_t i = 0; i < u->package->entry_count; i++)
-        need += goes_to(i, (void *)u) ? u->package->entries[i].size : 0;
+        need += is_chosen(u, i) ? u->package->entries[i].size : 0;
     if (fstatvfs(u->root, &info) != 0)
         return failed(u, "cannot tell the free space of", ".", err);
     uint64_t blocks = need / (info.f_frsize ? info.f_frsize : 1);
@@ -165,7 +169,7 @@ static exia_status make_directories(unpacking *u, exia_error *err)
     for (size_t i = 0; rc == EXIA_OK && i < u->package->entry_count; i++) {
         const exia__entry *entry = &u->package->entries[i];
         const char *name = NULL;
-        if (entry->type != 'd' || !goes_to(i, u))
+        if (entry->type != 'd' || !is_chosen(u, i))
             continue;
         rc = enter(u, &name, entry->path, err);
         if (rc == EXIA_OK && mkdirat(u->parent, name, 0700) != 0)
@@ -201,7 +205,7 @@ static exia_status make_links(unpacking *u, exia_error *err)
     for (size_t i = 0; rc == EXIA_OK && i < u->package->entry_count; i++) {
         const exia__entry *entry = &u->package->entries[i];
         const char *name = NULL;
-        if (!goes_to(i, u))
+        if (!is_chosen(u, i))
             continue;
         if (entry->type == 'h')
             rc = make_hard_link(u, i, err);
@@ -220,7 +224,7 @@ static exia_status set_modes(unpacking *u, exia_error *err)
     exia_status rc = EXIA_OK;
     for (size_t i = u->package->entry_count; rc == EXIA_OK && i-- > 0;) {
         const exia__entry *entry = &u->package->entries[i];
-        if (entry->type != 'd' || !goes_to(i, u))
+        if (entry->type != 'd' || !is_chosen(u, i))
             continue;
         int fd = exia__open_beneath(u->root, entry->path, O_RDONLY | O_DIRECTORY, 0);
         if (fd < 0 || fchmod(fd, entry->mode) != 0)
@@ -331,9 +335,10 @@ static exia_status resolve(char **folder, char **target, const char *directory, 
     return rc;
 }
 
-/* The rename would refuse it too, but late. */
-static exia_status check_absent(const char *target, exia_error *err)
+/* The rename would refuse most of it too, but late; what it replaces must not be where we stand. */
+static exia_status check_target(const char *target, exia_error *err)
 {
+    struct stat there, here;
     DIR *dir = opendir(target);
     int found = 0;
     if (dir == NULL && errno == ENOENT)
@@ -342,9 +347,14 @@ static exia_status check_absent(const char *target, exia_error *err)
         return exia__fail_errno(err, errno, "cannot read the directory", target);
     for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;)
         found |= strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
-    if (dir != NULL && closedir(dir) == 0 && !found)
-        return EXIA_OK;
-    return exia__fail(err, EXIA_EEXISTS, 0, "%s is there and no empty directory", target);
+    if (dir == NULL || closedir(dir) != 0 || found)
+        return exia__fail(err, EXIA_EEXISTS, 0, "%s is there and no empty directory", target);
+    if (stat(target, &there) == 0 && stat(".", &here) == 0 && there.st_ino == here.st_ino &&
+        there.st_dev == here.st_dev)
+        return exia__fail(err, EXIA_EINVAL, 0,
+                          "%s is the working directory, which would be replaced: name another",
+                          target);
+    return EXIA_OK;
 }
 
 exia_status exia_package_unpack(const exia_package *package, const char *directory,
@@ -363,7 +373,7 @@ exia_status exia_package_unpack(const exia_package *package, const char *directo
     if (rc == EXIA_OK)
         rc = exia__text_format(&staging, err, "%s/.exia-%s", folder, token);
     if (rc == EXIA_OK)
-        rc = check_absent(target, err);
+        rc = check_target(target, err);
     if (rc == EXIA_OK) {
         rc = make_staging(&mode, staging, target, folder, err);
         made = rc == EXIA_OK;
