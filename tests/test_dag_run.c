@@ -68,8 +68,9 @@ static int progress(const char *step, uint64_t done, uint64_t total, void *paylo
     assert_non_null(step);
     pthread_mutex_lock(&w->lock);
     w->strange |= !pthread_equal(w->caller, pthread_self()) || done > total;
-    int stop = ++w->calls >= w->cancel_at && w->cancel_at >= 0;
-    if (stop || w->calls >= 3) {
+    int stop = ++w->calls == w->cancel_at;
+    /* the call behind a cancel comes when the cancel has been seen */
+    if (w->calls >= 3) {
         w->released = 1;
         pthread_cond_broadcast(&w->changed);
     }
@@ -215,7 +216,7 @@ TEST(a_cancel_lets_running_tasks_end_and_starts_no_other)
     exia_dag *dag = open_named("abcde");
     edges(dag, "ab bc");
     work_open(&w, dag);
-    w.held = "ade"; /* all workers are held when the second call cancels */
+    w.held = "ade"; /* all workers are held when the second call cancels, until the third */
     w.cancel_at = 2;
     check_fails(EXIA_ECANCELLED, exia_dag_run(&rows, dag, note, &w, &job, &err));
     assert_int_equal(w.began, 2);

@@ -64,8 +64,9 @@ typedef exia_status exia_task_fn(uint32_t node, void *payload, exia_error *err);
 
 /* Run `task` once a node, after all before it, in `job->threads` threads (1: in this one, in the
  * order of exia_dag_order(), with progress between tasks).  A failure skips its descendants and
- * nothing else.  Returns when every started task has returned: a cancel asks, it does not kill.  A
- * task may take its time: `job->timeout_ms` does not count.  `task` must not change the graph.
+ * nothing else.  Returns when every started task has returned: a cancel asks, it does not kill, and
+ * until then progress goes on.  A task may take its time: `job->timeout_ms` does not count.  `task`
+ * must not change the graph.
  *
  * @param[out] report  rows {node, name, state: done | failed | skipped | cancelled, error, start_ms,
  *                     end_ms}, by node, times from the start of the run; set whenever a task may

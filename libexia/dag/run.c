@@ -191,8 +191,9 @@ static exia_status watch(run *r, exia__work *job, exia_error *err)
     while (r->alive > 0) {
         pthread_mutex_unlock(&r->lock);
         size_t done = r->count - atomic_load(&r->left);
-        if (rc == EXIA_OK)
-            rc = exia__work_step(job, "tasks", done, r->count, err);
+        /* also after a cancel: whoever watches sees the last tasks end */
+        exia_status step = exia__work_step(job, "tasks", done, r->count, rc < 0 ? NULL : err);
+        rc = rc < 0 ? rc : step;
         pthread_mutex_lock(&r->lock);
         if (rc < 0 && !atomic_exchange(&r->stop, 1))
             pthread_cond_broadcast(&r->ready);
