@@ -6,7 +6,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "store/store.h"
+#include "support/faulty.h"
 #include "support/packages.h"
 
 static int has(const char *text, const char *part)
@@ -407,6 +409,7 @@ TEST(a_process_killed_at_any_step_leaves_all_or_nothing)
             exia_status rc = exia_registry_open(&own, check_path("home"), &err);
             if (rc == EXIA_OK)
                 rc = exia_registry_install(NULL, own, "app", NULL, &job, &err);
+            exia_registry_free(own);
             _exit(rc < 0);
         }
         int status = 0;
@@ -501,6 +504,7 @@ TEST(processes_that_install_one_package_at_once_all_succeed)
                 rc = exia_registry_install(NULL, own, "app", NULL, NULL, &err);
             if (rc < 0)
                 fprintf(stderr, "%s\n", err.text);
+            exia_registry_free(own);
             _exit(rc < 0);
         }
     }
@@ -536,5 +540,70 @@ TEST(a_dependency_that_is_uninstalled_meanwhile_is_installed_again)
     check_ok(exia_registry_install(NULL, registry, "app", NULL, &job, &err));
     assert_int_equal(times, 0);
     exia_registry_free(registry);
+    check_installed();
+}
+
+/* ---- no memory, no remote ---- */
+
+static exia_status install_app(void *payload, exia_error *error)
+{
+    exia_registry *registry = NULL;
+    exia_rows *rows = NULL;
+    char *package = NULL;
+    exia_status rc = exia_registry_open(&registry, payload, error);
+    if (rc == EXIA_OK)
+        rc = exia_registry_install(NULL, registry, "app", NULL, NULL, error);
+    if (rc == EXIA_OK)
+        rc = exia_registry_which(&package, registry, check_path("home/installed/app/1.0/any"),
+                                 error);
+    if (rc == EXIA_OK)
+        rc = exia_registry_installed(&rows, registry, NULL, error);
+    if (rc == EXIA_OK)
+        rc = exia_registry_uninstall(registry, "app", error);
+    if (rc == EXIA_OK)
+        rc = exia_registry_uninstall(registry, "base", error);
+    if (rc == EXIA_ENOTFOUND && exia__path_exists(check_path("home/installed/app")))
+        rc = EXIA_EIO; /* it said so and it is there */
+    exia_rows_free(rows);
+    exia_text_free(package);
+    exia_registry_free(registry);
+    return rc;
+}
+
+TEST(installing_and_uninstalling_survive_a_lack_of_memory)
+{
+    register_two();
+    check_survives_no_memory(install_app, (void *)check_path("home"));
+    exia_registry *registry = open_home("home");
+    check_ok(exia_registry_install(NULL, registry, "app", NULL, NULL, &err));
+    exia_registry_free(registry);
+    check_installed();
+}
+
+TEST(an_install_from_a_remote_that_fails_at_any_call_leaves_nothing_installed)
+{
+    exia_registry *one = open_home_with_remote("one");
+    faulty_register();
+    add(one, "base", "1.0", NULL);
+    add(one, "app", "1.0", "\"base\"");
+    check_ok(exia_registry_push(NULL, one, "base", "prod", NULL, &err));
+    check_ok(exia_registry_push(NULL, one, "app", "prod", NULL, &err));
+    exia_registry_free(one);
+    exia_registry *two = open_home("home");
+    check_ok(exia_registry_remote_add(
+        two, "shaky", check_format("faulty:sqlite:%s/records.db", check_path("remote")),
+        check_format("faulty:file:%s/packages", check_path("remote")), &err));
+    exia_status rc = EXIA_EUNAVAILABLE;
+    for (long nth = 1; rc == EXIA_EUNAVAILABLE; nth++) {
+        faulty = (faulty_plan){.nth = nth, .for_ever = 1, .status = EXIA_EUNAVAILABLE};
+        rc = exia_registry_install(NULL, two, "app", "shaky", NULL, &err);
+        if (rc == EXIA_EUNAVAILABLE) {
+            check_text("remote shaky: ");
+            assert_string_equal(installed(two, NULL), "");
+        }
+    }
+    faulty = (faulty_plan){0};
+    check_status(EXIA_OK, rc, __FILE__, __LINE__);
+    exia_registry_free(two);
     check_installed();
 }

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "store/store.h"
 #include "support/packages.h"
 
@@ -212,6 +213,8 @@ TEST(a_home_of_somebody_else_is_read_and_not_written)
                   exia_registry_register(registry, more, NULL, NULL, &err) != EXIA_EDENIED;
         if (bad)
             fprintf(stderr, "%s\n", err.text);
+        exia_rows_free(rows);
+        exia_registry_free(registry);
         _exit(bad);
     }
     int status = 0;
@@ -675,6 +678,7 @@ TEST(eight_processes_that_register_one_identity_leave_one_package)
             exia_status rc = exia_registry_open(&own, check_path("home"), &err);
             if (rc == EXIA_OK)
                 rc = exia_registry_register(own, files[i], NULL, NULL, &err);
+            exia_registry_free(own);
             _exit(rc == EXIA_OK ? 0 : rc == EXIA_EEXISTS ? 1 : 2);
         }
     }
@@ -688,5 +692,66 @@ TEST(eight_processes_that_register_one_identity_leave_one_package)
     const char *rows = query(registry, NULL, NULL);
     assert_int_equal(rows_count(rows), 1);
     assert_false(has(rows, "conflict"));
+    exia_registry_free(registry);
+}
+
+/* ---- no memory ---- */
+
+static exia_status open_query_close(void *payload, exia_error *error)
+{
+    exia_registry *registry = NULL;
+    exia_rows *rows = NULL, *remotes = NULL;
+    const char *row = NULL;
+    exia_status rc = exia_registry_open(&registry, payload, error);
+    if (rc == EXIA_OK)
+        rc = exia_registry_query(&rows, registry, "size > 1 order by name", NULL, error);
+    if (rc == EXIA_OK)
+        rc = exia_rows_next(&row, rows, error);
+    if (rc == EXIA_OK)
+        rc = exia_registry_remotes(&remotes, registry, error);
+    exia_rows_free(rows);
+    exia_rows_free(remotes);
+    exia_registry_free(registry);
+    return rc;
+}
+
+TEST(opening_and_asking_survive_a_lack_of_memory)
+{
+    exia_registry *registry = open_home_with_remote("home");
+    check_ok(exia_registry_register(registry, pack("x", "1.0"), NULL, NULL, &err));
+    check_ok(exia_registry_register(registry, pack("x", "1.1"), NULL, NULL, &err));
+    exia_registry_free(registry);
+    check_survives_no_memory(open_query_close, (void *)check_path("home"));
+}
+
+typedef struct paths {
+    const char *home, *remote, *file;
+} paths;
+
+static exia_status register_and_forget(void *payload, exia_error *error)
+{
+    const paths *where = payload;
+    exia_registry *registry = NULL;
+    /* events are never removed: without a new remote each run would have more to read */
+    exia_status rc = exia__tree_remove(where->remote, error);
+    if (rc == EXIA_OK)
+        rc = exia_registry_open(&registry, where->home, error);
+    if (rc == EXIA_OK)
+        rc = exia_registry_register(registry, where->file, "prod", NULL, error);
+    if (rc == EXIA_OK)
+        rc = exia_registry_update(registry, "x", "{\"a\": 1}", "prod", error);
+    if (rc == EXIA_OK)
+        rc = exia_registry_unregister(registry, "x@1.0", "prod", error);
+    exia_registry_free(registry);
+    return rc;
+}
+
+TEST(registering_survives_a_lack_of_memory)
+{
+    paths where = {check_path("home"), check_path("remote"), pack("x", "1.0")};
+    exia_registry_free(open_home_with_remote("home"));
+    check_survives_no_memory(register_and_forget, &where);
+    exia_registry *registry = open_home("home");
+    assert_string_equal(query(registry, NULL, "prod"), "");
     exia_registry_free(registry);
 }

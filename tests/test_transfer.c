@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "store/store.h"
+#include "support/faulty.h"
 #include "support/packages.h"
 
 static int has(const char *text, const char *part)
@@ -436,6 +437,7 @@ TEST(processes_that_pull_one_package_at_once_all_get_it)
                       exia_registry_pull(NULL, own, "x", "prod", NULL, &err) < 0;
             if (bad)
                 fprintf(stderr, "%s\n", err.text);
+            exia_registry_free(own);
             _exit(bad);
         }
     }
@@ -492,4 +494,70 @@ TEST(a_file_that_is_changed_while_it_is_registered_is_refused)
     assert_true(rc == EXIA_ECONFLICT || rc == EXIA_ECORRUPT);
     assert_string_equal(query(registry, NULL, NULL), "");
     exia_registry_free(registry);
+}
+
+/* ---- remotes that fail ---- */
+
+/* A home whose remote "shaky" is a new one, in check_path(PLACE), that fails as planned. */
+static void add_shaky(exia_registry *registry, const char *place)
+{
+    faulty_register();
+    mkdir(check_path(place), 0755);
+    check_ok(exia_registry_remote_add(
+        registry, place, check_format("faulty:sqlite:%s/records.db", check_path(place)),
+        check_format("faulty:file:%s/packages", check_path(place)), &err));
+}
+
+TEST(a_push_that_fails_before_or_after_any_call_can_be_repeated)
+{
+    exia_registry *one = open_home("home");
+    check_ok(exia_registry_register(one, pack("x", "1.0"), NULL, NULL, &err));
+    for (int after = 0; after <= 1; after++) {
+        exia_status rc = EXIA_OK;
+        long nth = 1, calls = 0;
+        for (; nth <= calls + 1; nth++) { /* the last time none fails */
+            const char *place = check_format("shaky-%d-%ld", after, nth);
+            add_shaky(one, place);
+            faulty = (faulty_plan){.nth = nth, .after = after, .status = EXIA_EUNAVAILABLE};
+            rc = exia_registry_push(NULL, one, "x", place, NULL, &err);
+            assert_true(rc == EXIA_OK || rc == EXIA_EUNAVAILABLE);
+            calls = faulty.calls;
+            faulty = (faulty_plan){0};
+            size_t rows = rows_count(query(one, NULL, place));
+            assert_true(rows == 1 || (rows == 0 && rc < 0));
+            check_ok(exia_registry_push(NULL, one, "x", place, NULL, &err));
+            const char *row = query(one, NULL, place);
+            assert_int_equal(rows_count(row), 1);
+            assert_false(has(row, "conflict"));
+            check_ok(exia_registry_update(one, "x", "{\"a\": 1}", place, &err));
+        }
+        check_status(EXIA_OK, rc, __FILE__, __LINE__);
+        assert_true(nth > 5);
+    }
+    assert_int_equal(count_records(check_path("home/journal.db"), "transfer"), 0);
+    exia_registry_free(one);
+}
+
+TEST(a_pull_that_fails_before_or_after_any_call_can_be_repeated)
+{
+    exia_registry *one = open_home("one"), *two = open_home("two");
+    add_shaky(one, "shaky");
+    add_shaky(two, "shaky");
+    check_ok(exia_registry_register(one, pack("x", "1.0"), "shaky", NULL, &err));
+    for (int after = 0; after <= 1; after++) {
+        exia_status rc = EXIA_EUNAVAILABLE;
+        for (long nth = 1, calls = 0; nth <= calls + 1; nth++) {
+            faulty = (faulty_plan){.nth = nth, .after = after, .status = EXIA_EUNAVAILABLE};
+            rc = exia_registry_pull(NULL, two, "x", "shaky", NULL, &err);
+            assert_true(rc == EXIA_OK || rc == EXIA_EUNAVAILABLE);
+            calls = faulty.calls;
+            faulty = (faulty_plan){0};
+            assert_int_equal(rows_count(query(two, NULL, NULL)), rc == EXIA_OK);
+            if (rc == EXIA_OK)
+                check_ok(exia_registry_unregister(two, "x@1.0", NULL, &err));
+        }
+        check_status(EXIA_OK, rc, __FILE__, __LINE__);
+    }
+    exia_registry_free(one);
+    exia_registry_free(two);
 }

@@ -71,13 +71,15 @@ static exia_status write_config(const json_t *config, const exia_registry *regis
  * remembered names the place of now. */
 static exia_status make_absolute(char **out, const char *url, exia_error *err)
 {
-    char *scheme = NULL, *encoded = NULL, here[PATH_MAX];
+    char *scheme = NULL, *inner = NULL, *encoded = NULL, here[PATH_MAX];
     *out = NULL;
     exia_status rc = exia__url_scheme(&scheme, url, err);
-    if (rc < 0)
-        return rc;
     const char *rest = scheme ? url + strlen(scheme) + 1 : url;
-    if (*rest == '/')
+    if (rc == EXIA_OK && scheme != NULL)
+        rc = exia__url_scheme(&inner, rest, err); /* a driver around another has its URL as path */
+    if (rc < 0)
+        goto done;
+    if (*rest == '/' || inner != NULL)
         rc = exia__text_copy(out, url, err);
     else if (getcwd(here, sizeof here) == NULL)
         rc = exia__fail_errno(err, errno, "cannot tell", "the working directory");
@@ -85,7 +87,9 @@ static exia_status make_absolute(char **out, const char *url, exia_error *err)
         rc = exia__path_join(out, here, rest, err);
     else if ((rc = exia__percent_encode(&encoded, here, err)) == EXIA_OK)
         rc = exia__text_format(out, err, "%s:%s/%s", scheme, encoded, rest);
+done:
     exia__release(scheme);
+    exia__release(inner);
     exia__release(encoded);
     return rc;
 }
@@ -312,7 +316,19 @@ void exia__side_free(exia__side *side)
     *side = (exia__side){0};
 }
 
+exia__side exia__side_here(const exia_registry *registry)
+{
+    return (exia__side){.records = registry->records, .blobs = registry->blobs};
+}
+
 exia_status exia__side_fail(const exia__side *side, exia_status status, exia_error *err)
 {
-    return side->name ? exia__prefix(err, status, "remote %s", side->name) : status;
+    static const char prefix[] = "remote ";
+    size_t size = sizeof prefix - 1;
+    if (side->name == NULL || err == NULL)
+        return status;
+    if (strncmp(err->text, prefix, size) == 0 &&
+        strncmp(err->text + size, side->name, strlen(side->name)) == 0)
+        return status;
+    return exia__prefix(err, status, "%s%s", prefix, side->name);
 }

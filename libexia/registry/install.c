@@ -95,16 +95,16 @@ static exia_status make_plan(install *state, exia_error *err)
     return rc;
 }
 
-/* The chosen offer among those of a side. */
-static exia_status find_offer(const exia__offer **out, exia__offers *offers, exia__records *records,
-                              const step *one, const char *where, exia__work *work, exia_error *err)
+/* The chosen offer of a side. */
+static exia_status find_offer(const exia__offer **out, exia__offers *offers, const exia__side *side,
+                              const step *one, exia__work *work, exia_error *err)
 {
     exia_job job = exia__work_rest(work);
-    const exia__spec exact = {(char *)said(one, "name"), (char *)said(one, "version"),
-                              (char *)said(one, "tag")};
-    exia_status rc = exia__offers_read(offers, records, exact.name, &job, err);
-    if (rc == EXIA_OK)
-        rc = exia__offer_select(out, offers, &exact, where, err);
+    const exia__spec exact = {.text = one->target,
+                              .name = (char *)said(one, "name"),
+                              .version = (char *)said(one, "version"),
+                              .tag = (char *)said(one, "tag")};
+    exia_status rc = exia__offer_find(out, offers, side, &exact, &job, err);
     if (rc == EXIA_OK && strcmp(exia__json_string((*out)->event, "digest"), said(one, "digest")))
         rc = exia__fail(err, EXIA_ECONFLICT, 0, "%s@%s was replaced meanwhile", exact.name,
                         exact.version);
@@ -119,8 +119,7 @@ static exia_status pull_missing(install *state, exia_error *err)
         exia__offers offers = {0};
         if (!comes_from(&state->steps[i], "there"))
             continue;
-        rc = find_offer(&offer, &offers, state->there->records, &state->steps[i],
-                        state->there->name, state->work, err);
+        rc = find_offer(&offer, &offers, state->there, &state->steps[i], state->work, err);
         if (rc == EXIA_OK)
             rc = exia__pull_offer(NULL, state->registry, state->there, offer, state->work, err);
         exia__offers_free(&offers);
@@ -179,9 +178,9 @@ static exia_status unpack(install *state, step *one, mode_t mode, exia_error *er
     const exia__offer *offer = NULL;
     exia__parcel parcel = {.fd = -1};
     exia_package *package = NULL;
+    exia__side here = exia__side_here(state->registry);
     exia_status rc;
-    if ((rc = find_offer(&offer, &offers, state->registry->records, one, "here", state->work,
-                         err)) < 0 ||
+    if ((rc = find_offer(&offer, &offers, &here, one, state->work, err)) < 0 ||
         (rc = exia__parcel_of(&parcel, state->registry, offer, err)) < 0 ||
         (rc = exia__package_open_fd(&package, parcel.fd, parcel.path, err)) < 0 ||
         (rc = make_row(&one->row, package, err)) < 0 ||

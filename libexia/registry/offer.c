@@ -325,7 +325,7 @@ static exia_status mark_spellings(exia__offers *offers, exia_error *err)
     return rc;
 }
 
-exia_status exia__offers_read(exia__offers *out, exia__records *records, const char *name,
+exia_status exia__offers_read(exia__offers *out, const exia__side *side, const char *name,
                               const exia_job *job, exia_error *err)
 {
     fold state = {.events = json_array()};
@@ -335,7 +335,8 @@ exia_status exia__offers_read(exia__offers *out, exia__records *records, const c
     if (rc == EXIA_OK)
         rc = exia__text_format(&prefix, err, "%s%s", name ? name : "", name ? "/" : "");
     if (rc == EXIA_OK)
-        rc = exia__records_scan(records, "package", prefix, NULL, 0, NULL, found, &state, job, err);
+        rc = exia__records_scan(side->records, "package", prefix, NULL, 0, NULL, found, &state, job,
+                                err);
     if (rc == EXIA_OK)
         rc = finish_identity(&state, err);
     if (rc == EXIA_OK && state.offers.count > 0) {
@@ -350,7 +351,7 @@ exia_status exia__offers_read(exia__offers *out, exia__records *records, const c
     exia__release(state.identity);
     exia__release(prefix);
     json_decref(state.events);
-    return rc;
+    return rc < 0 ? exia__side_fail(side, rc, err) : EXIA_OK;
 }
 
 exia_status exia__offer_check(const exia__offer *offer, exia_error *err)

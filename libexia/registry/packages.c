@@ -12,11 +12,6 @@
 
 enum { FACTS_LIMIT = 1 << 20 };
 
-static const char *where(const exia__side *side)
-{
-    return side->name ? side->name : "here";
-}
-
 exia_status exia_registry_register(exia_registry *registry, const char *file, const char *remote,
                                    const exia_job *job, exia_error *err)
 {
@@ -61,8 +56,7 @@ exia_status exia_registry_update(exia_registry *registry, const char *package, c
         (rc = exia__spec_parse(&selector, package, err)) < 0 ||
         (rc = exia__side_open(&side, registry, remote, EXIA_STORE_WRITE, EXIA__RECORDS_ONLY, NULL,
                               err)) < 0 ||
-        (rc = exia__offers_read(&offers, side.records, selector.name, NULL, err)) < 0 ||
-        (rc = exia__offer_select(&offer, &offers, &selector, where(&side), err)) < 0)
+        (rc = exia__offer_find(&offer, &offers, &side, &selector, NULL, err)) < 0)
         goto done;
     rc = exia__event_follow(&side, "update", offer, object, NULL, err);
 done:
@@ -75,7 +69,8 @@ done:
 
 /* The one offer that is to go, whatever platform it is for and however broken it is. */
 static exia_status select_to_forget(const exia__offer **out, const exia__offers *offers,
-                                    const exia__spec *selector, const char *place, exia_error *err)
+                                    const exia__spec *selector, const exia__side *side,
+                                    exia_error *err)
 {
     const exia__offer *found = NULL;
     for (size_t i = 0; i < offers->count; i++) {
@@ -84,13 +79,12 @@ static exia_status select_to_forget(const exia__offer **out, const exia__offers 
             continue;
         if (found != NULL)
             return exia__fail(err, EXIA_EINVAL, 0,
-                              "%s@%s#%s and %s@%s#%s are registered %s: say which one", found->name,
-                              found->version, found->tag, offer->name, offer->version, offer->tag,
-                              place);
+                              "%s@%s#%s and %s@%s#%s are registered: say which one", found->name,
+                              found->version, found->tag, offer->name, offer->version, offer->tag);
         found = offer;
     }
     *out = found;
-    return found ? EXIA_OK : exia__offer_select(out, offers, selector, place, err);
+    return found ? EXIA_OK : exia__offer_select(out, offers, selector, side, err);
 }
 
 /* Here nobody else relies on the identity and the bytes, which are this package's alone. */
@@ -129,8 +123,8 @@ exia_status exia_registry_unregister(exia_registry *registry, const char *packag
         (rc = exia__side_open(&side, registry, remote, EXIA_STORE_WRITE, EXIA__RECORDS_ONLY, NULL,
                               err)) < 0 ||
         (remote == NULL && (rc = exia__home_lock(&lock, registry, &work, err)) < 0) ||
-        (rc = exia__offers_read(&offers, side.records, selector.name, NULL, err)) < 0 ||
-        (rc = select_to_forget(&offer, &offers, &selector, where(&side), err)) < 0 ||
+        (rc = exia__offers_read(&offers, &side, selector.name, NULL, err)) < 0 ||
+        (rc = select_to_forget(&offer, &offers, &selector, &side, err)) < 0 ||
         (rc = exia__event_follow(&side, "unregister", offer, NULL, NULL, err)) < 0)
         goto done;
     if (remote == NULL)
@@ -161,13 +155,9 @@ exia_status exia_registry_query(exia_rows **out, exia_registry *registry, const 
     const char *name = exia__filter_equal(condition, "name");
     if (name != NULL && exia__name_check_lower(name, "package name", NULL) < 0)
         name = NULL; /* no package has it, and no key could */
-    rc = exia__offers_read(&offers, side.records, name, NULL, err);
-    if (rc < 0) {
-        exia__side_fail(&side, rc, err);
-        goto done;
-    }
+    rc = exia__offers_read(&offers, &side, name, NULL, err);
     rows = json_array();
-    if (rows == NULL)
+    if (rc == EXIA_OK && rows == NULL)
         rc = exia__fail_memory(err);
     for (size_t i = 0; rc == EXIA_OK && i < offers.count; i++) {
         json_t *row = NULL;

@@ -437,7 +437,7 @@ static exia_status look(const exia__offer **out, exia__offers *offers, const exi
     exia_job job = exia__work_rest(work);
     *out = NULL;
     exia__offers_free(offers);
-    exia_status rc = exia__offers_read(offers, side->records, parcel->name, &job, err);
+    exia_status rc = exia__offers_read(offers, side, parcel->name, &job, err);
     if (rc < 0)
         return rc;
     const exia__offer *offer = find_offer(offers, parcel);

@@ -58,7 +58,9 @@ enum { EXIA__RECORDS_ONLY = 0, EXIA__WITH_BLOBS = 1 };
 exia_status exia__side_open(exia__side *out, exia_registry *registry, const char *remote, int mode,
                             int with_blobs, const exia_job *job, exia_error *err);
 void exia__side_free(exia__side *side);
-/* Put "remote NAME: " before an error of that side. */
+/* This side, borrowed from the registry: not to be freed. */
+exia__side exia__side_here(const exia_registry *registry);
+/* Put "remote NAME: " before an error of that side, once. */
 exia_status exia__side_fail(const exia__side *side, exia_status status, exia_error *err);
 
 /* The URLs of a remote, with their secrets.  @return EXIA_ENOTFOUND */
@@ -68,7 +70,8 @@ exia_status exia__remote_urls(char **records, char **packages, const exia_regist
 /* ---- selectors: name, name@version, name@version#tag ---- */
 
 typedef struct exia__spec {
-    char *name, *version, *tag; /* NULL: not said */
+    char *text, *name;   /* all of it; the package */
+    char *version, *tag; /* NULL: not said */
 } exia__spec;
 
 exia_status exia__spec_parse(exia__spec *out, const char *text, exia_error *err);
@@ -95,16 +98,19 @@ typedef struct exia__offers {
 } exia__offers;
 
 /* The offers of one package, or of all (`name` NULL). */
-exia_status exia__offers_read(exia__offers *out, exia__records *records, const char *name,
+exia_status exia__offers_read(exia__offers *out, const exia__side *side, const char *name,
                               const exia_job *job, exia_error *err);
 void exia__offers_free(exia__offers *offers);
 /* The row of exia_registry_query(). */
 exia_status exia__offer_row(json_t **out, const exia__offer *offer, exia_error *err);
 /* EXIA_OK, or the error that its `bad` stands for. */
 exia_status exia__offer_check(const exia__offer *offer, exia_error *err);
-/* The one that a selector means: the newest that runs here.  `where` is for the error: "here".
+/* The one of a side that a selector means: the newest that runs here.
  * @return EXIA_ENOTFOUND, and what exia__offer_check() says */
 exia_status exia__offer_select(const exia__offer **out, const exia__offers *offers,
-                               const exia__spec *selector, const char *where, exia_error *err);
+                               const exia__spec *selector, const exia__side *side, exia_error *err);
+/* Both at once; `offers` keeps what `out` points to. */
+exia_status exia__offer_find(const exia__offer **out, exia__offers *offers, const exia__side *side,
+                             const exia__spec *selector, const exia_job *job, exia_error *err);
 
 #endif

@@ -27,7 +27,8 @@ typedef struct place {
 
 typedef struct search {
     const exia_registry *registry;
-    const exia__side *there;
+    exia__side here;
+    const exia__side *there; /* NULL: none */
     const exia__spec *selector;
     const exia_job *job;
     json_t *universe; /* name -> candidates, best first */
@@ -115,11 +116,11 @@ static exia_status add_candidate(json_t *list, const json_t *row, const char *fr
     return rc;
 }
 
-static exia_status add_offers(json_t *list, exia__records *records, const char *name,
+static exia_status add_offers(json_t *list, const exia__side *side, const char *name,
                               const char *from, const search *state, exia_error *err)
 {
     exia__offers offers = {0};
-    exia_status rc = exia__offers_read(&offers, records, name, state->job, err);
+    exia_status rc = exia__offers_read(&offers, side, name, state->job, err);
     for (size_t i = 0; rc == EXIA_OK && i < offers.count; i++) {
         const exia__offer *offer = &offers.items[i];
         json_t *row = NULL;
@@ -165,12 +166,9 @@ static exia_status candidates_of(json_t **out, search *state, const char *name, 
             rc = add_candidate(list, row, "installed", err);
     }
     if (rc == EXIA_OK)
-        rc = add_offers(list, state->registry->records, name, "here", state, err);
-    if (rc == EXIA_OK && state->there != NULL) {
-        rc = add_offers(list, state->there->records, name, "there", state, err);
-        if (rc < 0)
-            exia__side_fail(state->there, rc, err);
-    }
+        rc = add_offers(list, &state->here, name, "here", state, err);
+    if (rc == EXIA_OK && state->there != NULL)
+        rc = add_offers(list, state->there, name, "there", state, err);
     if (rc == EXIA_OK && (items = exia__array(NULL, json_array_size(list), sizeof *items)) == NULL)
         rc = exia__fail_memory(err);
     for (size_t i = 0; rc == EXIA_OK && i < json_array_size(list); i++) {
@@ -346,33 +344,28 @@ static exia_status run_search(search *state, exia_error *err)
 
 /* What was asked for must be there and good on the side: nobody gets an older version in the place
  * of one that is in conflict.  EXIA_DONE: it is not there, and `missing` says so. */
-static exia_status check_root(const search *state, exia__records *records, const char *where,
-                              exia_error *missing, exia_error *err)
+static exia_status check_root(const search *state, const exia__side *side, exia_error *missing,
+                              exia_error *err)
 {
     exia__offers offers = {0};
     const exia__offer *offer = NULL;
-    exia_status rc = exia__offers_read(&offers, records, state->selector->name, state->job, err);
-    if (rc == EXIA_OK) {
-        rc = exia__offer_select(&offer, &offers, state->selector, where, missing);
-        if (rc == EXIA_ENOTFOUND)
-            rc = EXIA_DONE;
-        else if (rc < 0)
-            exia__error_pass(err, missing);
+    exia_error caught;
+    exia_status rc = exia__offer_find(&offer, &offers, side, state->selector, state->job, &caught);
+    if (rc == EXIA_ENOTFOUND) {
+        *missing = caught;
+        rc = EXIA_DONE;
     }
     exia__offers_free(&offers);
-    return rc;
+    return rc < 0 ? exia__error_pass(err, &caught) : rc;
 }
 
 static exia_status check_roots(search *state, exia_error *err)
 {
     exia_error missing = {0};
     json_t *candidates = NULL;
-    exia_status rc = check_root(state, state->registry->records, "here", &missing, err);
-    if (rc >= 0 && state->there != NULL) {
-        rc = check_root(state, state->there->records, state->there->name, &missing, err);
-        if (rc < 0)
-            return exia__side_fail(state->there, rc, err);
-    }
+    exia_status rc = check_root(state, &state->here, &missing, err);
+    if (rc >= 0 && state->there != NULL)
+        rc = check_root(state, state->there, &missing, err);
     if (rc >= 0)
         rc = candidates_of(&candidates, state, state->selector->name, err);
     if (rc >= 0 && json_array_size(candidates) == 0)
@@ -417,7 +410,11 @@ static exia_status put_in_order(json_t **out, const search *state, exia_error *e
 exia_status exia__resolve(json_t **out, const exia_registry *registry, const exia__side *there,
                           const exia__spec *selector, const exia_job *job, exia_error *err)
 {
-    search state = {.registry = registry, .there = there, .selector = selector, .job = job};
+    search state = {.registry = registry,
+                    .here = exia__side_here(registry),
+                    .there = there,
+                    .selector = selector,
+                    .job = job};
     *out = NULL;
     state.universe = json_object();
     exia_status rc = state.universe ? check_roots(&state, err) : exia__fail_memory(err);

@@ -19,6 +19,8 @@ exia_status exia__spec_parse(exia__spec *out, const char *text, exia_error *err)
     const char *version = text[size] == '@' ? text + size + 1 : NULL;
     const char *tag = strchr(text + size, '#');
     exia_status rc = exia__text_copy_n(&selector.name, text, size, err);
+    if (rc == EXIA_OK)
+        rc = exia__text_copy(&selector.text, text, err);
     if (rc == EXIA_OK && version != NULL)
         rc = exia__text_copy_n(&selector.version, version, strcspn(version, "#"), err);
     if (rc == EXIA_OK && tag != NULL)
@@ -39,6 +41,7 @@ exia_status exia__spec_parse(exia__spec *out, const char *text, exia_error *err)
 
 void exia__spec_free(exia__spec *selector)
 {
+    exia__release(selector->text);
     exia__release(selector->name);
     exia__release(selector->version);
     exia__release(selector->tag);
@@ -76,7 +79,7 @@ static int before(const exia__offer *a, const exia__offer *b)
 }
 
 static exia_status not_found(const exia__offers *offers, const exia__spec *selector,
-                             const char *where, exia_error *err)
+                             const exia__side *side, exia_error *err)
 {
     exia__buffer others = {0};
     size_t count = 0;
@@ -88,18 +91,18 @@ static exia_status not_found(const exia__offers *offers, const exia__spec *selec
                                      offer->version, offer->tag);
     }
     if (rc == EXIA_OK)
-        rc = exia__fail(
-            err, EXIA_ENOTFOUND, 0, "%s%s%s%s%s is not registered %s%s%s", selector->name,
-            selector->version ? "@" : "", selector->version ? selector->version : "",
-            selector->tag ? "#" : "", selector->tag ? selector->tag : "", where,
-            count ? (selector->tag ? ": there are " : " for this platform: there are ") : "",
-            count ? others.data : "");
+        rc = exia__fail(err, EXIA_ENOTFOUND, 0, "%s is not registered %s%s%s%s", selector->text,
+                        side->name ? "on " : "here", side->name ? side->name : "",
+                        count == 0      ? ""
+                        : selector->tag ? ": there are "
+                                        : " for this platform: there are ",
+                        count ? others.data : "");
     exia__buffer_free(&others);
     return rc;
 }
 
 exia_status exia__offer_select(const exia__offer **out, const exia__offers *offers,
-                               const exia__spec *selector, const char *where, exia_error *err)
+                               const exia__spec *selector, const exia__side *side, exia_error *err)
 {
     const exia__offer *found = NULL;
     *out = NULL;
@@ -111,9 +114,17 @@ exia_status exia__offer_select(const exia__offer **out, const exia__offers *offe
             found = offer;
     }
     if (found == NULL)
-        return not_found(offers, selector, where, err);
+        return not_found(offers, selector, side, err);
     exia_status rc = exia__offer_check(found, err);
     if (rc == EXIA_OK)
         *out = found;
     return rc;
+}
+
+exia_status exia__offer_find(const exia__offer **out, exia__offers *offers, const exia__side *side,
+                             const exia__spec *selector, const exia_job *job, exia_error *err)
+{
+    *out = NULL;
+    exia_status rc = exia__offers_read(offers, side, selector->name, job, err);
+    return rc < 0 ? rc : exia__offer_select(out, offers, selector, side, err);
 }

@@ -101,10 +101,10 @@ exia_status exia_registry_push(exia_transfer *out, exia_registry *registry, cons
         return rc;
     if (remote == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_registry_push: the remote is NULL");
+    exia__side here = exia__side_here(registry);
     if ((rc = exia__work_begin(&work, job, err)) < 0 ||
         (rc = exia__spec_parse(&selector, package, err)) < 0 ||
-        (rc = exia__offers_read(&offers, registry->records, selector.name, job, err)) < 0 ||
-        (rc = exia__offer_select(&offer, &offers, &selector, "here", err)) < 0 ||
+        (rc = exia__offer_find(&offer, &offers, &here, &selector, job, err)) < 0 ||
         (rc = exia__parcel_of(&parcel, registry, offer, err)) < 0 ||
         (rc = exia__side_open(&side, registry, remote, EXIA_STORE_WRITE, EXIA__WITH_BLOBS, job,
                               err)) < 0 ||
@@ -278,7 +278,7 @@ static exia_status take_in(const download *part, const exia_registry *registry,
 {
     const exia__parcel *wanted = part->parcel;
     exia__parcel parcel = {.fd = -1};
-    exia__side here = {.records = registry->records, .blobs = registry->blobs};
+    exia__side here = exia__side_here(registry);
     exia_status rc = exia__parcel_open(&parcel, part->path, part->work, err);
     if (rc == EXIA_OK &&
         (strcmp(parcel.hex, wanted->hex) != 0 || strcmp(parcel.digest, wanted->digest) != 0 ||
@@ -302,7 +302,7 @@ exia_status exia__pull_offer(exia_transfer *moved, const exia_registry *registry
                              exia_error *err)
 {
     exia__parcel wanted = {.fd = -1};
-    exia__side here = {.records = registry->records, .blobs = registry->blobs};
+    exia__side here = exia__side_here(registry);
     download part = {.side = side, .parcel = &wanted, .work = work, .fd = -1};
     exia_transfer transfer = {0};
     char *line = NULL;
@@ -365,8 +365,7 @@ exia_status exia_registry_pull(exia_transfer *out, exia_registry *registry, cons
         (rc = exia__spec_parse(&selector, package, err)) < 0 ||
         (rc = exia__side_open(&side, registry, remote, EXIA_STORE_READ, EXIA__WITH_BLOBS, job,
                               err)) < 0 ||
-        (rc = exia__offers_read(&offers, side.records, selector.name, job, err)) < 0 ||
-        (rc = exia__offer_select(&offer, &offers, &selector, remote, err)) < 0)
+        (rc = exia__offer_find(&offer, &offers, &side, &selector, job, err)) < 0)
         goto done;
     rc = exia__pull_offer(out, registry, &side, offer, &work, err);
 done:
