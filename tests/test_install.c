@@ -468,6 +468,27 @@ TEST(what_a_dead_uninstall_left_is_finished)
     assert_int_equal(rmdir(check_path("home/staging")), 0);
 }
 
+TEST(an_intent_that_cannot_be_read_does_not_keep_the_home_shut)
+{
+    static const char id[] = "0123456789abcdef0123456789abcdef";
+    static const char newer[] = "fedcba9876543210fedcba9876543210";
+    exia_registry *registry = open_home("home");
+    exia__records *journal = NULL;
+    exia_registry_free(registry);
+    check_ok(exia__records_open(&journal, check_format("sqlite:%s", check_path("home/journal.db")),
+                                EXIA_STORE_WRITE, NULL, &err));
+    check_ok(exia__records_put(NULL, journal, "intent", id, "{\"targets\": 5}", EXIA_ABSENT, NULL,
+                               NULL, &err));
+    check_ok(exia__records_put(NULL, journal, "intent", newer, "{\"format\": 2}", EXIA_ABSENT, NULL,
+                               NULL, &err));
+    exia__records_free(journal);
+    check_write_file(check_path(check_format("home/staging/%s.lock", id)), "", 0);
+    check_write_file(check_path(check_format("home/staging/%s.lock", newer)), "", 0);
+    exia_registry_free(open_home("home"));
+    assert_false(exists(check_format("home/staging/%s.lock", id)));
+    assert_true(exists(check_format("home/staging/%s.lock", newer))); /* not ours to undo */
+}
+
 static int open_another(const char *step, uint64_t done, uint64_t total, void *payload)
 {
     (void)done, (void)total;

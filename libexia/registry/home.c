@@ -174,12 +174,12 @@ exia_status exia_registry_open(exia_registry **out, const char *home, exia_error
         rc = make_directories(registry, err);
     if (rc == EXIA_OK)
         rc = open_stores(registry, mode, err);
-    if (rc == EXIA_OK && mode == EXIA_STORE_WRITE)
-        rc = exia__staging_recover(registry, err);
-    if (rc == EXIA_OK && mode == EXIA_STORE_WRITE)
-        rc = exia__transfers_forget(registry, err);
     if (rc < 0)
         goto done;
+    if (mode == EXIA_STORE_WRITE) {
+        exia__staging_recover(registry);
+        exia__transfers_forget(registry);
+    }
     *out = registry;
     registry = NULL;
 done:

@@ -384,7 +384,7 @@ static exia_status run_round(install *state, exia_error *err)
         rc = finish(state, err);
     if (state->moving) {
         exia__staging_leave(&state->staging);
-        exia__staging_recover(state->registry, NULL); /* else whoever opens the home next does it */
+        exia__staging_recover(state->registry);
         state->moving = 0;
     }
     exia__staging_close(&state->staging, state->registry);

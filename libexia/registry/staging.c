@@ -22,6 +22,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 
+enum { WAIT_MS = 2000 }; /* for a living process, when one left behind is to be cleared away */
 static const char lock_suffix[] = ".lock";
 
 void exia__staging_leave(exia__staging *staging)
@@ -146,7 +147,14 @@ static exia_status undo_intent(const exia__staging *staging, const exia_registry
         return EXIA_OK; /* it died before it meant to change anything */
     if (rc < 0)
         return exia__error_pass(err, &caught);
-    rc = exia__json_object(&intent, text, strlen(text), "an intent", EXIA_ECORRUPT, err);
+    /* of one that cannot be read nobody knows the targets; an install replaces what it finds */
+    rc = exia__json_object(&intent, text, strlen(text), "an intent", EXIA_ECORRUPT, &caught);
+    if (rc == EXIA_ENOMEM)
+        exia__error_pass(err, &caught);
+    else if (json_integer_value(json_object_get(intent, "format")) > 1)
+        rc = exia__fail(err, EXIA_EVERSION, 0, "an intent was left by a newer version of Exia");
+    else
+        rc = EXIA_OK;
     const json_t *targets = json_object_get(intent, "targets");
     for (size_t i = 0; rc == EXIA_OK && i < json_array_size(targets); i++) {
         const char *target = json_string_value(json_array_get(targets, i));
@@ -162,10 +170,11 @@ static exia_status undo_intent(const exia__staging *staging, const exia_registry
 static exia_status recover_one(const exia_registry *registry, const char *name, exia_error *err)
 {
     exia__staging staging = {.lock = -1};
+    const exia_job job = {.struct_size = sizeof job, .timeout_ms = WAIT_MS};
     exia__work work;
     int home = -1;
     memcpy(staging.id, name, EXIA__TOKEN_SIZE - 1);
-    exia_status rc = exia__work_begin(&work, NULL, err);
+    exia_status rc = exia__work_begin(&work, &job, err);
     if (rc == EXIA_OK)
         rc = set_paths(&staging, registry, err);
     if (rc == EXIA_OK)
@@ -189,21 +198,21 @@ static int is_lock(const char *name)
     return strspn(name, "0123456789abcdef") == size && strcmp(name + size, lock_suffix) == 0;
 }
 
-exia_status exia__staging_recover(const exia_registry *registry, exia_error *err)
+void exia__staging_recover(const exia_registry *registry)
 {
     char *path = NULL;
     DIR *dir = NULL;
-    exia_status rc = exia__registry_path(&path, registry, "staging", err);
+    exia_error why;
+    exia_status rc = exia__registry_path(&path, registry, "staging", &why);
     if (rc == EXIA_OK && (dir = opendir(path)) == NULL)
-        rc = exia__fail_errno(err, errno, "cannot read", path);
-    for (struct dirent *item; rc == EXIA_OK && (errno = 0, item = readdir(dir)) != NULL;) {
-        if (is_lock(item->d_name))
-            rc = recover_one(registry, item->d_name, err);
+        rc = exia__fail_errno(&why, errno, "cannot read", path);
+    for (struct dirent *item; dir != NULL && (item = readdir(dir)) != NULL;) {
+        if (is_lock(item->d_name) && recover_one(registry, item->d_name, &why) < 0)
+            rc = why.status;
     }
-    if (rc == EXIA_OK && errno != 0)
-        rc = exia__fail_errno(err, errno, "cannot read", path);
+    if (rc < 0)
+        exia__log(EXIA_LOG_WARNING, "registry", "left for the next opening: %s", why.text);
     if (dir != NULL)
         closedir(dir);
     exia__release(path);
-    return rc;
 }

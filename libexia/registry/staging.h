@@ -28,7 +28,8 @@ void exia__staging_leave(exia__staging *staging);
  * exia__staging_recover(). */
 void exia__staging_close(exia__staging *staging, const exia_registry *registry);
 
-/* Undo what dead processes left: take away every target of theirs whose row is not committed. */
-exia_status exia__staging_recover(const exia_registry *registry, exia_error *err);
+/* Undo what dead processes left: take away every target of theirs whose row is not committed.  Rows
+ * are true without it, so a failure goes to the log, and the next opening tries again. */
+void exia__staging_recover(const exia_registry *registry);
 
 #endif

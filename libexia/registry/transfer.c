@@ -75,10 +75,12 @@ done:
     return rc < 0 ? rc : EXIA_OK;
 }
 
-exia_status exia__transfers_forget(const exia_registry *registry, exia_error *err)
+void exia__transfers_forget(const exia_registry *registry)
 {
-    return exia__records_scan(registry->journal, "transfer", "", NULL, 0, NULL, forget,
-                              (void *)registry, NULL, err);
+    exia_error why;
+    if (exia__records_scan(registry->journal, "transfer", "", NULL, 0, NULL, forget,
+                           (void *)registry, NULL, &why) < 0)
+        exia__log(EXIA_LOG_WARNING, "registry", "old transfers stay: %s", why.text);
 }
 
 /* ---- push ---- */

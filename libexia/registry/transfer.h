@@ -10,6 +10,6 @@ exia_status exia__pull_offer(exia_transfer *moved, const exia_registry *registry
                              exia_error *err);
 
 /* Drop the journal's lines, and partial files, of transfers that were given up long ago. */
-exia_status exia__transfers_forget(const exia_registry *registry, exia_error *err);
+void exia__transfers_forget(const exia_registry *registry);
 
 #endif
