@@ -37,7 +37,7 @@ exia_status exia__read_at(int fd, void *into, size_t size, uint64_t offset, cons
 exia_status exia__copy_to(int fd, int from, const char *path, exia_error *err);
 
 /* Make the directory and its parents (0777 less the umask, and never writable by others than the
- * user unless the parents say so: mode 0755).  There already is EXIA_OK. */
+ * user unless the parents say so: mode 0755), durably.  There already is EXIA_OK. */
 exia_status exia__directory_make(const char *path, exia_error *err);
 exia_status exia__directory_sync(const char *path, exia_error *err);
 /* Remove a tree, files and links, never through a link; absent is EXIA_OK. */

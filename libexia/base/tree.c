@@ -15,6 +15,21 @@
 
 enum { MOST_OPEN = 24 };
 
+/* Make one directory, durably: its name is synced in the directory above, if that can be read.  `path`
+ * is changed meanwhile. */
+static exia_status make_one(char *path, exia_error *err)
+{
+    if (mkdir(path, 0755) != 0)
+        return errno == EEXIST || errno == EROFS || errno == EACCES /* then it may be there */
+                   ? EXIA_OK
+                   : exia__fail_errno(err, errno, "cannot make the directory", path);
+    char *base = path + (exia__path_base(path) - path), first = *base;
+    *base = '\0';
+    exia_status rc = exia__directory_sync(base == path ? "." : path, err);
+    *base = first;
+    return rc == EXIA_EDENIED ? EXIA_OK : rc;
+}
+
 exia_status exia__directory_make(const char *path, exia_error *err)
 {
     char *copy = NULL;
@@ -27,13 +42,12 @@ exia_status exia__directory_make(const char *path, exia_error *err)
         at += strcspn(at, "/");
         char kept = *at;
         *at = '\0';
-        if (*copy != '\0' && mkdir(copy, 0755) != 0 && errno != EEXIST && errno != EROFS &&
-            errno != EACCES)
-            rc = exia__fail_errno(err, errno, "cannot make the directory", copy);
-        else if (stat(copy, &info) != 0)
+        if (*copy != '\0')
+            rc = make_one(copy, err);
+        if (rc == EXIA_OK && stat(copy, &info) != 0)
             rc = exia__fail_errno(err, errno == ENOENT ? EACCES : errno,
                                   "cannot make the directory", copy);
-        else if (!S_ISDIR(info.st_mode))
+        else if (rc == EXIA_OK && !S_ISDIR(info.st_mode))
             rc = exia__fail(err, EXIA_EINVAL, ENOTDIR, "%s is no directory", copy);
         *at = kept;
     }
