@@ -60,6 +60,9 @@ exia_status exia__sqlite_fail(exia__sqlite *self, const char *what, exia_error *
         return exia__fail(err, status, native,
                           "cannot %s %s: its last writer crashed; open it once for writing", what,
                           self->path);
+    int code = (native & 0xff) == SQLITE_CANTOPEN ? sqlite3_system_errno(self->connection) : 0;
+    if (code != 0 && code != EACCES && code != EPERM && code != EROFS && code != ENOENT)
+        return exia__fail_errno(err, code, "cannot open", self->path);
     if ((native & 0xff) == SQLITE_CANTOPEN)
         return exia__fail(err, status, native,
                           "cannot %s %s: no permission, or its -wal and -shm files are missing",
