@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "base/memory.h"
 #include "base/name.h"
 #include "package/format.h"
 #include "package/version.h"

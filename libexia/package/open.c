@@ -13,8 +13,6 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "base/rows.h"
-#include "base/url.h"
 #include "package/reader.h"
 
 enum { TAIL = 64 << 10, FIXED_FRAMES = 3 /* digests, METADATA, end */ };

@@ -4,7 +4,6 @@
  *
  * Paths and targets are percent-encoded.  A line that is read is written again and compared, so
  * there is one way to say a thing. */
-#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"

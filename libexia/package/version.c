@@ -4,9 +4,7 @@
  * is too large, and nothing is allocated. */
 #include "package/version.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/error.h"
 #include "base/name.h"
@@ -34,6 +32,18 @@ static int is_word(char c)
     return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+/* As strncasecmp, whatever the locale. */
+static int compare_text(const char *a, const char *b, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        int left = a[i] >= 'A' && a[i] <= 'Z' ? a[i] + 32 : a[i];
+        int right = b[i] >= 'A' && b[i] <= 'Z' ? b[i] + 32 : b[i];
+        if (left != right || left == '\0')
+            return left - right;
+    }
+    return 0;
+}
+
 static int is_number(word w)
 {
     for (size_t i = 0; i < w.size; i++) {
@@ -58,7 +68,7 @@ static int compare_numbers(word a, word b)
 static int compare_words(word a, word b)
 {
     size_t common = a.size < b.size ? a.size : b.size;
-    int order = strncasecmp(a.text, b.text, common);
+    int order = compare_text(a.text, b.text, common);
     return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
 }
 
@@ -80,7 +90,7 @@ static int take_named(const char **at, const spelling *names, word *name, word *
     const char *from = *at + (**at == '.' || **at == '-');
     for (; names->text != NULL; names++) {
         size_t size = strlen(names->text);
-        if (strncasecmp(from, names->text, size) != 0)
+        if (compare_text(from, names->text, size) != 0)
             continue;
         const char *behind = from + size;
         if ((*behind == '.' || *behind == '-') && is_digit(behind[1]))
@@ -144,7 +154,7 @@ static int parse_semver(parsed *out, const char *at)
     if (*at++ != '-' || !take_words(&at, out->pre, &out->pre_count, ".", '+'))
         return 0;
     for (const spelling *n = names; n->text != NULL; n++) {
-        if (out->pre[0].size == 1 && strncasecmp(out->pre[0].text, n->text, 1) == 0)
+        if (out->pre[0].size == 1 && compare_text(out->pre[0].text, n->text, 1) == 0)
             out->pre[0] = (word){n->meaning, strlen(n->meaning)};
     }
     return parse_local(out, at);

@@ -2,8 +2,6 @@
  * tail.  The file is staged beside its place and renamed when it is whole. */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
