@@ -37,7 +37,7 @@ from exia._handle import (
 from exia._native import ffi, lib
 from exia._rows import Rows, rows
 from exia.dag import Dag
-from exia.errors import ClosedError, InvalidError, NotFoundError, TimeoutError
+from exia.errors import InvalidError, NotFoundError, TimeoutError
 
 SLICE = 0.1  # seconds: the longest single wait in C, so that Ctrl-C and dropped leases are seen
 EXIT = 1.0  # seconds that the end of a `with` block waits for loans
@@ -79,14 +79,14 @@ class Lease:
     >>> pool.close()
     """
 
-    __slots__ = ("_c", "_component", "_open", "_pool", "_site", "object")
+    __slots__ = ("_c", "_component", "_open", "_site", "object")
 
-    object: Any
-    _c: Any
-    _component: _Component
-    _open: bool
-    _pool: Any  # the C pool: it stays as long as a loan is out
-    _site: Any
+    def __init__(self, c: Any, component: _Component, site: Any, obj: Any) -> None:
+        self._c = c
+        self._component = component  # which keeps the C pool
+        self._site = site
+        self.object = obj
+        self._open = True
 
     def close(self) -> None:
         """Give the object back, from any thread."""
@@ -119,17 +119,17 @@ class Lease:
     def __del__(self) -> None:
         if self._open:
             self._open = False
-            retire(_return_dropped, self._pool, self._c, self._component.name, self._site)
+            retire(_return_dropped, self._c, self._component, self._site)
 
     def __repr__(self) -> str:
         state = "" if self._open else ", given back"
         return f"<exia.Lease of {self._component.name!r}{state}>"
 
 
-def _return_dropped(pool: Any, c: Any, name: str, site: Any) -> None:
+def _return_dropped(c: Any, component: _Component, site: Any) -> None:
     """Return what nobody holds any more, and say so."""
     where = ffi.string(site[1]).decode(errors="replace")
-    said = f"a lease of {name!r} taken at {where} was dropped: close it, or borrow in a with block"
+    said = f"a lease of {component.name!r} taken at {where} was dropped: borrow in a with block"
     lib.exia_lease_return(c, NULL)
     _log.warning("%s", said)
     warnings.warn(said, ResourceWarning, stacklevel=2)
@@ -141,7 +141,7 @@ class _Shelf:
     def __init__(self) -> None:
         self.objects: list[Any] = [None]
         self.free: list[int] = []
-        self.components: dict[str, _Component] = {}
+        self.names: set[str] = set()  # of the components whose objects lie here
 
     def put(self, obj: Any) -> int:
         try:
@@ -160,13 +160,14 @@ class _Shelf:
 
 
 class _Component:
-    """A name resolved once."""
+    """A name resolved once.  It keeps the C pool, so that a loan may outlive the Pool."""
 
-    __slots__ = ("c", "name", "objects")
+    __slots__ = ("c", "name", "objects", "pool")
 
-    def __init__(self, name: str, c: Any, objects: list[Any] | None) -> None:
+    def __init__(self, name: str, c: Any, pool: Any, objects: list[Any] | None) -> None:
         self.name = name
         self.c = c
+        self.pool = pool
         self.objects = objects  # None: its objects are C's, and shown as addresses
 
 
@@ -192,8 +193,7 @@ class _Factory:
         values = []
         for i, name in enumerate(self.needs):
             address = int(ffi.cast("intptr_t", needs[i]))
-            component = self.shelf.components.get(name)
-            ours = component is not None and component.objects is not None
+            ours = name in self.shelf.names
             values.append(self.shelf.objects[address] if ours else address)
         return self.shelf.put(self.make(*values, **self.arguments))
 
@@ -290,7 +290,7 @@ class Pool(Handle):
                 raise InvalidError(f"component {name!r} is made by C, which takes no arguments")
             factory = ffi.cast("exia_factory *", what)
             call(lib.exia_pool_add, out, self._c, c_name, factory, options)
-            self._found[name] = _Component(name, out[0], None)
+            self._found[name] = _Component(name, out[0], self._c, None)
             return
         make = _resolve(what, name)
         ours = _Factory(name, make, arguments or {}, needs, self._shelf)
@@ -302,8 +302,8 @@ class Pool(Handle):
         except BaseException:
             del _alive[handle]  # on failure the factory stays with the caller
             raise
-        component = _Component(name, out[0], self._shelf.objects)
-        self._found[name] = self._shelf.components[name] = component
+        self._shelf.names.add(name)
+        self._found[name] = _Component(name, out[0], self._c, self._shelf.objects)
         self._classes.setdefault(make, []).append(name)
 
     def borrow(self, what: Any, timeout: float | None = None) -> Lease:
@@ -325,9 +325,6 @@ class Pool(Handle):
         Exception
             Whatever the factory raised, the very exception.
         """
-        pool = self._pointer
-        if pool is None:
-            raise ClosedError(f"pool {self.name!r} is closed")
         try:
             component = self._found[what]
         except (KeyError, TypeError):
@@ -341,14 +338,8 @@ class Pool(Handle):
         found = _lend(c, component.c, wait, site[1], thread.err)
         if found < 0:
             found = self._wait(found, c, component, timeout, site[1])
-        lease = Lease()
-        lease.object = found if component.objects is None else component.objects[found]
-        lease._c = c
-        lease._component = component
-        lease._pool = pool
-        lease._site = site
-        lease._open = True
-        return lease
+        objects = component.objects
+        return Lease(c, component, site, found if objects is None else objects[found])
 
     def _wait(
         self, status: int, c: Any, component: _Component, timeout: float | None, site: Any
@@ -369,14 +360,15 @@ class Pool(Handle):
 
     def _find(self, what: Any) -> _Component:
         """Resolve what was not borrowed yet: a class, or a name that came from C."""
+        pool = self._c
         if isinstance(what, str):
-            c = lib.exia_pool_find(self._c, text(what))
+            c = lib.exia_pool_find(pool, text(what))
             if c == NULL:
                 there = ", ".join(row["name"] for row in self.show()) or "none yet"
                 raise NotFoundError(
                     f"pool {self.name!r} has no component {what!r}; it has: {there}"
                 )
-            component = _Component(what, c, None)
+            component = _Component(what, c, pool, None)
         else:
             try:
                 names = self._classes.get(what, [])
@@ -445,6 +437,7 @@ class Pool(Handle):
             except TimeoutError:
                 if left <= 0:
                     raise
+        self._found.clear()  # nothing is found any more, and nothing kept
         super().close()
 
     def __exit__(
