@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import multiprocessing
 import os
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -330,6 +332,60 @@ def test_threads_share_one_library(library: exia.Library) -> None:
         assert sorted(numbers) == list(range(1, 25))
         read = list(threads.map(lambda n: library.read(f"m@{n}"), numbers))
     assert read == list(range(24))
+
+
+def test_closing_under_the_calls_of_other_threads_is_safe(tmp_path: Path) -> None:
+    np = pytest.importorskip("numpy")
+    for _ in range(10):
+        library = exia.Library(tmp_path / "l")
+        library.write("m", {"w": np.arange(1000.0)})
+        outcomes: list[Any] = []
+        started = threading.Barrier(5)
+
+        def read(library: Any = library, started: Any = started, outcomes: Any = outcomes) -> None:
+            started.wait()
+            try:
+                while True:
+                    assert library.read("m")["w"][-1] == 999
+            except exia.ClosedError as error:
+                outcomes.append(error)
+
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        started.wait()
+        library.close()
+        for thread in threads:
+            thread.join()
+        assert len(outcomes) == 4
+
+
+def test_finalisers_run_in_any_thread_and_order(tmp_path: Path) -> None:
+    def churn(n: int) -> None:
+        for i in range(20):
+            library = exia.Library(tmp_path / f"l{n}")
+            library.write("m", [i])
+            model = library.open("m")
+            cycle: list[Any] = [library, model, exia.Dag({"a": ["b"]}), library.search()]
+            cycle.append(cycle)
+
+    before = gc.get_threshold()
+    gc.set_threshold(10)
+    try:
+        threads = [threading.Thread(target=churn, args=(n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        gc.set_threshold(*before)
+    gc.collect()
+    open_files = [
+        os.readlink(f"/proc/self/fd/{fd}")
+        for fd in os.listdir("/proc/self/fd")
+        if os.path.exists(f"/proc/self/fd/{fd}")
+    ]
+    assert not [file for file in open_files if str(tmp_path) in file]
 
 
 # ---- how it looks -------------------------------------------------------------------------------

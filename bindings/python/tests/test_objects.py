@@ -370,6 +370,23 @@ def test_imports_and_the_environment_are_recorded(library: exia.Library) -> None
     assert environment["python"] == ".".join(map(str, sys.version_info[:3]))
 
 
+def test_another_environment_is_told_in_one_warning_and_as_data(
+    library: exia.Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.write("m", Model())
+    assert library.open("m").differences == {}
+    then = {"python": "2.7.18", "packages": {"numpy": "0.1", "gone": "3"}}
+    monkeypatch.setattr(exia.Model, "environment", then)
+    with pytest.warns(
+        exia.EnvironmentWarning, match=r"m@1 .*numpy 0\.1.*gone 3 \(here: none\)"
+    ) as w:
+        assert library.read("m") == Model()
+    assert len(w) == 1
+    assert w[0].filename == __file__
+    assert library.open("m").differences["gone"] == ("3", None)
+    assert "python" in library.open("m").differences
+
+
 # ---- through the library ------------------------------------------------------------------------
 
 

@@ -170,6 +170,26 @@ def environment(imports: Iterable[str]) -> dict[str, Any]:
     }
 
 
+def differences(then: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
+    """Compare a recorded environment with this one: what differs, then and now (None: absent)."""
+    now = {name: _version(name) for name in then.get("packages", {})}
+    found = {n: (str(v), now[n]) for n, v in then.get("packages", {}).items() if v != now[n]}
+    python = str(then.get("python", ""))
+    if python.split(".")[:2] != platform.python_version().split(".")[:2]:
+        found["python"] = (python, platform.python_version())
+    return found
+
+
+@cache
+def _version(distribution: str) -> str | None:
+    from importlib import metadata
+
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 @cache
 def _distributions(root: str) -> dict[str, str]:
     """Name the installed distributions that a top-level module comes from, with versions."""

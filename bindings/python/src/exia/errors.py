@@ -147,6 +147,10 @@ class CallbackError(ExiaError, RuntimeError):
     status = lib.EXIA_EUSER
 
 
+class EnvironmentWarning(UserWarning):
+    """An object was written under other versions of the packages that it comes from."""
+
+
 BY_STATUS: dict[int, type[ExiaError]] = {c.status: c for c in ExiaError.__subclasses__()}
 
 

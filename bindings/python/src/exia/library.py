@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from exia._native import ffi, lib
 from exia._progress import Job
 from exia._rows import Rows, rows
 from exia._tensors import Tensors, parse
-from exia.errors import InvalidError, NotFoundError
+from exia.errors import EnvironmentWarning, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,6 +67,11 @@ class Model(Handle):
         except NotFoundError:
             return None
         return dict(json.loads(take_text(out)))
+
+    @property
+    def differences(self) -> dict[str, tuple[str, str | None]]:
+        """How this environment differs from that one: name -> version then, and now or None."""
+        return _objects.differences(self.environment or {})
 
     @property
     def parts(self) -> dict[str, dict[str, Any]]:
@@ -123,13 +129,16 @@ class Model(Handle):
     @property
     def source(self) -> dict[str, str]:
         """The text of functions and classes that are stored by value: name -> source."""
-        return _objects.source(self.view())
+        name, format = self._part(None)
+        return _objects.source(self.view(name)) if format == "safetensors" else {}
 
     def read(self, part: str | None = None) -> Any:
         """Give the object that was written.
 
         Arrays are views of the file's mapping: they may be written to, and the file never changes.
         Bytes come as bytes, a file as a memoryview of its mapping (`path` says where it lies).
+        Where a pickled object was written under other versions of the packages it comes from, an
+        EnvironmentWarning tells which; `differences` has them as data.
 
         Raises
         ------
@@ -139,8 +148,17 @@ class Model(Handle):
         name, format = self._part(part)
         view = self.view(name)
         if format == "safetensors":
+            if self.facts.get("imports"):
+                self._compare()
             return _objects.decode(view, self.policy, f"{self}, part {name!r}")
         return bytes(view) if format == "bytes" else view
+
+    def _compare(self) -> None:
+        """Warn, once a read, when the environment is another."""
+        found = [f"{n} {a} (here: {b or 'none'})" for n, (a, b) in self.differences.items()]
+        if found:
+            said = f"{self} was written under {', '.join(found)}"
+            warnings.warn(said, EnvironmentWarning, stacklevel=4)
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
