@@ -108,6 +108,8 @@ def test_a_bad_filter_is_refused(library: exia.Library, filter: str) -> None:
         {"alias": "7up"},
         {"alias": "a/b"},
         {"alias": "a", "expect": 5},
+        {"alias": "a", "expect": -7},
+        {"expect": 1},
         {"token": "a b"},
         {"parts": {"model": 1}},
         {"parts": {"a/b": 1}},

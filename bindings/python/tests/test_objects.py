@@ -57,6 +57,18 @@ def test_a_file_that_is_none_is_corrupt(data: bytes) -> None:
         _objects.decode(memoryview(data), TRUSTED, "x@1")
 
 
+@pytest.mark.parametrize("metadata", ["[]", "7", "null", '"x"', '{"exia":7}', '{"exia":null}'])
+def test_metadata_that_are_no_texts_are_corrupt(metadata: str) -> None:
+    header = f'{{"__metadata__":{metadata}}}'.encode()
+    data = memoryview(len(header).to_bytes(8, "little") + header)
+    for read in (lambda: _objects.decode(data, TRUSTED, "x@1"), lambda: _objects.source(data)):
+        if metadata != "[]":
+            with pytest.raises(exia.CorruptError, match="safetensors"):
+                read()
+        else:
+            assert read() == {}
+
+
 def test_a_header_nested_without_end_is_corrupt() -> None:
     deep = b'{"a":' * 100_000
     with pytest.raises(exia.CorruptError):

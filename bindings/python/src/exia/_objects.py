@@ -237,7 +237,9 @@ def decode(view: memoryview, policy: dict[str, Any], what: str) -> Any:
     if kind != "tensors/1":
         raise VersionError(f"{what} is of the form {kind!r}, which this version does not know")
     arrays = Tensors(view, tensors)
-    return arrays["array"] if metadata.get("python") == "array" else dict(arrays)
+    if metadata.get("python") == "array" and list(arrays) == ["array"]:
+        return arrays["array"]
+    return dict(arrays)
 
 
 def _decode_object(

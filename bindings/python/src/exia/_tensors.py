@@ -151,7 +151,9 @@ def parse(view: memoryview) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise CorruptError("the part is no safetensors file: it is shorter than its header")
     try:
         header = json.loads(bytes(view[8 : 8 + length]))
-        metadata = header.pop("__metadata__", {})
+        metadata = dict(header.pop("__metadata__", {}))
+        if not all(type(value) is str for value in metadata.values()):
+            raise ValueError("its metadata are not texts")
         tensors = {
             name: _tensor(8 + length, view.nbytes, **entry)
             for name, entry in header.items()

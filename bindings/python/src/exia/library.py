@@ -255,6 +255,8 @@ class Library(Handle):
     ) -> int:
         """Publish the next version of a model.
 
+        It is written from where it lies, without a copy: change no array before this returns.
+
         Parameters
         ----------
         obj
@@ -289,6 +291,8 @@ class Library(Handle):
         """
         if parts and "model" in parts:
             raise InvalidError('the part "model" is the object itself; name the others otherwise')
+        if expect is not None and alias is None:
+            raise InvalidError("`expect` says where an alias must stand: name the alias")
         encoded = {"model": _objects.encode(obj)}
         encoded |= {part: _objects.encode(value) for part, value in (parts or {}).items()}
         imports = sorted(set().union(*(part.imports for part in encoded.values())))
