@@ -428,7 +428,8 @@ TEST(transfers_of_long_ago_are_forgotten_with_their_bytes)
 
 TEST(processes_that_pull_one_package_at_once_all_get_it)
 {
-    exia_registry *one = open_publisher(), *two = open_home_with_remote("two");
+    exia_registry_free(open_publisher());
+    exia_registry_free(open_home_with_remote("two"));
     pid_t children[6];
     for (int i = 0; i < 6; i++) {
         children[i] = fork();
@@ -447,9 +448,9 @@ TEST(processes_that_pull_one_package_at_once_all_get_it)
         waitpid(children[i], &status, 0);
         assert_int_equal(status, 0);
     }
+    exia_registry *two = open_home("two");
     assert_int_equal(rows_count(query(two, NULL, NULL)), 1);
     assert_int_equal(count_records(check_path("two/packages/catalog.db"), "package"), 1);
-    exia_registry_free(one);
     exia_registry_free(two);
     assert_int_equal(rmdir(check_path("two/staging")), 0);
 }
