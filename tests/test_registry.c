@@ -1,5 +1,6 @@
 /* The home, its remotes, and what is registered: events, identities, selectors. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -7,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "registry/publish.h"
 #include "store/store.h"
 #include "support/packages.h"
 
@@ -427,7 +429,7 @@ TEST(an_update_replaces_the_facts)
         check_fails(EXIA_EINVAL, exia_registry_update(registry, "x", bad[i], NULL, &err));
     assert_int_equal(rows_count(query(registry, "facts.c.d = 3", NULL)), 1);
     check_fails(EXIA_ENOTFOUND, exia_registry_update(registry, "x@2", "{}", NULL, &err));
-    check_text("there are x@1.0#any");
+    check_text("x@2 is not registered here: there is x@1.0#any");
     exia_registry_free(registry);
 }
 
@@ -486,7 +488,7 @@ TEST(platforms_are_told_apart)
     check_ok(exia_registry_unregister(registry, "x@1.0#linux_x86_64", NULL, &err));
     check_ok(exia_registry_unregister(registry, "x@1.0#linux_aarch64", NULL, &err));
     check_fails(EXIA_ENOTFOUND, exia_registry_update(registry, "x", "{}", NULL, &err));
-    check_text("for this platform: there are x@1.0#linux_other");
+    check_text("for this platform: there is x@1.0#linux_other");
     check_ok(exia_registry_unregister(registry, "x@1.0", NULL, &err));
     exia_registry_free(registry);
 }
@@ -640,6 +642,41 @@ TEST(an_event_of_another_package_or_with_a_foreign_key_is_not_believed)
     exia_registry_free(registry);
 }
 
+TEST(a_signed_file_replaces_an_unsigned_one_of_the_same_content)
+{
+    exia_registry *registry = open_home_with_remote("home");
+    exia_pack_options options = {.struct_size = sizeof options, .level = 19};
+    exia__parcel parcel = {.fd = -1};
+    exia_transfer moved;
+    exia__work work;
+    const char *plain = pack("x", "1.0"), *file = check_path("signed.veda"), *workspace = NULL;
+    for (int i = 1; workspace == NULL || access(workspace, F_OK) != 0; i++)
+        workspace = check_path(check_format("workspace-%d", i));
+    check_ok(exia_package_write(NULL, workspace, file, &options, NULL, &err));
+    check_ok(exia_registry_register(registry, plain, NULL, NULL, &err));
+    check_ok(exia_registry_update(registry, "x", "{\"a\": 1}", NULL, &err));
+    check_ok(exia_registry_push(NULL, registry, "x", "prod", NULL, &err));
+    check_ok(exia__work_begin(&work, NULL, &err));
+    check_ok(exia__parcel_open(&parcel, file, &work, &err));
+    parcel.is_signed = 1; /* as its tail would say */
+    exia__side here = exia__side_here(registry);
+    check_ok(exia__publish(&moved, registry, &here, &parcel, NULL, &work, &err));
+    assert_true(moved.moved == moved.total);
+    const char *row = query(registry, NULL, NULL);
+    assert_int_equal(rows_count(row), 1);
+    assert_true(has(row, "\"signed\":true") && has(row, "\"facts\":{\"a\":1}"));
+    check_ok(exia_registry_push(&moved, registry, "x", "prod", NULL, &err));
+    assert_true(moved.moved == moved.total);
+    assert_true(has(query(registry, NULL, "prod"), "\"signed\":true"));
+    check_ok(exia_registry_register(registry, plain, NULL, NULL, &err)); /* nothing to gain */
+    assert_string_equal(query(registry, NULL, NULL), row);
+    check_ok(exia_registry_install(NULL, registry, "x", NULL, NULL, &err));
+    check_ok(exia_registry_unregister(registry, "x@1.0", NULL, &err));
+    assert_int_equal(rmdir(check_path("home/packages/blobs/packages")), 0);
+    exia__parcel_free(&parcel);
+    exia_registry_free(registry);
+}
+
 TEST(two_spellings_of_one_version_are_a_conflict)
 {
     exia_registry *one = open_home("one"), *two = open_home("two");
@@ -695,6 +732,54 @@ TEST(eight_processes_that_register_one_identity_leave_one_package)
     assert_int_equal(rows_count(rows), 1);
     assert_false(has(rows, "conflict"));
     exia_registry_free(registry);
+}
+
+/* ---- threads ---- */
+
+typedef struct worker {
+    pthread_t thread;
+    exia_registry *registry;
+    const char *file, *name;
+    exia_status status;
+    exia_error error;
+} worker;
+
+static void *work_hard(void *payload)
+{
+    worker *own = payload;
+    exia_rows *rows = NULL;
+    exia_status rc = exia_registry_register(own->registry, own->file, NULL, NULL, &own->error);
+    if (rc == EXIA_OK)
+        rc = exia_registry_install(NULL, own->registry, own->name, NULL, NULL, &own->error);
+    if (rc == EXIA_OK)
+        rc = exia_registry_query(&rows, own->registry, NULL, NULL, &own->error);
+    exia_rows_free(rows);
+    if (rc == EXIA_OK)
+        rc = exia_registry_uninstall(own->registry, own->name, &own->error);
+    own->status = rc;
+    return NULL;
+}
+
+TEST(threads_share_one_handle)
+{
+    exia_registry *registry = open_home("home");
+    worker workers[4] = {{0}};
+    for (int i = 0; i < 4; i++) {
+        workers[i].registry = registry;
+        workers[i].name = check_format("p%d", i);
+        workers[i].file = pack(workers[i].name, "1.0");
+    }
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, work_hard, &workers[i]), 0);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
+        err = workers[i].error;
+        check_status(EXIA_OK, workers[i].status, __FILE__, __LINE__);
+    }
+    assert_int_equal(rows_count(query(registry, NULL, NULL)), 4);
+    assert_string_equal(installed(registry, NULL), "");
+    exia_registry_free(registry);
+    assert_int_equal(rmdir(check_path("home/staging")), 0);
 }
 
 /* ---- no memory ---- */

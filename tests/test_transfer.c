@@ -1,7 +1,9 @@
 /* Push and pull: nothing arrives that was not verified, nothing moves twice. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -453,6 +455,48 @@ TEST(processes_that_pull_one_package_at_once_all_get_it)
     assert_int_equal(count_records(check_path("two/packages/catalog.db"), "package"), 1);
     exia_registry_free(two);
     assert_int_equal(rmdir(check_path("two/staging")), 0);
+}
+
+TEST(a_pull_without_room_leaves_a_whole_home_and_goes_on_later)
+{
+    exia_registry *one = open_home_with_remote("home");
+    char *noise = malloc(3000000);
+    uint32_t state = 1;
+    for (size_t i = 0; i < 3000000; i++)
+        noise[i] = (char)((state = state * 1664525 + 1013904223) >> 24);
+    check_write_file(check_path("noise"), noise, 3000000);
+    free(noise);
+    check_ok(exia_workspace_new(check_path("ws"), "large", &err));
+    check_ok(exia_workspace_add(check_path("ws"), check_path("noise"), "data", NULL, &err));
+    const char *file = check_path("large.veda");
+    check_ok(exia_package_write(NULL, check_path("ws"), file, NULL, NULL, &err));
+    check_ok(exia_registry_register(one, file, "prod", NULL, &err));
+    exia_registry_free(one);
+    exia_registry_free(open_home_with_remote("two"));
+    pid_t child = fork();
+    if (child == 0) {
+        const struct rlimit limit = {1500000, 1500000};
+        exia_registry *two = NULL;
+        signal(SIGXFSZ, SIG_IGN);
+        exia_status rc = setrlimit(RLIMIT_FSIZE, &limit) != 0
+                             ? EXIA_EIO
+                             : exia_registry_open(&two, check_path("two"), &err);
+        if (rc == EXIA_OK)
+            rc = exia_registry_install(NULL, two, "large", "prod", NULL, &err);
+        exia_registry_free(two);
+        _exit(rc == EXIA_ENOSPACE ? 0 : 1);
+    }
+    int status = 1;
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
+    exia_registry *two = open_home_with_remote("two");
+    exia_transfer moved;
+    assert_string_equal(installed(two, NULL), "");
+    assert_string_equal(query(two, NULL, NULL), "");
+    check_ok(exia_registry_pull(&moved, two, "large", "prod", NULL, &err));
+    assert_true(moved.reused >= 1000000 && moved.moved + moved.reused == moved.total);
+    check_ok(exia_registry_install(NULL, two, "large", NULL, NULL, &err));
+    exia_registry_free(two);
 }
 
 /* ---- a file that changes while it is registered ---- */

@@ -167,7 +167,8 @@ exia_status exia_registry_open(exia_registry **out, const char *home, exia_error
     if (rc < 0)
         goto done;
     /* What somebody else keeps for all to read is opened for reading. */
-    int mode = access(registry->home, W_OK) != 0 && (errno == EACCES || errno == EROFS)
+    int mode = faccessat(AT_FDCWD, registry->home, W_OK, AT_EACCESS) != 0 &&
+                       (errno == EACCES || errno == EROFS)
                    ? EXIA_STORE_READ
                    : EXIA_STORE_WRITE;
     if (mode == EXIA_STORE_WRITE)

@@ -82,6 +82,12 @@ static int supersedes_is_good(const json_t *event)
     return json_is_array(list);
 }
 
+/* A name that may be used beside others in a directory. */
+static int file_is_good(const char *file)
+{
+    return file != NULL && *file != '\0' && *file != '.' && strchr(file, '/') == NULL;
+}
+
 /* The blob of a package is named by the SHA-256 of its file. */
 static int key_is_good(const char *key)
 {
@@ -116,7 +122,8 @@ static exia_status check_event(const json_t *event, const exia__offer *identity,
     const json_t *manifest = json_object_get(json_object_get(event, "metadata"), "manifest");
     if (digest == NULL || !exia__hex_valid(digest) ||
         !key_is_good(exia__json_string(event, "key")) ||
-        json_integer_value(json_object_get(event, "size")) <= 0 || !is_text(event, "file", NULL) ||
+        json_integer_value(json_object_get(event, "size")) <= 0 ||
+        !file_is_good(exia__json_string(event, "file")) ||
         !json_is_object(json_object_get(event, "facts")))
         return exia__fail(err, EXIA_ECORRUPT, 0,
                           "a record has no digest, key, size, file or facts");

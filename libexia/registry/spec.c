@@ -9,6 +9,8 @@
 #include "package/version.h"
 #include "registry/registry.h"
 
+enum { SHOWN = 5 }; /* of what there is instead */
+
 exia_status exia__spec_parse(exia__spec *out, const char *text, exia_error *err)
 {
     exia__spec selector = {0};
@@ -82,20 +84,25 @@ static exia_status not_found(const exia__offers *offers, const exia__spec *selec
                              const exia__side *side, exia_error *err)
 {
     exia__buffer others = {0};
+    const char *platform = "";
     size_t count = 0;
     exia_status rc = EXIA_OK;
-    for (size_t i = 0; rc == EXIA_OK && i < offers->count && count < 5; i++) {
+    for (size_t i = 0; rc == EXIA_OK && i < offers->count; i++) {
         const exia__offer *offer = &offers->items[i];
-        if (strcmp(offer->name, selector->name) == 0)
-            rc = exia__buffer_format(&others, err, "%s%s@%s#%s", count++ ? ", " : "", offer->name,
+        if (strcmp(offer->name, selector->name) != 0)
+            continue;
+        if (exia__spec_match(selector, offer->name, offer->version, offer->tag))
+            platform = " for this platform";
+        if (count++ < SHOWN)
+            rc = exia__buffer_format(&others, err, "%s%s@%s#%s", count > 1 ? ", " : "", offer->name,
                                      offer->version, offer->tag);
     }
     if (rc == EXIA_OK)
-        rc = exia__fail(err, EXIA_ENOTFOUND, 0, "%s is not registered %s%s%s%s", selector->text,
-                        side->name ? "on " : "here", side->name ? side->name : "",
-                        count == 0      ? ""
-                        : selector->tag ? ": there are "
-                                        : " for this platform: there are ",
+        rc = exia__fail(err, EXIA_ENOTFOUND, 0, "%s is not registered %s%s%s%s%s", selector->text,
+                        side->name ? "on " : "here", side->name ? side->name : "", platform,
+                        count > 1    ? ": there are "
+                        : count == 1 ? ": there is "
+                                     : "",
                         count ? others.data : "");
     exia__buffer_free(&others);
     return rc;
