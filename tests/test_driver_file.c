@@ -347,7 +347,7 @@ static int fill_the_disk(void)
     size_t size = 4 << 20;
     char *bytes = calloc(1, size);
     exia_source large = exia__source_memory(bytes, size);
-    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, "") != 0 ||
         mkdir(check_path("a"), 0755) != 0 ||
         mount("none", check_path("a"), "tmpfs", 0, "size=1m") != 0)
         return CANNOT_MOUNT;

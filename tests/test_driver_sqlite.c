@@ -463,7 +463,7 @@ static int fill_the_disk(void)
     memset(json, 'x', 20000);
     memcpy(json, "{\"a\":\"", 6);
     memcpy(json + 19998, "\"}", 3);
-    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, "") != 0 ||
         mkdir(check_path("disk"), 0755) != 0 ||
         mount("none", check_path("disk"), "tmpfs", 0, "size=1m") != 0)
         return CANNOT_MOUNT;
@@ -583,8 +583,12 @@ TEST(a_process_may_fork_while_its_threads_write)
                          0);
     for (int i = 0; i < 15; i++) {
         pid_t child = fork();
-        if (child == 0)
-            _exit(put_some(check_format("child/%d", i), 3));
+        if (child == 0) {
+            int failed_here = put_some(check_format("child/%d", i), 3);
+            exia__records_free(first);
+            exia__records_free(second);
+            _exit(failed_here);
+        }
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_int_equal(status, 0);
     }

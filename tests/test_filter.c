@@ -1,6 +1,5 @@
 /* The filter language: what it means, what it refuses and where, and a second opinion on random
  * filters. */
-#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -529,27 +528,27 @@ typedef struct tree {
     struct tree *left, *right;
 } tree;
 
-/* Literals and values come from one list, so that they meet often. */
+/* Literals and values come from one list, so that they meet often.  The oracle computes nothing: the
+ * order of the values of a rank is written down. */
 static const struct {
     const char *text;
     int rank; /* 0 number, 1 text, 2 boolean, 3 nothing */
-    long double number;
-    const char *string;
+    int place;
 } values[] = {
-    {"1", 0, 1, NULL},
-    {"1.5", 0, 1.5L, NULL},
-    {"-2", 0, -2, NULL},
-    {"9007199254740993", 0, 9007199254740993.0L, NULL},
-    {"9007199254740992.0", 0, 9007199254740992.0L, NULL},
-    {"9223372036854775807", 0, 9223372036854775807.0L, NULL},
-    {"1e19", 0, 1e19L, NULL},
-    {"x", 1, 0, "x"},
-    {"xy", 1, 0, "xy"},
-    {"", 1, 0, ""},
-    {"true", 2, 1, NULL},
-    {"false", 2, 0, NULL},
-    {"null", 3, 0, NULL},
-    {"absent", 3, 0, NULL},
+    {"1", 0, 1},
+    {"1.5", 0, 2},
+    {"-2", 0, 0},
+    {"9007199254740993", 0, 4},
+    {"9007199254740992.0", 0, 3},
+    {"9223372036854775807", 0, 5},
+    {"1e19", 0, 6},
+    {"x", 1, 1},
+    {"xy", 1, 2},
+    {"", 1, 0},
+    {"true", 2, 1},
+    {"false", 2, 0},
+    {"null", 3, 0},
+    {"absent", 3, 0},
 };
 enum { LITERALS = 12, VALUES = 14, FIELDS = 4 };
 static const char *const signs[] = {"=", "!=", "<", "<=", ">", ">="};
@@ -609,12 +608,7 @@ static int judge(const tree *node, const int *row_values)
         return (values[value].rank == 3) == (node->how == 6);
     if (values[value].rank != values[literal].rank)
         return 0;
-    int order = 0;
-    if (values[value].rank == 1)
-        order = strcmp(values[value].string, values[literal].string);
-    else
-        order = (values[value].number > values[literal].number) -
-                (values[value].number < values[literal].number);
+    int order = values[value].place - values[literal].place;
     switch (node->how) {
     case 0:
         return order == 0;
@@ -648,7 +642,6 @@ static json_t *make_row(const int *row_values)
 
 TEST(random_filters_mean_what_a_second_evaluator_says)
 {
-    assert_true(LDBL_MANT_DIG >= 64); /* the oracle's numbers are exact */
     static char text[65536];
     int yes = 0, rounds = 4000;
     for (int round = 0; round < rounds; round++) {

@@ -30,6 +30,7 @@ typedef struct exia__sqlite {
     exia_error stop;                            /* why waiting ended early; status 0: it did not */
     int64_t waiting_since;
     unsigned seed;
+    int inside; /* a thread is in an operation, perhaps waiting */
 
     char *path; /* absolute */
     int mode;

@@ -73,12 +73,66 @@ exia_status exia__sqlite_fail(exia__sqlite *self, const char *what, exia_error *
 
 /* ---- waiting -------------------------------------------------------------------------------- */
 
-/* Held for reading while a thread is inside SQLite, for writing while the process forks: so the child
- * finds SQLite at rest. */
-static pthread_rwlock_t gate = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+/* No thread is inside SQLite while the process forks: so the child finds it at rest, with all locks
+ * of its own free.  And one thread at a time opens a database: making one closes a file, and closing
+ * drops all locks that the process has on that file, also those of SQLite. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t change;
+    unsigned inside; /* threads */
+    int forking, opening;
+    exia__sqlite *connections; /* of this process, and of the one that it was forked from */
+} gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER};
+
+static void go_in(void)
+{
+    pthread_mutex_lock(&gate.lock);
+    while (gate.forking)
+        pthread_cond_wait(&gate.change, &gate.lock);
+    gate.inside++;
+    pthread_mutex_unlock(&gate.lock);
+}
+
+static void go_out(void)
+{
+    pthread_mutex_lock(&gate.lock);
+    gate.inside--;
+    if (gate.forking)
+        pthread_cond_broadcast(&gate.change);
+    pthread_mutex_unlock(&gate.lock);
+}
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&gate.lock);
+    while (gate.forking)
+        pthread_cond_wait(&gate.change, &gate.lock);
+    gate.forking = 1;
+    while (gate.inside > 0)
+        pthread_cond_wait(&gate.change, &gate.lock);
+}
+
+static void in_parent(void)
+{
+    gate.forking = 0;
+    pthread_cond_broadcast(&gate.change);
+    pthread_mutex_unlock(&gate.lock);
+}
+
+static void in_child(void) /* who waited or opened was a thread of the parent */
+{
+    gate.forking = gate.opening = 0;
+    pthread_cond_init(&gate.change, NULL);
+    pthread_mutex_unlock(&gate.lock);
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+    pthread_atfork(before_fork, in_parent, in_child);
+}
 
 /* SQLite asks whether to try again.  Sleeps are short and random, so that waiters have equal
- * chances; the gate is open meanwhile, for the caller's progress function may do anything. */
+ * chances.  Meanwhile this thread is not inside: the caller's progress function may do anything. */
 static int wait_busy(void *payload, int count)
 {
     exia__sqlite *self = payload;
@@ -88,7 +142,7 @@ static int wait_busy(void *payload, int count)
     int64_t waited = now - self->waiting_since, allowed = self->work->job.timeout_ms;
     if (waited >= allowed)
         return 0;
-    pthread_rwlock_unlock(&gate);
+    go_out();
     exia_status rc = exia__work_step(self->work, "wait for the database", (uint64_t)waited,
                                      (uint64_t)allowed, &self->stop);
     if (rc == EXIA_OK) {
@@ -96,7 +150,7 @@ static int wait_busy(void *payload, int count)
         struct timespec pause = {.tv_nsec = 200000 + (long)(self->seed >> 16) % 1024 * 2000};
         nanosleep(&pause, NULL);
     }
-    pthread_rwlock_rdlock(&gate);
+    go_in();
     return rc == EXIA_OK;
 }
 
@@ -109,11 +163,11 @@ exia_status exia__sqlite_enter(exia__sqlite *self, exia__work *work, const exia_
     while (rc == EXIA_OK && busy != 0) {
         int64_t waited = exia__clock_ms() - began;
         struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
+        clock_gettime(CLOCK_REALTIME, &until);
         until.tv_nsec += SLICE_MS * 1000000L;
         until.tv_sec += until.tv_nsec / 1000000000L;
         until.tv_nsec %= 1000000000L;
-        busy = pthread_mutex_clocklock(&self->lock, CLOCK_MONOTONIC, &until);
+        busy = pthread_mutex_timedlock(&self->lock, &until);
         if (busy != 0 && waited >= work->job.timeout_ms)
             rc = exia__fail(err, EXIA_ETIMEOUT, 0, "%s: other threads kept it busy for %lld ms",
                             self->path, (long long)waited);
@@ -122,7 +176,8 @@ exia_status exia__sqlite_enter(exia__sqlite *self, exia__work *work, const exia_
                                  (uint64_t)work->job.timeout_ms, err);
     }
     if (rc == EXIA_OK) {
-        pthread_rwlock_rdlock(&gate);
+        go_in();
+        self->inside = 1;
         self->work = work;
         self->stop.status = EXIA_OK;
     }
@@ -132,7 +187,8 @@ exia_status exia__sqlite_enter(exia__sqlite *self, exia__work *work, const exia_
 void exia__sqlite_leave(exia__sqlite *self)
 {
     self->work = NULL;
-    pthread_rwlock_unlock(&gate);
+    self->inside = 0;
+    go_out();
     pthread_mutex_unlock(&self->lock);
 }
 
@@ -196,46 +252,17 @@ exia_status exia__sqlite_ask(sqlite3_stmt **statement, exia__sqlite *self, const
     return EXIA_OK;
 }
 
-/* ---- from new to free, and forks ------------------------------------------------------------ */
-
-/* All connections of the process, and of the one that it was forked from.  Changed inside the gate
- * only. */
-static exia__sqlite *connections;
-static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
-
-/* Closing a file drops all locks that the process has on it, also SQLite's.  So a database is made,
- * which closes a file, while no other thread opens one.  Taken before the gate. */
-static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
-
-static void close_gate(void)
-{
-    pthread_rwlock_wrlock(&gate);
-}
-
-static void open_gate(void)
-{
-    pthread_rwlock_unlock(&gate);
-}
-
-static void renew_gate(void) /* the owners were threads of the parent */
-{
-    open_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    gate = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
-}
-
-__attribute__((constructor)) static void watch_forks(void)
-{
-    pthread_atfork(close_gate, open_gate, renew_gate);
-}
+/* ---- from new to free ----------------------------------------------------------------------- */
 
 static void disconnect(exia__sqlite *self)
 {
     for (int i = 0; i < EXIA__STATEMENTS; i++)
         sqlite3_finalize(self->statements[i]);
     sqlite3_close(self->connection);
+    self->connection = NULL;
 }
 
-/* Under the lock of the list. */
+/* Under the gate's lock, as is what follows up to `new`. */
 static void forget(exia__sqlite *self)
 {
     if (self->link != NULL) {
@@ -251,16 +278,13 @@ static void forget(exia__sqlite *self)
  * the child's descriptors and nothing else.  One that another thread waited with stays. */
 static void close_inherited(void)
 {
-    pthread_mutex_lock(&list_lock);
-    for (exia__sqlite *one = connections, *next; one != NULL; one = next) {
+    for (exia__sqlite *one = gate.connections, *next; one != NULL; one = next) {
         next = one->next;
-        if (one->generation == exia__generation())
+        if (one->generation == exia__generation() || one->inside)
             continue;
         forget(one);
-        if (pthread_mutex_trylock(&one->lock) == 0)
-            disconnect(one);
+        disconnect(one);
     }
-    pthread_mutex_unlock(&list_lock);
 }
 
 exia_status exia__sqlite_new(exia__sqlite **out, exia__work *work, int mode, exia_error *err)
@@ -270,28 +294,35 @@ exia_status exia__sqlite_new(exia__sqlite **out, exia__work *work, int mode, exi
     if (self == NULL)
         return exia__fail_memory(err);
     pthread_mutex_init(&self->lock, NULL);
-    pthread_mutex_lock(&open_lock);
     pthread_mutex_lock(&self->lock);
-    pthread_rwlock_rdlock(&gate);
-    close_inherited();
     self->work = work;
     self->mode = mode;
+    self->inside = 1;
     self->generation = exia__generation();
     self->seed = (unsigned)getpid() * 2654435761u ^ (unsigned)exia__clock_ms();
-    pthread_mutex_lock(&list_lock);
-    self->next = connections;
-    self->link = &connections;
+
+    pthread_mutex_lock(&gate.lock);
+    while (gate.forking || gate.opening)
+        pthread_cond_wait(&gate.change, &gate.lock);
+    gate.inside++;
+    gate.opening = 1;
+    close_inherited();
+    self->next = gate.connections;
+    self->link = &gate.connections;
     if (self->next != NULL)
         self->next->link = &self->next;
-    connections = self;
-    pthread_mutex_unlock(&list_lock);
+    gate.connections = self;
+    pthread_mutex_unlock(&gate.lock);
     return EXIA_OK;
 }
 
 void exia__sqlite_opened(exia__sqlite *self)
 {
     exia__sqlite_leave(self);
-    pthread_mutex_unlock(&open_lock);
+    pthread_mutex_lock(&gate.lock);
+    gate.opening = 0;
+    pthread_cond_broadcast(&gate.change);
+    pthread_mutex_unlock(&gate.lock);
 }
 
 int exia__sqlite_connect(exia__sqlite *self, int flags)
@@ -304,17 +335,22 @@ int exia__sqlite_connect(exia__sqlite *self, int flags)
 
 void exia__sqlite_free(exia__sqlite *self)
 {
-    pthread_rwlock_rdlock(&gate);
-    if (self->generation == exia__generation()) {
+    int ours = self->generation == exia__generation();
+    go_in();
+    if (ours)
         disconnect(self);
-        pthread_mutex_lock(&list_lock);
-        forget(self);
-        pthread_mutex_unlock(&list_lock);
-        pthread_mutex_destroy(&self->lock);
-    } else {
+    pthread_mutex_lock(&gate.lock);
+    if (!ours)
         close_inherited();
-    }
-    pthread_rwlock_unlock(&gate);
+    int closed = self->connection == NULL;
+    if (closed)
+        forget(self);
+    pthread_mutex_unlock(&gate.lock);
+    go_out();
+    if (!closed)
+        return; /* inherited in the midst of a wait: it stays as it is */
+    if (ours)
+        pthread_mutex_destroy(&self->lock);
     exia__release(self->path);
     exia__release(self);
 }
