@@ -334,7 +334,7 @@ class Pool(Handle):
         frame = _frame(1)
         site = _sites.get((id(frame.f_code), frame.f_lasti)) or _site(frame)
         c = _new(_LEASE)
-        wait = 100 if timeout is None else min(100, max(0, int(timeout * 1000)))
+        wait = 100 if timeout is None or timeout >= SLICE else max(0, int(timeout * 1000))
         found = _lend(c, component.c, wait, site[1], thread.err)
         if found < 0:
             found = self._wait(found, c, component, timeout, site[1])
