@@ -43,7 +43,9 @@ EXIA_API exia_status exia_registry_register(exia_registry *registry, const char 
                                             const char *remote, const exia_job *job,
                                             exia_error *err);
 
-/* Forget a package; `name@version` at least, so that no newer one goes by accident. */
+/* Forget a package; `name@version` at least, so that no newer one goes by accident.  What is
+ * installed stays.  Here its file goes and its identity is free again; a remote keeps both, since
+ * others may have it: there the same content may come back, and other content is EXIA_EEXISTS. */
 EXIA_API exia_status exia_registry_unregister(exia_registry *registry, const char *package,
                                               const char *remote, exia_error *err);
 
@@ -53,7 +55,7 @@ EXIA_API exia_status exia_registry_update(exia_registry *registry, const char *p
 
 /* The packages that a filter selects (NULL: all).  Rows {name, version, tag, digest, file, size,
  * signed, time, description, components, dependencies, facts}, by name, newest version first; a row
- * with `conflict` is not installed. */
+ * with `conflict`, which says why, is not installed. */
 EXIA_API exia_status exia_registry_query(exia_rows **out, exia_registry *registry,
                                          const char *filter, const char *remote, exia_error *err);
 
@@ -67,7 +69,8 @@ EXIA_API exia_status exia_registry_pull(exia_transfer *out, exia_registry *regis
                                         const exia_job *job, exia_error *err);
 
 /* Install the package and all it needs, or nothing; what is missing here is pulled from `remote`
- * (NULL: only from what is here).  Again is no error.
+ * (NULL: only from what is here) and stays registered.  Needs are met by what is installed, else by
+ * the newest version that fits all who ask.  Again is no error.
  *
  * @param[out] directory  where the package lies; may be NULL
  * @return EXIA_ENOTFOUND: a dependency, with who asks for it; EXIA_ECYCLE; EXIA_ECORRUPT

@@ -4,160 +4,13 @@
  * is unregistered, since others may have it.  Here it goes, since nobody else relies on it. */
 #include "registry/publish.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "package/read.h"
 #include "package/version.h"
-
-enum { BLOCK = 1 << 20 };
-
-void exia__parcel_free(exia__parcel *parcel)
-{
-    if (parcel->fd >= 0)
-        close(parcel->fd);
-    exia__release(parcel->path);
-    exia__release(parcel->key);
-    exia__release(parcel->name);
-    exia__release(parcel->version);
-    exia__release(parcel->tag);
-    exia__release(parcel->digest);
-    json_decref(parcel->metadata);
-    *parcel = (exia__parcel){.fd = -1};
-}
-
-static exia_status hash_file(exia__parcel *parcel, exia__work *work, exia_error *err)
-{
-    exia__hash *hash = NULL;
-    unsigned char digest[EXIA__DIGEST_SIZE];
-    char *block = exia__resize(NULL, BLOCK);
-    exia_status rc = block ? exia__hash_open(&hash, err) : exia__fail_memory(err);
-    for (uint64_t at = 0; rc == EXIA_OK && at < parcel->size;) {
-        size_t size = parcel->size - at < BLOCK ? (size_t)(parcel->size - at) : BLOCK;
-        rc = exia__work_step(work, "hash", at, parcel->size, err);
-        if (rc == EXIA_OK)
-            rc = exia__read_at(parcel->fd, block, size, at, parcel->path, err);
-        if (rc == EXIA_OK)
-            rc = exia__hash_update(hash, block, size, err);
-        at += size;
-    }
-    if (rc == EXIA_OK)
-        rc = exia__hash_finish(digest, hash, err);
-    if (rc == EXIA_OK)
-        exia__hex(parcel->hex, digest, sizeof digest);
-    exia__hash_free(hash);
-    exia__release(block);
-    return rc;
-}
-
-/* Verify the package and take over what it says of itself. */
-static exia_status read_package(exia__parcel *parcel, exia__work *work, exia_error *err)
-{
-    exia_package *package = NULL;
-    exia_job job = exia__work_rest(work);
-    exia_status rc = exia__package_open_fd(&package, parcel->fd, parcel->path, err);
-    if (rc < 0 || (rc = exia_package_verify(package, NULL, &job, err)) < 0 ||
-        (rc = exia__text_copy(&parcel->name, exia__package_name(package), err)) < 0 ||
-        (rc = exia__text_copy(&parcel->version, exia__package_version(package), err)) < 0 ||
-        (rc = exia__text_copy(&parcel->tag, exia__package_tag(package), err)) < 0 ||
-        (rc = exia__text_copy(&parcel->digest, exia__package_digest(package), err)) < 0)
-        goto done;
-    const char *facts = exia_package_facts(package);
-    rc = exia__json_object(&parcel->metadata, facts, strlen(facts), parcel->path, EXIA_ECORRUPT,
-                           err);
-    parcel->is_signed = exia__package_signed(package);
-done:
-    exia_package_free(package);
-    return rc;
-}
-
-exia_status exia__parcel_open(exia__parcel *out, const char *path, exia__work *work,
-                              exia_error *err)
-{
-    exia__parcel parcel = {.fd = -1};
-    struct stat before, after;
-    *out = parcel;
-    exia_status rc = exia__text_copy(&parcel.path, path, err);
-    if (rc < 0)
-        goto done;
-    parcel.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a fifo must not block */
-    if (parcel.fd < 0 || fstat(parcel.fd, &before) != 0) {
-        rc = exia__fail_errno(err, errno, "cannot read", path);
-        goto done;
-    }
-    if (!S_ISREG(before.st_mode)) {
-        rc = exia__fail(err, EXIA_EINVAL, 0, "%s is no regular file", path);
-        goto done;
-    }
-    parcel.size = (uint64_t)before.st_size;
-    if ((rc = read_package(&parcel, work, err)) < 0 || (rc = hash_file(&parcel, work, err)) < 0 ||
-        (rc = exia__text_format(&parcel.key, err, "packages/%s.veda", parcel.hex)) < 0)
-        goto done;
-    /* What was verified is what was hashed, and what is stored is compared with the hash. */
-    if (fstat(parcel.fd, &after) != 0 || before.st_size != after.st_size ||
-        before.st_mtim.tv_sec != after.st_mtim.tv_sec ||
-        before.st_mtim.tv_nsec != after.st_mtim.tv_nsec ||
-        before.st_ctim.tv_sec != after.st_ctim.tv_sec ||
-        before.st_ctim.tv_nsec != after.st_ctim.tv_nsec) {
-        rc = exia__fail(err, EXIA_ECONFLICT, 0, "%s changed while it was read", path);
-        goto done;
-    }
-    *out = parcel;
-    parcel = (exia__parcel){.fd = -1};
-done:
-    exia__parcel_free(&parcel);
-    return rc;
-}
-
-exia_status exia__parcel_describe(exia__parcel *out, const exia__offer *offer, exia_error *err)
-{
-    exia__parcel parcel = {.fd = -1};
-    const json_t *event = offer->event;
-    exia_status rc;
-    *out = parcel;
-    if ((rc = exia__text_copy(&parcel.key, exia__json_string(event, "key"), err)) < 0 ||
-        (rc = exia__text_copy(&parcel.name, offer->name, err)) < 0 ||
-        (rc = exia__text_copy(&parcel.version, offer->version, err)) < 0 ||
-        (rc = exia__text_copy(&parcel.tag, offer->tag, err)) < 0 ||
-        (rc = exia__text_copy(&parcel.digest, exia__json_string(event, "digest"), err)) < 0) {
-        exia__parcel_free(&parcel);
-        return rc;
-    }
-    memcpy(parcel.hex, parcel.key + strlen("packages/"), EXIA__HEX_SIZE - 1);
-    parcel.size = (uint64_t)json_integer_value(json_object_get(event, "size"));
-    parcel.is_signed = json_is_true(json_object_get(event, "signed"));
-    parcel.metadata = json_incref(json_object_get(event, "metadata"));
-    *out = parcel;
-    return EXIA_OK;
-}
-
-exia_status exia__parcel_of(exia__parcel *out, const exia_registry *registry,
-                            const exia__offer *offer, exia_error *err)
-{
-    struct stat info;
-    exia_status rc = exia__parcel_describe(out, offer, err);
-    if (rc == EXIA_OK)
-        rc = exia__blobs_local(&out->path, registry->blobs, out->key, err);
-    if (rc == EXIA_OK) {
-        out->fd = open(out->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-        if (out->fd < 0 || fstat(out->fd, &info) != 0)
-            rc = exia__fail_errno(err, errno, "cannot read", out->path);
-        else if (!S_ISREG(info.st_mode) || (uint64_t)info.st_size != out->size)
-            rc = exia__fail(err, EXIA_ECORRUPT, 0, "%s has not its recorded size", out->path);
-    }
-    if (rc == EXIA_ECORRUPT || rc == EXIA_ENOTFOUND)
-        exia__prefix(err, rc, "register or pull %s@%s again", offer->name, offer->version);
-    if (rc < 0)
-        exia__parcel_free(out);
-    return rc;
-}
 
 /* ---- the bytes ---- */
 
@@ -296,15 +149,11 @@ static exia_status refuse(const exia__parcel *parcel, const char *version, const
                       parcel->name, version, parcel->tag, digest, parcel->digest);
 }
 
-/* A claimed identity of the same package name. */
-typedef struct claims {
-    const exia__parcel *parcel;
-} claims;
-
+/* A claimed identity of the same package name: is it ours, and of other content? */
 static exia_status check_claim(const char *key, const char *text, int64_t revision, void *payload,
                                exia_error *err)
 {
-    const exia__parcel *parcel = ((claims *)payload)->parcel;
+    const exia__parcel *parcel = payload;
     const char *version = strchr(key, '/');
     const char *tag = strrchr(key, '/');
     json_t *identity = NULL;
@@ -332,14 +181,13 @@ static exia_status check_identity(const exia__side *side, const exia__parcel *pa
                                   exia__work *work, exia_error *err)
 {
     exia_job job = exia__work_rest(work);
-    claims state = {parcel};
     char *prefix = NULL;
     if (!exia__records_can_put(side->records))
         return EXIA_OK;
     exia_status rc = exia__text_format(&prefix, err, "%s/", parcel->name);
     if (rc == EXIA_OK)
         rc = exia__records_scan(side->records, "identity", prefix, NULL, 0, NULL, check_claim,
-                                &state, &job, err);
+                                (void *)parcel, &job, err);
     exia__release(prefix);
     return rc;
 }

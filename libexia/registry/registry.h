@@ -1,7 +1,7 @@
 /* What the files of the registry share.
  *
  *     HOME/config.json          remotes                     config.c
- *     HOME/packages/            catalog.db, blobs/          offer.c, publish.c
+ *     HOME/packages/            catalog.db, blobs/          offer.c, publish.c, parcel.c
  *     HOME/journal.db           transfers, intents          transfer.c, staging.c
  *     HOME/staging/             what is not finished        staging.c
  *     HOME/installed/N/V/TAG    what is installed           install.c, installed.c
