@@ -329,7 +329,8 @@ int exia__sqlite_connect(exia__sqlite *self, int flags)
 {
     int rc = sqlite3_open_v2(self->path, &self->connection,
                              flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
-    sqlite3_busy_handler(self->connection, wait_busy, self);
+    if (self->connection != NULL) /* memory may be out before there is one */
+        sqlite3_busy_handler(self->connection, wait_busy, self);
     return rc;
 }
 
