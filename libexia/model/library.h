@@ -76,9 +76,15 @@ const exia__alias *exia__fold_alias(const exia__fold *fold, const char *name); /
 const exia__done *exia__fold_done(const exia__fold *fold, const char *token);
 int64_t exia__alias_version(const exia__alias *alias); /* 0: nowhere; `alias` may be NULL */
 
-/* Check what the log or a version.json says about parts: names, sizes, digests.  `stored`: each has
- * a key or is inline.  @return EXIA_ECORRUPT */
+/* ---- row.c ---------------------------------------------------------------------------------- */
+
+/* Parts as the log or a version.json has them: names, sizes, digests.  `stored`: each has a key or is
+ * inline.  @return EXIA_ECORRUPT */
 exia_status exia__parts_check(const json_t *parts, int stored, exia_error *err);
+/* The other members of a published version.  @return EXIA_ECORRUPT */
+exia_status exia__facts_check(const json_t *version, exia_error *err);
+/* The row of an entry that publishes, without aliases yet. */
+exia_status exia__row_make(json_t **out, const char *name, const json_t *entry, exia_error *err);
 
 /* ---- library.c ------------------------------------------------------------------------------ */
 
