@@ -52,7 +52,8 @@ all: $(library) $(BUILD)/libexia.a $(BUILD)/vedapkg ## the library and the tool
 
 # ---- set-up ---------------------------------------------------------------------------------
 
-# $(call need,PACKAGES): install what is missing as root, else say how and stop.
+# $(call need,PACKAGES,STAMPS): install what is missing as root, else say how and stop.  What is
+# needed for more is asked for first and in one go, so it also makes the stamps of what is less.
 define need
 	@mkdir -p $(@D); missing=; for p in $(1); do \
 		dpkg-query -W -f='$${db:Status-Status}' $$p 2>/dev/null | grep -q '^installed' || missing="$$missing $$p"; \
@@ -65,11 +66,11 @@ define need
 		export DEBIAN_FRONTEND=noninteractive; \
 		apt-get -qq update && apt-get -qq install -y --no-install-recommends $$missing >$@.log 2>&1 || { \
 			tail -n 20 $@.log >&2; exit 1; }; \
-	fi; touch $@
+	fi; touch $@ $(2)
 endef
 build/system-build: ; $(call need,$(packages_build))
-build/system-demo: ; $(call need,$(packages_demo))
-build/system-test: ; $(call need,$(packages_test))
+build/system-demo: ; $(call need,$(packages_demo),build/system-build)
+build/system-test: ; $(call need,$(packages_test),build/system-demo build/system-build)
 build/system-check: ; $(call need,$(packages_check))
 
 $(python): | build/system-demo
@@ -78,12 +79,12 @@ $(python): | build/system-demo
 $(venv)/.demo: Makefile | $(python)
 	@echo 'installing Python packages: $(python_demo)'
 	@$(python) -m pip install -q --disable-pip-version-check $(python_demo) && touch $@
-$(venv)/.test: Makefile | $(python)
+$(venv)/.test: Makefile | build/system-test $(python)
 	@echo 'installing Python packages: $(python_test)'
 	@$(python) -m pip install -q --disable-pip-version-check $(python_test) && touch $@ $(venv)/.demo
 
 # The binding is installed as a user would install it, but on the library that is built already.
-binding_sources = $(shell find bindings/python -name '*.py' -o -name '*.toml')
+binding_sources = $(shell find bindings/python -path '*/tests' -prune -o \( -name '*.py' -o -name '*.pyi' -o -name '*.toml' \) -print)
 $(venv)/.binding: $(binding_sources) $(headers) $(BUILD)/vedapkg | $(venv)/.demo
 	@echo "building the Python binding"
 	@EXIA_BUILD="$(CURDIR)/$(BUILD)" $(python) -m pip install -q --disable-pip-version-check --no-build-isolation \
@@ -130,15 +131,15 @@ $(plugins): $(BUILD)/tests/%.so: tests/%.c | build/system-test
 
 # ---- test -----------------------------------------------------------------------------------
 
-test: test-c test-python ## pass the tests
-test-c: $(tests) $(plugins) ## the C tests only; T=test_pool for one file
+test: build/system-test test-c test-python ## pass the tests
+test-c: build/system-test $(tests) $(plugins) ## the C tests only; T=test_pool for one file
 	@failed=0; for t in $(if $(T),$(BUILD)/tests/$(T),$(tests)); do \
 		echo "$$t"; $(RUN) $$t 2>&1 | sed '/^\[ RUN /d; /^\[       OK /d' || failed=1; \
 	done; exit $$failed
-test-python: $(venv)/.test $(venv)/.binding $(BUILD)/vedapkg ## the Python tests and those of the tool
+test-python: build/system-test $(venv)/.test $(venv)/.binding $(BUILD)/vedapkg ## the Python tests and those of the tool
 	@$(python) -m pytest -q bindings/python/tests tests $(PYTEST)
 
-demo: $(venv)/.binding $(BUILD)/vedapkg ## the whole life of an algorithm on real data, step by step
+demo: build/system-demo $(venv)/.binding $(BUILD)/vedapkg ## the whole life of an algorithm on real data, step by step
 	@CC="$(CC)" $(python) examples/digits/demo.py
 
 asan: ## the C tests under the address and undefined-behaviour sanitizers
@@ -151,7 +152,7 @@ valgrind: build/system-check ## the C tests under valgrind
 
 # ---- lint -----------------------------------------------------------------------------------
 
-lint: layers headers symbols $(venv)/.test $(venv)/.binding ## style, layers, headers, symbols, types
+lint: build/system-test layers headers symbols $(venv)/.test $(venv)/.binding ## style, layers, headers, symbols, types
 	@$(python) -m ruff check -q bindings/python examples tests
 	@$(python) -m ruff format -q --check bindings/python examples tests
 	@$(python) -m mypy --config-file bindings/python/pyproject.toml --strict bindings/python/src/exia
@@ -193,7 +194,7 @@ symbols: $(library) ## the library exports what tests/abi/exia.symbols lists, an
 
 $(BUILD)/bench-pool: tests/bench/pool.c $(library)
 	$(CC) $(CFLAGS) -std=gnu11 -pthread $(warnings) -Iinclude -o $@ $< -L$(BUILD) -lexia -Wl,-rpath,'$$ORIGIN'
-bench: $(BUILD)/bench-pool $(venv)/.binding ## side by side with the field: time, peer, ratio
+bench: build/system-demo $(BUILD)/bench-pool $(venv)/.binding ## side by side with the field: time, peer, ratio
 	@$(python) tests/bench/bench.py $(BUILD)
 
 # ---- install --------------------------------------------------------------------------------
