@@ -223,8 +223,8 @@ TEST(bad_parts_in_the_log_are_named)
         "\"name\":\"p\",\"format\":\"b\",\"size\":1.5,\"sha256\":\"%s\",\"key\":\"a\"",
         "\"name\":\"p\",\"format\":\"b\",\"size\":1,\"sha256\":\"x%s\",\"key\":\"a\"",
         "\"name\":\"p\",\"format\":\"b\",\"size\":1,\"sha256\":\"%s\"",
-        "\"name\":\"p\",\"format\":\"b\",\"size\":1,\"sha256\":\"%s\",\"key\":\"a\",\"inline\":"
-        "\"\"",
+        ("\"name\":\"p\",\"format\":\"b\",\"size\":1,\"sha256\":\"%s\",\"key\":\"a\","
+         "\"inline\":\"\""),
         "\"name\":\"p\",\"format\":\"b\",\"size\":16385,\"sha256\":\"%s\",\"inline\":\"\"",
     };
     exia_library *library = open_library();

@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "dag/dag.h"
 
-enum { NONE = UINT32_MAX };
+static const uint32_t NONE = UINT32_MAX;
 
 typedef struct search {
     const exia__csr *csr;

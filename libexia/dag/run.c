@@ -16,7 +16,8 @@
 #include "base/rows.h"
 #include "dag/dag.h"
 
-enum { NONE = UINT32_MAX, WATCH_MS = 100 };
+static const uint32_t NONE = UINT32_MAX;
+enum { WATCH_MS = 100 };
 enum { WAITING, DONE, FAILED, SKIPPED, CANCELLED };
 static const char *const states[] = {"waiting", "done", "failed", "skipped", "cancelled"};
 

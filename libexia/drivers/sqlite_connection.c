@@ -20,8 +20,8 @@ static const char *const statement_texts[EXIA__STATEMENTS] = {
     [EXIA__STAND] = "SELECT revision, token FROM record WHERE kind = ?1 AND key = ?2",
     [EXIA__WRITE] = "INSERT OR REPLACE INTO record(kind, key, json, token) VALUES(?1, ?2, ?3, ?4)",
     [EXIA__REMOVE] = "DELETE FROM record WHERE kind = ?1 AND key = ?2",
-    [EXIA__SCAN] = "SELECT key, json, revision FROM record"
-                   " WHERE kind = ?1 AND key >= ?2 AND key < ?3 ORDER BY key",
+    [EXIA__SCAN] = ("SELECT key, json, revision FROM record"
+                    " WHERE kind = ?1 AND key >= ?2 AND key < ?3 ORDER BY key"),
 };
 
 static const struct {
