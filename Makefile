@@ -110,7 +110,7 @@ $(BUILD)/libexia.a: $(library_objects)
 $(library): $(library_objects) libexia/exia.map
 	$(call show,LD)$(CC) $(CFLAGS) $(LDFLAGS) $(sanitize) -shared -pthread -Wl,-soname,libexia.so.$(major) \
 		-Wl,--version-script=libexia/exia.map $(if $(SANITIZE),,-Wl,-z,defs) \
-		-o $@ $(library_objects) $(pkg_libs) -ldl
+		-o $@ $(library_objects) $(pkg_libs) -lm -ldl
 	@ln -sf libexia.so.$(version) $(BUILD)/libexia.so.$(major)
 	@ln -sf libexia.so.$(major) $(BUILD)/libexia.so
 $(BUILD)/vedapkg: $(tool_objects) $(library)
@@ -123,7 +123,7 @@ $(BUILD)/tests/conformance.a: $(conformance_objects)
 	$(call show,AR)rm -f $@ && $(AR) rcs $@ $^
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(support_objects) $(BUILD)/tests/conformance.a $(BUILD)/libexia.a
 	$(call show,LD)$(CC) $(CFLAGS) $(LDFLAGS) $(sanitize) -pthread -rdynamic -o $@ $< $(support_objects) \
-		$(BUILD)/tests/conformance.a $(BUILD)/libexia.a $(pkg_libs) $$(pkg-config --libs cmocka) -ldl
+		$(BUILD)/tests/conformance.a $(BUILD)/libexia.a $(pkg_libs) $$(pkg-config --libs cmocka) -lm -ldl
 $(plugins): $(BUILD)/tests/%.so: tests/%.c | build/system-test
 	@mkdir -p $(@D)
 	$(call show,CC)$(CC) $(CPPFLAGS) $(CFLAGS) $(own_flags) -fPIC -shared -o $@ $<
