@@ -205,7 +205,7 @@ exia_status exia__store_usable(const exia__store *store, exia_error *err)
     return EXIA_OK;
 }
 
-/* A key up to `size`, where the last part may be unfinished if `open_end`. */
+/* A key; with `open_end` its last part may be missing or unfinished. */
 static exia_status check(const char *key, const exia__key_rule *rule, int open_end, exia_error *err)
 {
     const char *problem = NULL, *at = key;
@@ -219,7 +219,7 @@ static exia_status check(const char *key, const exia__key_rule *rule, int open_e
         if (size == 0)
             problem = "has an empty part";
         else if (strchr(rule->first, *at) == NULL)
-            problem = "has a part that begins with '.', '-' or the like";
+            problem = "has a part that begins with '.', '-', '+' or '#'";
         else if (size > LONGEST_PART)
             problem = "has a part of more than 200 characters";
         else if (at[size] != '/' && at[size] != '\0')

@@ -36,8 +36,9 @@ typedef struct exia__key_rule {
     const char *what, *first, *more;
 } exia__key_rule;
 exia_status exia__key_check(const char *key, const exia__key_rule *rule, exia_error *err);
-/* What a key may begin with: nothing, part of a key, or a key and '/'.  NULL is nothing. */
 exia_status exia__blob_key_check(const char *key, exia_error *err);
+
+/* What a key may begin with: nothing, part of a key, or a key and '/'.  NULL is nothing. */
 exia_status exia__prefix_check(const char *prefix, const exia__key_rule *rule, exia_error *err);
 
 #endif

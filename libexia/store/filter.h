@@ -4,7 +4,10 @@
  *
  * Comparisons (= != < <= > >=), and, or, not, in (..), like (case-sensitive; % and _), is null, is
  * not null; strings in '..' ('' is a quote), numbers, true, false; dotted and quoted names.  A null,
- * an absent member and another type match no comparison and sort last. */
+ * an absent member and another type match no comparison, not even != or "not in"; "not" in front
+ * turns any answer round.  Numbers compare exactly, integers with reals too.  NaN and infinities are
+ * kept as texts, so they match no number.  Orders put numbers first, then texts, then booleans, then
+ * the rest, upwards and downwards; equals stay as they came. */
 #ifndef EXIA_STORE_FILTER_H
 #define EXIA_STORE_FILTER_H
 

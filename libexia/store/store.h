@@ -17,6 +17,8 @@ exia_status exia__blobs_open(exia__blobs **out, const char *url, int mode, const
 exia__blobs *exia__blobs_keep(exia__blobs *blobs);
 void exia__blobs_free(exia__blobs *blobs);
 
+/* @return EXIA_EEXISTS: the key is taken, whoever was first; what is there is durable, so a caller
+ * whose keys are digests may go on */
 exia_status exia__blobs_put(exia__blobs *blobs, const char *key, const exia_source *source,
                             const exia_job *job, exia_error *err);
 exia_status exia__blobs_get(exia__blobs *blobs, const char *key, uint64_t offset, uint64_t size,
