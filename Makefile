@@ -5,6 +5,7 @@ PREFIX ?= /usr/local
 BUILD ?= build
 PYTHON ?= python3
 CFLAGS ?= -O2 -g
+WERROR ?= -Werror
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -28,7 +29,7 @@ libraries := sqlite3 libzstd libcrypto jansson
 pkg_cflags = $(eval pkg_cflags := $(shell pkg-config --cflags $(libraries)))$(pkg_cflags)
 pkg_libs = $(eval pkg_libs := $(shell pkg-config --libs $(libraries)))$(pkg_libs)
 
-warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Werror
+warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes $(WERROR)
 sanitize := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer)
 own_flags = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fvisibility=hidden -pthread $(warnings) \
 	$(sanitize) -Iinclude -MMD -MP
