@@ -1,7 +1,7 @@
 /* Clocks, and how a long call reports and ends. */
 #include "base/job.h"
 
-#include <pthread.h>
+#include <errno.h>
 #include <pwd.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -19,17 +19,40 @@ static int64_t read_clock(clockid_t clock)
 {
     struct timespec now;
     clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-int64_t exia__clock_ms(void)
+int64_t exia__clock_ns(void)
 {
     return read_clock(CLOCK_MONOTONIC);
 }
 
+int64_t exia__clock_ms(void)
+{
+    return read_clock(CLOCK_MONOTONIC) / 1000000;
+}
+
 int64_t exia__now_ms(void)
 {
-    return read_clock(CLOCK_REALTIME);
+    return read_clock(CLOCK_REALTIME) / 1000000;
+}
+
+exia_status exia__cond_open(pthread_cond_t *out, exia_error *err)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    int code = pthread_cond_init(out, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    return code ? exia__fail_errno(err, code, "cannot make", "a condition variable") : EXIA_OK;
+}
+
+int exia__cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t until_ns)
+{
+    if (until_ns == EXIA__FOREVER)
+        return pthread_cond_wait(cond, lock) == 0;
+    struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
+    return pthread_cond_timedwait(cond, lock, &until) != ETIMEDOUT;
 }
 
 void exia__time_text(char out[EXIA__TIME_SIZE], int64_t ms)

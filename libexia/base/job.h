@@ -2,6 +2,8 @@
 #ifndef EXIA_BASE_JOB_H
 #define EXIA_BASE_JOB_H
 
+#include <pthread.h>
+
 #include "exia/common.h"
 
 typedef struct exia__work {
@@ -17,11 +19,17 @@ exia_status exia__work_step(exia__work *work, const char *step, uint64_t done, u
 /* The job for a call below, which counts its own time: what is left of ours, 1 ms at least. */
 exia_job exia__work_rest(const exia__work *work);
 
-int64_t exia__clock_ms(void); /* monotonic */
+int64_t exia__clock_ns(void); /* monotonic */
+int64_t exia__clock_ms(void); /* the same clock */
 int64_t exia__now_ms(void);   /* since 1970, UTC */
 enum { EXIA__TIME_SIZE = 32 };
 /* "2026-01-31T23:59:59.123Z" */
 void exia__time_text(char out[EXIA__TIME_SIZE], int64_t ms);
+
+/* A condition variable, and a wait until a time of exia__clock_ns().  @return 0: that time is over */
+#define EXIA__FOREVER INT64_C(-1)
+exia_status exia__cond_open(pthread_cond_t *out, exia_error *err);
+int exia__cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t until_ns);
 
 /* "user@host", for histories; "uid N" when there is no name. */
 exia_status exia__who(char **out, exia_error *err);

@@ -2,11 +2,9 @@
  * ready it does itself, the others go into one queue.  The calling thread only watches: it reports
  * progress and asks to stop.  A failure dooms what comes after it: such nodes are counted through in
  * the same way, and not done. */
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/error.h"
 #include "base/job.h"
@@ -49,13 +47,6 @@ typedef struct run {
     exia_error first;
 } run;
 
-static int64_t clock_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static void note_failure(run *r, uint32_t index, exia_status rc, exia_error *err)
 {
     char shown[EXIA__SHOWN_SIZE];
@@ -80,10 +71,10 @@ static void do_task(run *r, uint32_t index)
     node *n = &r->nodes[index];
     exia_error err = {0};
     if (r->began_ns != 0)
-        n->start_ns = clock_ns() - r->began_ns;
+        n->start_ns = exia__clock_ns() - r->began_ns;
     exia_status rc = r->task(index, r->payload, &err);
     if (r->began_ns != 0)
-        n->end_ns = clock_ns() - r->began_ns;
+        n->end_ns = exia__clock_ns() - r->began_ns;
     n->state = rc < 0 ? FAILED : DONE;
     if (rc < 0)
         note_failure(r, index, rc, &err);
@@ -198,10 +189,8 @@ static exia_status watch(run *r, exia__work *job, exia_error *err)
         pthread_mutex_lock(&r->lock);
         if (rc < 0 && !atomic_exchange(&r->stop, 1))
             pthread_cond_broadcast(&r->ready);
-        int64_t until = clock_ns() + (int64_t)WATCH_MS * 1000000;
-        struct timespec deadline = {.tv_sec = until / 1000000000, .tv_nsec = until % 1000000000};
         if (r->alive > 0)
-            pthread_cond_timedwait(&r->ended, &r->lock, &deadline);
+            exia__cond_wait(&r->ended, &r->lock, exia__clock_ns() + (int64_t)WATCH_MS * 1000000);
     }
     pthread_mutex_unlock(&r->lock);
     return rc;
@@ -290,13 +279,11 @@ static exia_status write_report(exia_rows **out, run *r, exia_error *err)
 
 static exia_status prepare(run *r, exia_error *err)
 {
-    pthread_condattr_t monotonic;
     pthread_mutex_init(&r->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&r->ended, &monotonic);
     pthread_cond_init(&r->ready, NULL);
-    pthread_condattr_destroy(&monotonic);
+    exia_status rc = exia__cond_open(&r->ended, err);
+    if (rc < 0)
+        return rc;
     r->nodes = exia__zeroed(r->count, sizeof *r->nodes);
     if (r->nodes == NULL)
         return exia__fail_memory(err);
@@ -338,7 +325,7 @@ exia_status exia_dag_run(exia_rows **report, exia_dag *dag, exia_task_fn *task, 
              .task = task,
              .payload = payload,
              .count = dag->names.count,
-             .began_ns = report ? clock_ns() : 0};
+             .began_ns = report ? exia__clock_ns() : 0};
     rc = prepare(&r, err);
     if (rc < 0)
         goto done;

@@ -2,7 +2,6 @@
 #ifndef EXIA_DRIVERS_SQLITE_H
 #define EXIA_DRIVERS_SQLITE_H
 
-#include <pthread.h>
 #include <sqlite3.h>
 
 #include "base/job.h"
@@ -23,14 +22,15 @@ typedef enum exia__statement {
 } exia__statement;
 
 typedef struct exia__sqlite {
-    pthread_mutex_t lock; /* for what follows */
-    sqlite3 *connection;
+    int inside;           /* a thread is in an operation, perhaps waiting; under the gate's lock */
+    pthread_cond_t ended; /* it is not any more */
+
+    sqlite3 *connection;                        /* this and what follows: whoever is inside */
     sqlite3_stmt *statements[EXIA__STATEMENTS]; /* prepared on first use */
     exia__work *work;                           /* of the operation that runs */
     exia_error stop;                            /* why waiting ended early; status 0: it did not */
     int64_t waiting_since;
     unsigned seed;
-    int inside; /* a thread is in an operation, perhaps waiting */
 
     char *path; /* absolute */
     int mode;

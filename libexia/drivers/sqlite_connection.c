@@ -84,22 +84,19 @@ static struct {
     exia__sqlite *connections; /* of this process, and of the one that it was forked from */
 } gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER};
 
+/* Both under the gate's lock. */
 static void go_in(void)
 {
-    pthread_mutex_lock(&gate.lock);
     while (gate.forking)
         pthread_cond_wait(&gate.change, &gate.lock);
     gate.inside++;
-    pthread_mutex_unlock(&gate.lock);
 }
 
 static void go_out(void)
 {
-    pthread_mutex_lock(&gate.lock);
     gate.inside--;
     if (gate.forking)
         pthread_cond_broadcast(&gate.change);
-    pthread_mutex_unlock(&gate.lock);
 }
 
 static void before_fork(void)
@@ -142,54 +139,73 @@ static int wait_busy(void *payload, int count)
     int64_t waited = now - self->waiting_since, allowed = self->work->job.timeout_ms;
     if (waited >= allowed)
         return 0;
+    pthread_mutex_lock(&gate.lock);
     go_out();
-    exia_status rc = exia__work_step(self->work, "wait for the database", (uint64_t)waited,
+    pthread_mutex_unlock(&gate.lock);
+    exia_status rc = exia__work_step(self->work, "waiting for the database", (uint64_t)waited,
                                      (uint64_t)allowed, &self->stop);
     if (rc == EXIA_OK) {
         self->seed = self->seed * 1103515245u + 12345u;
         struct timespec pause = {.tv_nsec = 200000 + (long)(self->seed >> 16) % 1024 * 2000};
         nanosleep(&pause, NULL);
     }
+    pthread_mutex_lock(&gate.lock);
     go_in();
+    pthread_mutex_unlock(&gate.lock);
     return rc == EXIA_OK;
+}
+
+/* Under the gate's lock, which is let go while the caller's progress function runs. */
+static exia_status wait_turn(exia__sqlite *self, exia__work *work, exia_error *err)
+{
+    int64_t began = exia__clock_ms(), allowed = work->job.timeout_ms;
+    exia_status rc = EXIA_OK;
+    while (rc == EXIA_OK && (self->inside || gate.forking)) {
+        if (gate.forking) {
+            pthread_cond_wait(&gate.change, &gate.lock);
+            continue;
+        }
+        exia__cond_wait(&self->ended, &gate.lock, exia__clock_ns() + SLICE_MS * INT64_C(1000000));
+        if (!self->inside)
+            continue;
+        int64_t waited = exia__clock_ms() - began;
+        pthread_mutex_unlock(&gate.lock);
+        rc = waited < allowed
+                 ? exia__work_step(work, "waiting for the database", (uint64_t)waited,
+                                   (uint64_t)allowed, err)
+                 : exia__fail(err, EXIA_ETIMEOUT, 0, "%s: other threads kept it busy for %lld ms",
+                              self->path, (long long)waited);
+        pthread_mutex_lock(&gate.lock);
+    }
+    return rc;
 }
 
 exia_status exia__sqlite_enter(exia__sqlite *self, exia__work *work, const exia_job *job,
                                exia_error *err)
 {
     exia_status rc = exia__work_begin(work, job, err);
-    int64_t began = exia__clock_ms();
-    int busy = rc == EXIA_OK ? pthread_mutex_trylock(&self->lock) : 0;
-    while (rc == EXIA_OK && busy != 0) {
-        int64_t waited = exia__clock_ms() - began;
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += SLICE_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        busy = pthread_mutex_timedlock(&self->lock, &until);
-        if (busy != 0 && waited >= work->job.timeout_ms)
-            rc = exia__fail(err, EXIA_ETIMEOUT, 0, "%s: other threads kept it busy for %lld ms",
-                            self->path, (long long)waited);
-        else if (busy != 0)
-            rc = exia__work_step(work, "wait for the database", (uint64_t)waited,
-                                 (uint64_t)work->job.timeout_ms, err);
-    }
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&gate.lock);
+    rc = wait_turn(self, work, err);
     if (rc == EXIA_OK) {
-        go_in();
         self->inside = 1;
         self->work = work;
         self->stop.status = EXIA_OK;
+        gate.inside++;
     }
+    pthread_mutex_unlock(&gate.lock);
     return rc;
 }
 
 void exia__sqlite_leave(exia__sqlite *self)
 {
+    pthread_mutex_lock(&gate.lock);
     self->work = NULL;
     self->inside = 0;
+    pthread_cond_signal(&self->ended);
     go_out();
-    pthread_mutex_unlock(&self->lock);
+    pthread_mutex_unlock(&gate.lock);
 }
 
 /* ---- statements ----------------------------------------------------------------------------- */
@@ -293,8 +309,12 @@ exia_status exia__sqlite_new(exia__sqlite **out, exia__work *work, int mode, exi
     *out = self;
     if (self == NULL)
         return exia__fail_memory(err);
-    pthread_mutex_init(&self->lock, NULL);
-    pthread_mutex_lock(&self->lock);
+    exia_status rc = exia__cond_open(&self->ended, err);
+    if (rc < 0) {
+        exia__release(self);
+        *out = NULL;
+        return rc;
+    }
     self->work = work;
     self->mode = mode;
     self->inside = 1;
@@ -302,10 +322,10 @@ exia_status exia__sqlite_new(exia__sqlite **out, exia__work *work, int mode, exi
     self->seed = (unsigned)getpid() * 2654435761u ^ (unsigned)exia__clock_ms();
 
     pthread_mutex_lock(&gate.lock);
-    while (gate.forking || gate.opening)
+    while (gate.opening)
         pthread_cond_wait(&gate.change, &gate.lock);
-    gate.inside++;
     gate.opening = 1;
+    go_in();
     close_inherited();
     self->next = gate.connections;
     self->link = &gate.connections;
@@ -337,7 +357,9 @@ int exia__sqlite_connect(exia__sqlite *self, int flags)
 void exia__sqlite_free(exia__sqlite *self)
 {
     int ours = self->generation == exia__generation();
+    pthread_mutex_lock(&gate.lock);
     go_in();
+    pthread_mutex_unlock(&gate.lock);
     if (ours)
         disconnect(self);
     pthread_mutex_lock(&gate.lock);
@@ -346,12 +368,12 @@ void exia__sqlite_free(exia__sqlite *self)
     int closed = self->connection == NULL;
     if (closed)
         forget(self);
-    pthread_mutex_unlock(&gate.lock);
     go_out();
+    pthread_mutex_unlock(&gate.lock);
     if (!closed)
         return; /* inherited in the midst of a wait: it stays as it is */
     if (ours)
-        pthread_mutex_destroy(&self->lock);
+        pthread_cond_destroy(&self->ended);
     exia__release(self->path);
     exia__release(self);
 }

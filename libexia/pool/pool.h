@@ -13,9 +13,9 @@
 #define EXIA_POOL_POOL_H
 
 #include <jansson.h>
-#include <pthread.h>
 #include <stdbool.h>
 
+#include "base/job.h"
 #include "dag/names.h"
 #include "exia/pool.h"
 
@@ -138,14 +138,10 @@ void exia__slot_unlink(exia_component *component, exia__slot *slot);
 void exia__component_wake(exia_component *component);
 
 /* wait.c; under the lock */
-enum { EXIA__FOREVER = -1 };
-int64_t exia__deadline(int64_t wait_ms); /* in ns of CLOCK_MONOTONIC, or EXIA__FOREVER */
+int64_t exia__deadline(int64_t wait_ms); /* for exia__cond_wait() */
 /* Wait in a queue for a slot.  `needed_by` (NULL: a borrower) is for the error. */
 exia_status exia__slot_wait(exia__slot **out, exia_component *component, exia__call *call,
                             int64_t deadline, const exia_component *needed_by, exia_error *err);
-exia_status exia__cond_open(pthread_cond_t *out, exia_error *err);
-/* False when the deadline is over. */
-bool exia__cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t deadline);
 /* For an error: component 'a', or component 'a', needed by 'b'. */
 enum { EXIA__WHO_SIZE = 2 * EXIA__SHOWN_SIZE + 32 };
 const char *exia__who_is(char out[EXIA__WHO_SIZE], const exia_component *component,

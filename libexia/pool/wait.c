@@ -4,45 +4,20 @@
  * wants: a borrower may bring it back, and a call that runs may be ready soon.  But an object that
  * was built with it keeps it for life, and a call that waits itself brings nothing before its own
  * wait ends.  When nobody is left who could, the call fails and says so. */
-#include <errno.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "base/error.h"
 #include "pool/pool.h"
 
 int64_t exia__deadline(int64_t wait_ms)
 {
-    struct timespec now;
     int64_t wait_ns = 0, deadline = 0;
     if (wait_ms < 0)
         return EXIA__FOREVER;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
     if (__builtin_mul_overflow(wait_ms, (int64_t)1000000, &wait_ns) ||
-        __builtin_add_overflow(now_ns, wait_ns, &deadline))
+        __builtin_add_overflow(exia__clock_ns(), wait_ns, &deadline))
         return EXIA__FOREVER; /* 292 years */
     return deadline;
-}
-
-exia_status exia__cond_open(pthread_cond_t *out, exia_error *err)
-{
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    int code = pthread_cond_init(out, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    return code ? exia__fail_errno(err, code, "make", "a condition variable") : EXIA_OK;
-}
-
-bool exia__cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t deadline)
-{
-    if (deadline == EXIA__FOREVER) {
-        pthread_cond_wait(cond, lock);
-        return true;
-    }
-    struct timespec until = {.tv_sec = deadline / 1000000000, .tv_nsec = deadline % 1000000000};
-    return pthread_cond_timedwait(cond, lock, &until) != ETIMEDOUT;
 }
 
 const char *exia__who_is(char out[EXIA__WHO_SIZE], const exia_component *component,
