@@ -134,6 +134,13 @@ exia_status exia__prefix(exia_error *err, exia_status status, const char *format
     return status;
 }
 
+exia_status exia__forgive(exia_error *err)
+{
+    if (err != NULL)
+        *err = (exia_error){0};
+    return EXIA_OK;
+}
+
 exia_status exia__options(void *ours, size_t size, const void *theirs, exia_error *err)
 {
     size_t given = 0;

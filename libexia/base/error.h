@@ -14,6 +14,10 @@ exia_status exia__fail(exia_error *err, exia_status status, int32_t native, cons
 exia_status exia__fail_errno(exia_error *err, int code, const char *what, const char *path);
 exia_status exia__fail_memory(exia_error *err);
 
+/* A failure that is none after all, as "not found" where nothing need be there: empty `err` again,
+ * so that a call which succeeds leaves none in it.  Answers EXIA_OK. */
+exia_status exia__forgive(exia_error *err);
+
 /* Put "PREFIX: " before a lower layer's text and answer its status. */
 exia_status exia__prefix(exia_error *err, exia_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -27,7 +27,7 @@ static exia_status make_one(char *path, exia_error *err)
     *base = '\0';
     exia_status rc = exia__directory_sync(base == path ? "." : path, err);
     *base = first;
-    return rc == EXIA_EDENIED ? EXIA_OK : rc;
+    return rc == EXIA_EDENIED ? exia__forgive(err) : rc;
 }
 
 exia_status exia__directory_make(const char *path, exia_error *err)

@@ -126,7 +126,7 @@ exia_status exia__trust_policy(json_t **out, const char *trust_file, exia_error 
         rc = exia__file_read(&text, &size, path, POLICY_LIMIT, err);
     if (rc == EXIA_ENOTFOUND && trust_file == NULL) {
         policy = json_pack("{s:i}", "format", 1);
-        rc = policy ? EXIA_OK : exia__fail_memory(err);
+        rc = policy ? exia__forgive(err) : exia__fail_memory(err);
     } else if (rc == EXIA_OK) {
         rc = exia__json_object(&policy, text, size, path, EXIA_EINVAL, err);
     }

@@ -447,7 +447,7 @@ static exia_status list_folder(listing *list, const char *folder, exia_error *er
     int fd = -1;
     exia_status rc = walk(&fd, &name, list->self, folder, 0, err);
     if (rc == EXIA_ENOTFOUND)
-        return EXIA_OK; /* gone meanwhile, or never there */
+        return exia__forgive(err); /* gone meanwhile, or never there */
     if (rc < 0)
         return rc;
     DIR *entries = fdopendir(fd);
@@ -533,7 +533,7 @@ static exia_status file_remove(void *payload, const char *key, const exia_job *j
     if (rc == EXIA_OK)
         rc = walk(&parent, &name, self, key, 0, err);
     if (rc == EXIA_ENOTFOUND)
-        return EXIA_OK;
+        return exia__forgive(err);
     if (rc < 0)
         return rc;
     if (unlinkat(parent, name, 0) != 0 && errno != ENOENT && errno != EISDIR)

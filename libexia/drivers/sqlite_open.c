@@ -104,7 +104,7 @@ static exia_status create(const char *path, exia_error *err)
     }
     sqlite3_free(image);
     exia__release(folder);
-    return rc == EXIA_EEXISTS ? EXIA_OK : rc;
+    return rc == EXIA_EEXISTS ? exia__forgive(err) : rc;
 }
 
 static exia_status check_version(const exia__sqlite *self, uint32_t version, exia_error *err)

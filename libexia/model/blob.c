@@ -71,7 +71,7 @@ static exia_status intact(int *out, exia_library *library, const char *key,
     exia__release(path);
     if (rc == EXIA_EUNSUPPORTED) {
         *out = 1; /* a server keeps digests of its own */
-        return EXIA_OK;
+        return exia__forgive(err);
     }
     if (rc == EXIA_OK)
         rc = exia__hash_open(&now.hash, err);
@@ -94,7 +94,7 @@ exia_status exia__blob_marked(int *marked, exia_library *library, const char *ke
     exia_status rc = exia__records_get(&mark, NULL, library->records, "gc", key, job, err);
     exia__release(mark);
     *marked = rc == EXIA_OK;
-    return rc == EXIA_ENOTFOUND ? EXIA_OK : rc;
+    return rc == EXIA_ENOTFOUND ? exia__forgive(err) : rc;
 }
 
 /* Put the bytes at one key, or make young what is there. */
@@ -104,9 +104,12 @@ static exia_status try_key(int *used, exia_library *library, const char *key,
     int marked = 0, whole = 1;
     exia_status rc = exia__blobs_touch(library->blobs, key, job, err);
     if (rc == EXIA_ENOTFOUND) {
+        exia__forgive(err);
         rc = exia__blobs_put(library->blobs, key, source, job, err);
-        if (rc == EXIA_EEXISTS) /* a rival was faster */
+        if (rc == EXIA_EEXISTS) { /* a rival was faster */
+            exia__forgive(err);
             rc = intact(&whole, library, key, source, job, err);
+        }
     } else if (rc == EXIA_OK) {
         rc = intact(&whole, library, key, source, job, err);
     }
@@ -139,7 +142,7 @@ exia_status exia__blob_store(char **key, exia_library *library, const exia_sourc
         if (rc == EXIA_OK)
             rc = try_key(&used, library, name, source, job, err);
         if (rc == EXIA_ENOTFOUND) /* removed after the touch: the next key is as good */
-            rc = EXIA_OK;
+            rc = exia__forgive(err);
     }
     if (rc == EXIA_OK && !used)
         rc = exia__fail(err, EXIA_ECORRUPT, 0, "none of %d blobs of %s can be used", MOST_KEYS,
@@ -183,6 +186,7 @@ exia_status exia__blob_load(char **out, exia__blobs *blobs, const char *sha256, 
     *out = NULL;
     for (int n = 0; n < MOST_KEYS && (rc == EXIA_ENOTFOUND || rc == EXIA_ECORRUPT); n++) {
         char *key = NULL;
+        exia__forgive(err);
         rc = name_key(&key, sha256, n, err);
         if (rc == EXIA_OK)
             rc = load_key(out, blobs, key, sha256, err);

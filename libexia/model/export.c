@@ -86,7 +86,7 @@ static exia_status write_version(exporting *now, const char *library, exia_error
             rc = exia__json_object(&recorded, environment, strlen(environment), "the environment",
                                    EXIA_ECORRUPT, err);
         else if (rc == EXIA_ENOTFOUND)
-            rc = EXIA_OK;
+            rc = exia__forgive(err);
     }
     if (rc == EXIA_OK) {
         version = json_pack("{s:i, s:s?, s:O, s:O?}", "format", 1, "library", library, "version",

@@ -66,7 +66,9 @@ static exia_status write_record_id(exia_library *library, exia_error *err)
     snprintf(record, sizeof record, "{\"format\":1,\"id\":\"%s\"}", token);
     rc = exia__records_put(NULL, library->records, "library", "id", record, EXIA_ABSENT, NULL, NULL,
                            err);
-    return rc == EXIA_OK || rc == EXIA_ECONFLICT ? read_record_id(library, err) : rc;
+    if (rc == EXIA_ECONFLICT) /* somebody was faster */
+        rc = exia__forgive(err);
+    return rc == EXIA_OK ? read_record_id(library, err) : rc;
 }
 
 /* The id of the blobs, "" where there is none. */
@@ -79,7 +81,7 @@ static exia_status read_blob_id(char id[EXIA__TOKEN_SIZE], exia_library *library
         return exia__fail(err, EXIA_ECORRUPT, 0, "the blob %s is not valid", id_blob);
     if (rc == EXIA_OK)
         rc = exia__blob_read(id, size, library->blobs, id_blob, NULL, err);
-    return rc == EXIA_ENOTFOUND ? EXIA_OK : rc;
+    return rc == EXIA_ENOTFOUND ? exia__forgive(err) : rc;
 }
 
 static exia_status check_id(const exia_library *library, const char *blob_id, exia_error *err)
@@ -101,18 +103,22 @@ static exia_status identify(exia_library *library, exia_error *err)
         return rc;
     rc = read_record_id(library, err);
     if (library->read_only)
-        return rc == EXIA_ENOTFOUND ? EXIA_OK : rc; /* somebody is creating it now */
+        return rc == EXIA_ENOTFOUND ? exia__forgive(err) : rc; /* somebody is creating it now */
     if (rc == EXIA_ENOTFOUND && blob_id[0] != '\0')
         return exia__fail(err, EXIA_ECONFLICT, 0,
                           "the blobs belong to another library (%.32s), the records are new: give "
                           "blobs that are new too",
                           blob_id);
-    if (rc == EXIA_ENOTFOUND)
+    if (rc == EXIA_ENOTFOUND) {
+        exia__forgive(err);
         rc = write_record_id(library, err);
+    }
     if (rc == EXIA_OK && blob_id[0] == '\0') {
         exia_source source = exia__source_memory(library->id, strlen(library->id));
         rc = exia__blobs_put(library->blobs, id_blob, &source, NULL, err);
-        if (rc == EXIA_OK || rc == EXIA_EEXISTS)
+        if (rc == EXIA_EEXISTS)
+            rc = exia__forgive(err);
+        if (rc == EXIA_OK)
             rc = read_blob_id(blob_id, library, err);
     }
     return rc == EXIA_OK ? check_id(library, blob_id, err) : rc;
@@ -139,7 +145,7 @@ static exia_status look_inside(char **why, const char *directory, exia_error *er
         if (rc == EXIA_OK)
             rc = exia__trust_path(why, path, err);
         if (rc == EXIA_ENOTFOUND)
-            rc = EXIA_OK; /* a temporary file of a writer, gone meanwhile */
+            rc = exia__forgive(err); /* a temporary file of a writer, gone meanwhile */
         exia__release(path);
         path = NULL;
     }

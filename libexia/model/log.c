@@ -323,6 +323,7 @@ exia_status exia__library_commit(int64_t *result, exia_library *library, const c
                                intent->token, intent->job, err);
         if (rc != EXIA_ECONFLICT)
             break;
+        exia__forgive(err);
         /* somebody else has that SEQ, so the next read shows it, unless the store is not what it
          * promised to be */
         without_news = now.head == last ? without_news + 1 : 0;
@@ -338,7 +339,7 @@ exia_status exia__library_commit(int64_t *result, exia_library *library, const c
     if (rc == EXIA_OK)
         absorb(library, name, &now);
     else if (now.text != NULL && (rc == EXIA_ETIMEOUT || rc == EXIA_EUNAVAILABLE || rc == EXIA_EIO))
-        rc = settle(result, library, name, intent, rc);
+        rc = settle(result, library, name, intent, rc) < 0 ? rc : exia__forgive(err);
     clear_attempt(&now);
     return rc == EXIA_DONE ? EXIA_OK : rc;
 }

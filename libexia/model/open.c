@@ -95,8 +95,10 @@ static exia_status open_blob(exia__open_part *part, exia_library *library, const
     exia_status rc = exia__blobs_local(&path, library->blobs, key, err);
     if (rc == EXIA_OK)
         rc = exia__part_from_file(part, path, flags, err);
-    else if (rc == EXIA_EUNSUPPORTED)
+    else if (rc == EXIA_EUNSUPPORTED) {
+        exia__forgive(err);
         rc = exia__part_from_blob(part, library->blobs, key, err);
+    }
     exia__release(path);
     /* the log says that it is there */
     return rc == EXIA_ENOTFOUND ? exia__fail(err, EXIA_ECORRUPT, 0, "the blob %s is gone", key)

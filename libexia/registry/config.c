@@ -104,7 +104,8 @@ static exia_status check_driver(const char *url, int packages, exia_error *err)
                               : exia__records_open(&records, url, EXIA_STORE_READ, &job, err);
     exia__records_free(records);
     exia__blobs_free(blobs);
-    return rc == EXIA_EINVAL || rc == EXIA_EUNSUPPORTED || rc == EXIA_ENOMEM ? rc : EXIA_OK;
+    return rc == EXIA_EINVAL || rc == EXIA_EUNSUPPORTED || rc == EXIA_ENOMEM ? rc
+                                                                             : exia__forgive(err);
 }
 
 /* A URL as it will be kept.  A plain path is a store directory: `packages` tells which half. */

@@ -70,6 +70,11 @@ void check_status(exia_status expected, exia_status got, const char *file, int l
         print_error("\"%s\" did not fill its error with one line\n", exia_status_text(got));
         _fail(file, line);
     }
+    if (got >= 0 && (err.status != EXIA_OK || err.text[0] != '\0')) {
+        print_error("a call that succeeded filled its error: %.*s\n", (int)sizeof err.text,
+                    err.text);
+        _fail(file, line);
+    }
 }
 
 void check_text_at(const char *part, const char *file, int line)
