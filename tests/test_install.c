@@ -492,7 +492,7 @@ TEST(an_intent_that_cannot_be_read_does_not_keep_the_home_shut)
 static int open_another(const char *step, uint64_t done, uint64_t total, void *payload)
 {
     (void)done, (void)total;
-    if (strcmp(step, "sync") == 0) {
+    if (strcmp(step, "syncing") == 0) {
         exia_registry *other = NULL;
         *(exia_status *)payload = exia_registry_open(&other, check_path("home"), NULL);
         exia_registry_free(other);
@@ -541,7 +541,7 @@ static int uninstall_base(const char *step, uint64_t done, uint64_t total, void 
 {
     int *times = payload;
     (void)done, (void)total;
-    if (strcmp(step, "sync") == 0 && *times > 0) {
+    if (strcmp(step, "syncing") == 0 && *times > 0) {
         exia_registry *other = NULL;
         --*times;
         check_ok(exia_registry_open(&other, check_path("home"), &err));

@@ -770,7 +770,7 @@ TEST(a_writer_killed_while_it_stores_leaves_the_library_as_it_was)
         int64_t version = 0;
         exia_part part = {.name = "model", .format = "file", .path = path};
         exia_job job = {
-            .struct_size = sizeof job, .progress = kill_myself, .payload = (void *)"store"};
+            .struct_size = sizeof job, .progress = kill_myself, .payload = (void *)"storing"};
         exia_library_open(&library, check_path("library"), NULL, NULL);
         exia_model_write(&version, library, "m", &part, 1, NULL, &job, NULL);
         _exit(1);

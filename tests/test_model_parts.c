@@ -271,7 +271,7 @@ static int mark_late(const char *step, uint64_t done, uint64_t total, void *payl
 {
     (void)done;
     (void)total;
-    if (strcmp(step, "store") == 0)
+    if (strcmp(step, "storing") == 0)
         mark(payload);
     return 0;
 }
@@ -335,7 +335,8 @@ static int change_file(const char *step, uint64_t done, uint64_t total, void *pa
     const changing *now = payload;
     (void)done;
     (void)total;
-    if (strcmp(step, "write") == 0) /* the next step is told of when a tenth of a second is over */
+    /* the next step is told of when a tenth of a second is over */
+    if (strcmp(step, "writing") == 0)
         nanosleep(&(struct timespec){.tv_nsec = 101000000}, NULL);
     if (strcmp(step, now->step) == 0) {
         char *data = malloc(now->size);
@@ -352,7 +353,11 @@ TEST(a_file_that_changes_while_it_is_read_is_a_conflict)
     const struct {
         const char *step;
         size_t size;
-    } ways[] = {{"hash", LARGE}, {"hash", 5}, {"store", LARGE}, {"store", 5}, {"store", 2 * LARGE}};
+    } ways[] = {{"hashing", LARGE},
+                {"hashing", 5},
+                {"storing", LARGE},
+                {"storing", 5},
+                {"storing", 2 * LARGE}};
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         int64_t version = 0;
         changing change = {make_file("weights", 'w', LARGE), ways[i].step, ways[i].size};

@@ -86,7 +86,7 @@ static size_t count_records(const char *path, const char *kind)
 static int stop(const char *step, uint64_t done, uint64_t total, void *payload)
 {
     (void)done, (void)total, (void)payload;
-    return strcmp(step, "store") == 0 || strcmp(step, "read") == 0;
+    return strcmp(step, "storing") == 0 || strcmp(step, "reading") == 0;
 }
 
 /* ---- it works ---- */

@@ -167,7 +167,7 @@ static exia_status run_here(run *r, exia__work *job, exia_error *err)
 {
     exia_status rc = EXIA_OK;
     for (size_t i = 0; i < r->count; i++) {
-        rc = exia__work_step(job, "tasks", i, r->count, err);
+        rc = exia__work_step(job, "running", i, r->count, err);
         if (rc < 0)
             break;
         do_or_skip(r, r->dag->order[i]);
@@ -184,7 +184,7 @@ static exia_status watch(run *r, exia__work *job, exia_error *err)
         pthread_mutex_unlock(&r->lock);
         size_t done = r->count - atomic_load(&r->left);
         /* also after a cancel: whoever watches sees the last tasks end */
-        exia_status step = exia__work_step(job, "tasks", done, r->count, rc < 0 ? NULL : err);
+        exia_status step = exia__work_step(job, "running", done, r->count, rc < 0 ? NULL : err);
         rc = rc < 0 ? rc : step;
         pthread_mutex_lock(&r->lock);
         if (rc < 0 && !atomic_exchange(&r->stop, 1))

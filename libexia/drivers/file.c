@@ -246,7 +246,7 @@ static exia_status fill(int fd, const exia_source *source, exia__work *work, con
     exia_status rc = piece ? EXIA_OK : exia__fail_memory(err);
     for (uint64_t done = 0; rc == EXIA_OK && done < source->size;) {
         size_t size = source->size - done < room ? (size_t)(source->size - done) : room;
-        rc = exia__work_step(work, "store", done, source->size, err);
+        rc = exia__work_step(work, "storing", done, source->size, err);
         if (rc == EXIA_OK)
             rc = source->read(piece, done, size, source->payload, err);
         if (rc == EXIA_OK)
@@ -312,7 +312,7 @@ static exia_status file_put(void *payload, const char *key, const exia_source *s
     if (rc == EXIA_OK && fsync(fd) != 0)
         rc = fail_at(err, errno, "cannot sync", self, key);
     if (rc == EXIA_OK)
-        rc = exia__work_step(&work, "store", source->size, source->size, err);
+        rc = exia__work_step(&work, "storing", source->size, source->size, err);
     if (rc < 0)
         goto done;
     renamed = rename_absent(folder, token, parent, name) == 0;
@@ -368,7 +368,7 @@ static exia_status file_get(void *payload, const char *key, uint64_t offset, uin
         rc = exia__fail_memory(err);
     while (rc == EXIA_OK && left > 0) {
         size_t now = left < room ? (size_t)left : room;
-        rc = exia__work_step(&work, "read", total - left, total, err);
+        rc = exia__work_step(&work, "reading", total - left, total, err);
         if (rc == EXIA_OK)
             rc = exia__read_at(fd, piece, now, offset, key, err);
         if (rc == EXIA_OK)
@@ -463,7 +463,7 @@ static exia_status list_folder(listing *list, const char *folder, exia_error *er
             rc = fail_at(err, errno, "cannot list", list->self, folder);
         if (entry == NULL)
             break;
-        rc = exia__work_step(&list->work, "list", list->seen++, 0, err);
+        rc = exia__work_step(&list->work, "listing", list->seen++, 0, err);
         if (rc == EXIA_OK)
             rc = list_entry(list, folder, dirfd(entries), entry->d_name, err);
     }

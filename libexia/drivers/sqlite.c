@@ -137,7 +137,7 @@ static exia_status sqlite_scan(void *payload, const char *kind, const char *pref
                        left < PAGE_ROWS ? left : PAGE_ROWS, &rest, err);
         left -= count;
         if (rc == EXIA_OK)
-            rc = exia__work_step(&work, "scan", seen += count, 0, err);
+            rc = exia__work_step(&work, "scanning", seen += count, 0, err);
         if (rc == EXIA_OK)
             rc = tell(&page, &last, found, found_payload, err);
         exia__release(lower);

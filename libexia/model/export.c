@@ -49,7 +49,7 @@ static exia_status write_part(exporting *now, const exia__open_part *part, exia_
     for (size_t at = 0; at < part->size && rc == EXIA_OK;) {
         const char *from = (const char *)part->data + at;
         size_t size = part->size - at < BLOCK ? part->size - at : BLOCK;
-        rc = exia__work_step(&now->work, "export", now->done, now->total, err);
+        rc = exia__work_step(&now->work, "exporting", now->done, now->total, err);
         if (rc == EXIA_OK)
             rc = exia__hash_update(hash, from, size, err);
         if (rc == EXIA_OK)

@@ -93,7 +93,7 @@ static exia_status hash_file(reading *now, exia_error *err)
     exia_status rc = block ? exia__hash_open(&now->hash, err) : exia__fail_memory(err);
     for (uint64_t at = 0; at < total && rc == EXIA_OK;) {
         size_t size = total - at < BLOCK ? (size_t)(total - at) : BLOCK;
-        rc = exia__work_step(now->work, "hash", at, total, err);
+        rc = exia__work_step(now->work, "hashing", at, total, err);
         if (rc == EXIA_OK)
             rc = exia__read_at(now->fd, block, size, at, now->part->path, err);
         if (rc == EXIA_ECORRUPT)
@@ -213,7 +213,7 @@ static exia_status hash_memory(char hex[EXIA__HEX_SIZE], const memory *now, uint
         const exia_slice *piece = &now->pieces[i];
         for (size_t at = 0; at < piece->size && rc == EXIA_OK;) {
             size_t size = piece->size - at < BLOCK ? piece->size - at : BLOCK;
-            rc = exia__work_step(work, "hash", done, total, err);
+            rc = exia__work_step(work, "hashing", done, total, err);
             if (rc == EXIA_OK)
                 rc = exia__hash_update(hash, (const char *)piece->data + at, size, err);
             at += size;

@@ -28,7 +28,7 @@ static exia_status store_parts(writing *now, const exia_part *parts, size_t coun
     exia_status rc = exia__json_set(now->version, "parts", list, err);
     for (size_t i = 0; i < count && rc == EXIA_OK; i++) {
         json_t *part = NULL;
-        rc = exia__work_step(&now->work, "write", i, count, err);
+        rc = exia__work_step(&now->work, "writing", i, count, err);
         if (rc < 0)
             break;
         uint64_t size = exia__part_size(&parts[i]);

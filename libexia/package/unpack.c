@@ -242,7 +242,7 @@ exia_status exia__package_unpack_into(const exia_package *package, const char *d
                                           .begin = begin_file,
                                           .data = write_data,
                                           .end = end_file,
-                                          .step = "unpack"};
+                                          .step = "unpacking"};
     unpacking u = {.package = package, .directory = directory, .root = -1, .parent = -1, .fd = -1};
     exia__work work;
     exia_status rc = exia__work_begin(&work, job, err);

@@ -160,7 +160,7 @@ exia_status exia__package_visit(const exia_package *package, const exia__visitor
 exia_status exia_package_verify(const exia_package *package, const exia_verify_options *options,
                                 const exia_job *job, exia_error *err)
 {
-    static const exia__visitor all = {.step = "verify", .check_frames = 1};
+    static const exia__visitor all = {.step = "verifying", .check_frames = 1};
     exia_verify_options chosen = {0};
     exia__work work;
     if (package == NULL)

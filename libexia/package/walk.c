@@ -253,7 +253,7 @@ exia_status exia__walk_open(exia__walk *out, const char *workspace, exia__work *
         if (walk.entries[i].type == 'd')
             rc = read_directory(&walk, &ignore, walk.entries[i].path, err);
         if (rc == EXIA_OK)
-            rc = exia__work_step(work, "find", i, 0, err);
+            rc = exia__work_step(work, "finding", i, 0, err);
     }
     if (rc == EXIA_OK)
         rc = sort(&walk, err);

@@ -86,7 +86,7 @@ static exia_status pack_content(packing *p, size_t i, int fd, exia_error *err)
             rc = exia__framer_add(p->framer, p->piece, size, err);
         p->done += size;
         if (rc == EXIA_OK)
-            rc = exia__work_step(&p->work, "pack", p->done, p->total, err);
+            rc = exia__work_step(&p->work, "packing", p->done, p->total, err);
     }
     if (rc == EXIA_OK)
         rc = exia__hash_finish(entry->digest, p->hash, err);
@@ -137,7 +137,7 @@ static exia_status pack_members(packing *p, exia_error *err)
         rc = p->walk.entries[i].type == 'f' ? pack_file(p, i, err)
                                             : put_header(p, &p->walk.entries[i], err);
         if (rc == EXIA_OK)
-            rc = exia__work_step(&p->work, "pack", p->done, p->total, err);
+            rc = exia__work_step(&p->work, "packing", p->done, p->total, err);
     }
     return rc;
 }

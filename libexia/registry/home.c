@@ -78,7 +78,7 @@ exia_status exia__lock_take(int *fd, const char *path, exia__work *work, exia_er
     int64_t begin = exia__clock_ms();
     exia_status rc = exia__lock_try(fd, path, err);
     while (rc == EXIA_DONE) {
-        rc = exia__work_step(work, "wait for another process", 0, 0, err);
+        rc = exia__work_step(work, "waiting for another process", 0, 0, err);
         if (rc == EXIA_OK && exia__clock_ms() - begin >= work->job.timeout_ms)
             rc = exia__fail(err, EXIA_ETIMEOUT, EWOULDBLOCK,
                             "another process has held %s for %lld ms", path,

@@ -236,12 +236,12 @@ static exia_status prepare(install *state, exia_error *err)
         step *one = &state->steps[i];
         if (comes_from(one, "installed"))
             continue;
-        rc = exia__work_phase(state->work, "unpack", err);
+        rc = exia__work_phase(state->work, "unpacking", err);
         if (rc == EXIA_OK)
             rc = unpack(state, one, info.st_mode & 0777, err);
     }
     if (rc == EXIA_OK)
-        rc = exia__work_phase(state->work, "sync", err);
+        rc = exia__work_phase(state->work, "syncing", err);
     if (rc == EXIA_OK)
         rc = sync_all(state, err);
 done:
@@ -357,12 +357,12 @@ static exia_status finish(install *state, exia_error *err)
         if (state->steps[i].staged == NULL)
             continue;
         state->moving = 1;
-        rc = exia__work_phase(state->work, "move", err);
+        rc = exia__work_phase(state->work, "moving", err);
         if (rc == EXIA_OK)
             rc = move(state, &state->steps[i], err);
     }
     if (rc == EXIA_OK)
-        rc = exia__work_phase(state->work, "commit", err);
+        rc = exia__work_phase(state->work, "committing", err);
     if (rc == EXIA_OK)
         rc = commit(state, err);
     if (rc == EXIA_OK) {

@@ -37,7 +37,7 @@ static exia_status hash_file(exia__parcel *parcel, exia__work *work, exia_error 
     exia_status rc = block ? exia__hash_open(&hash, err) : exia__fail_memory(err);
     for (uint64_t at = 0; rc == EXIA_OK && at < parcel->size;) {
         size_t size = parcel->size - at < BLOCK ? (size_t)(parcel->size - at) : BLOCK;
-        rc = exia__work_step(work, "hash", at, parcel->size, err);
+        rc = exia__work_step(work, "hashing", at, parcel->size, err);
         if (rc == EXIA_OK)
             rc = exia__read_at(parcel->fd, block, size, at, parcel->path, err);
         if (rc == EXIA_OK)

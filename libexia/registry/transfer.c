@@ -181,7 +181,7 @@ static exia_status hash_part(download *part, exia_error *err)
     rc = block ? exia__hash_open(&part->hash, err) : exia__fail_memory(err);
     while (rc == EXIA_OK && part->have < size) {
         size_t step = size - part->have < BLOCK ? (size_t)(size - part->have) : BLOCK;
-        rc = exia__work_step(part->work, "fetch", part->have, part->parcel->size, err);
+        rc = exia__work_step(part->work, "fetching", part->have, part->parcel->size, err);
         if (rc == EXIA_OK)
             rc = exia__read_at(part->fd, block, step, part->have, part->path, err);
         if (rc == EXIA_OK)

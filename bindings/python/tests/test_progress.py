@@ -48,11 +48,11 @@ def report(job: _progress.Job, step: str, done: int, total: int) -> int:
 
 def test_a_step_has_a_bar_that_is_closed(bars: list[Bar]) -> None:
     with _progress.Job() as job:
-        assert report(job, "hash", 1, 10) == 0
-        assert report(job, "hash", 10, 10) == 0
-        assert report(job, "copy", 5, 10) == 0
+        assert report(job, "hashing", 1, 10) == 0
+        assert report(job, "hashing", 10, 10) == 0
+        assert report(job, "storing", 5, 10) == 0
     assert [(bar.desc, bar.n, bar.total, bar.closed) for bar in bars] == [
-        ("hash", 10, 10, True), ("copy", 5, 10, True)
+        ("hashing", 10, 10, True), ("storing", 5, 10, True)
     ]  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def test_no_bar_where_nobody_looks(bars: list[Bar], monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(_progress, "QUIET", 0)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with _progress.Job() as job:
-        assert report(job, "hash", 1, 10) == 0
+        assert report(job, "hashing", 1, 10) == 0
         assert job._bar is None or "ipykernel" in sys.modules
 
 
@@ -70,7 +70,7 @@ def test_without_tqdm_there_is_no_bar_and_no_error(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     with _progress.Job() as job:
-        assert report(job, "hash", 1, 10) == 0
+        assert report(job, "hashing", 1, 10) == 0
 
 
 def test_a_bar_that_fails_ends_the_call_with_its_own_exception(
