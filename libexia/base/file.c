@@ -81,8 +81,14 @@ exia_status exia__stage(exia__staged *out, const char *path, int flags, exia_err
     if (rc == EXIA_OK)
         rc = exia__text_copy(&staged.path, path, err);
     if (rc == EXIA_OK) {
-        staged.fd = open(staged.temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                         flags & EXIA__SECRET ? 0600 : 0666);
+        const mode_t mode = flags & EXIA__SECRET ? 0600 : 0666;
+        if (access("/proc/self/fd", X_OK) == 0) /* where it gets its name from */
+            staged.fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+        if (staged.fd < 0) { /* not every file system has files without a name */
+            staged.fd =
+                open(staged.temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+            staged.named = staged.fd >= 0;
+        }
         if (staged.fd < 0)
             rc = exia__fail_errno(err, errno, "cannot create a file in", folder);
     }
@@ -93,6 +99,14 @@ exia_status exia__stage(exia__staged *out, const char *path, int flags, exia_err
     exia__stage_free(&staged);
     exia__release(folder);
     return rc;
+}
+
+/* Give a file without a name this one, if it is free. */
+static int name_file(const exia__staged *staged, const char *name)
+{
+    char self[40];
+    snprintf(self, sizeof self, "/proc/self/fd/%d", staged->fd);
+    return linkat(AT_FDCWD, self, AT_FDCWD, name, AT_SYMLINK_FOLLOW);
 }
 
 static int rename_absent(const char *from, const char *to)
@@ -111,14 +125,22 @@ exia_status exia__stage_commit(exia__staged *staged, int flags, exia_error *err)
     if (rc == EXIA_OK && fsync(staged->fd) != 0)
         rc = exia__fail_errno(err, errno, "cannot sync", staged->temporary);
     if (rc == EXIA_OK) {
-        int moved = flags & EXIA__REPLACE ? rename(staged->temporary, staged->path)
-                                          : rename_absent(staged->temporary, staged->path);
+        int moved = 0;
+        if (!staged->named && !(flags & EXIA__REPLACE)) {
+            moved = name_file(staged, staged->path);
+        } else {
+            if (!staged->named)
+                moved = name_file(staged, staged->temporary);
+            staged->named = moved == 0;
+            if (moved == 0)
+                moved = flags & EXIA__REPLACE ? rename(staged->temporary, staged->path)
+                                              : rename_absent(staged->temporary, staged->path);
+        }
         if (moved != 0)
             rc = exia__fail_errno(err, errno, "cannot write", staged->path);
     }
     if (rc == EXIA_OK) {
-        exia__release(staged->temporary);
-        staged->temporary = NULL;
+        staged->named = 0;
         rc = exia__directory_sync(folder, err);
     }
     exia__release(folder);
@@ -129,7 +151,7 @@ void exia__stage_free(exia__staged *staged)
 {
     if (staged->fd >= 0) {
         close(staged->fd);
-        if (staged->temporary != NULL)
+        if (staged->named)
             unlink(staged->temporary);
     }
     exia__release(staged->temporary);

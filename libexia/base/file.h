@@ -6,10 +6,11 @@
 
 #include "exia/common.h"
 
-/* A file that appears by one rename.  Write to `fd`, then commit; free removes what was not
- * committed.  The temporary file lies beside the target and begins with a dot. */
+/* A file that appears whole.  Write to `fd`, then commit; free drops what was not committed.  Until
+ * then it has no name where the file system can do that, so that a crash leaves nothing; else it lies
+ * beside the target as .exia-TOKEN. */
 typedef struct exia__staged {
-    int fd;
+    int fd, named; /* named: `temporary` is there */
     char *path, *temporary;
 } exia__staged;
 
