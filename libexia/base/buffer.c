@@ -10,21 +10,17 @@
 
 exia_status exia__buffer_reserve(exia__buffer *buffer, size_t more, exia_error *err)
 {
-    size_t wanted = 0, capacity = buffer->capacity ? buffer->capacity : 64;
+    size_t wanted = 0;
     if (__builtin_add_overflow(buffer->size, more, &wanted) ||
         __builtin_add_overflow(wanted, 1, &wanted))
         return exia__fail_memory(err);
     if (wanted <= buffer->capacity)
         return EXIA_OK;
-    while (capacity < wanted)
-        capacity = capacity > SIZE_MAX / 2 ? wanted : 2 * capacity;
-    char *data = exia__resize(buffer->data, capacity);
-    if (data == NULL)
-        return exia__fail_memory(err);
-    buffer->data = data;
-    buffer->capacity = capacity;
-    buffer->data[buffer->size] = '\0';
-    return EXIA_OK;
+    exia_status rc =
+        exia__grow(&buffer->data, &buffer->capacity, wanted < 64 ? 64 : wanted, 1, err);
+    if (rc == EXIA_OK)
+        buffer->data[buffer->size] = '\0';
+    return rc;
 }
 
 exia_status exia__buffer_append(exia__buffer *buffer, const void *data, size_t size,

@@ -57,6 +57,24 @@ void *exia__zeroed(size_t count, size_t size)
     return memory;
 }
 
+exia_status exia__grow(void *array, size_t *capacity, size_t need, size_t size, exia_error *err)
+{
+    enum { FIRST = 8 };
+    size_t room = *capacity > SIZE_MAX / 2 ? need : 2 * *capacity;
+    void *items = NULL;
+    if (need <= *capacity)
+        return EXIA_OK;
+    room = room < need ? need : room;
+    room = room < FIRST ? FIRST : room;
+    memcpy(&items, array, sizeof items); /* a T ** is no void ** */
+    items = exia__array(items, room, size);
+    if (items == NULL)
+        return exia__fail_memory(err);
+    memcpy(array, &items, sizeof items);
+    *capacity = room;
+    return EXIA_OK;
+}
+
 exia_status exia__text_copy(char **out, const char *text, exia_error *err)
 {
     return exia__text_copy_n(out, text, strlen(text), err);

@@ -14,6 +14,9 @@ void exia__release(void *memory);
 /* `count` items of `size` bytes, overflow-checked, as exia__resize. */
 void *exia__array(void *memory, size_t count, size_t size);
 void *exia__zeroed(size_t count, size_t size);
+/* See to it that `*(T **)array`, of `*capacity` items of `size` bytes, has room for `need`: it at
+ * least doubles when it grows. */
+exia_status exia__grow(void *array, size_t *capacity, size_t need, size_t size, exia_error *err);
 
 /* Each writes a new text and answers EXIA_ENOMEM with `err` filled when memory is out. */
 exia_status exia__text_copy(char **out, const char *text, exia_error *err);

@@ -206,16 +206,11 @@ typedef struct todo {
 
 static exia_status todo_push(todo *list, const char *below, const char *name, exia_error *err)
 {
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 16;
-        char **paths = exia__array(list->paths, capacity, sizeof *paths);
-        if (paths == NULL)
-            return exia__fail_memory(err);
-        list->paths = paths;
-        list->capacity = capacity;
-    }
-    exia_status rc = *below ? exia__path_join(&list->paths[list->count], below, name, err)
-                            : exia__text_copy(&list->paths[list->count], name, err);
+    exia_status rc =
+        exia__grow(&list->paths, &list->capacity, list->count + 1, sizeof *list->paths, err);
+    if (rc == EXIA_OK)
+        rc = *below ? exia__path_join(&list->paths[list->count], below, name, err)
+                    : exia__text_copy(&list->paths[list->count], name, err);
     list->count += rc == EXIA_OK;
     return rc;
 }

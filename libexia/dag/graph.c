@@ -62,19 +62,9 @@ static exia_status reserve(exia_dag *dag, size_t count, exia_error *err)
     if (count > UINT32_MAX - dag->edge_count)
         return exia__fail(err, EXIA_EINVAL, 0, "%zu more edges would be more than %u", count,
                           (unsigned)UINT32_MAX);
-    if (total <= capacity)
-        return EXIA_OK;
-    capacity = 2 * capacity < total ? total : 2 * capacity;
-    uint32_t *before = exia__array(dag->before, capacity, sizeof *before);
-    if (before != NULL)
-        dag->before = before;
-    uint32_t *after = exia__array(dag->after, capacity, sizeof *after);
-    if (after != NULL)
-        dag->after = after;
-    if (before == NULL || after == NULL)
-        return exia__fail_memory(err);
-    dag->edge_capacity = capacity;
-    return EXIA_OK;
+    exia_status rc = exia__grow(&dag->before, &capacity, total, sizeof *dag->before, err);
+    return rc < 0 ? rc
+                  : exia__grow(&dag->after, &dag->edge_capacity, total, sizeof *dag->after, err);
 }
 
 exia_status exia_dag_add_edges(exia_dag *dag, const uint32_t *before, const uint32_t *after,

@@ -62,16 +62,12 @@ static exia_status reserve_table(exia__names *names, size_t more, exia_error *er
 
 static exia_status reserve_texts(exia__names *names, size_t total, exia_error *err)
 {
-    if (total <= names->text_capacity)
-        return EXIA_OK;
-    size_t capacity = 2 * names->text_capacity < total ? total : 2 * names->text_capacity;
-    const char **texts = exia__array(names->texts, capacity, sizeof *texts);
-    if (texts == NULL)
-        return exia__fail_memory(err);
-    memset(texts + names->text_capacity, 0, (capacity - names->text_capacity) * sizeof *texts);
-    names->texts = texts;
-    names->text_capacity = capacity;
-    return EXIA_OK;
+    size_t before = names->text_capacity;
+    exia_status rc =
+        exia__grow(&names->texts, &names->text_capacity, total, sizeof *names->texts, err);
+    if (rc == EXIA_OK)
+        memset(names->texts + before, 0, (names->text_capacity - before) * sizeof *names->texts);
+    return rc;
 }
 
 static exia_status reserve_bytes(exia__names *names, size_t size, exia_error *err)

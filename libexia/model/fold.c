@@ -155,16 +155,11 @@ static exia_status add_alias(exia__alias **out, exia__fold *fold, const char *na
 
 static exia_status push(exia__alias *alias, int64_t seq, int64_t version, exia_error *err)
 {
-    if (alias->depth == alias->capacity) {
-        size_t capacity = alias->capacity ? 2 * alias->capacity : 4;
-        exia__move *grown = exia__array(alias->stack, capacity, sizeof *grown);
-        if (grown == NULL)
-            return exia__fail_memory(err);
-        alias->stack = grown;
-        alias->capacity = capacity;
-    }
-    alias->stack[alias->depth++] = (exia__move){seq, version};
-    return EXIA_OK;
+    exia_status rc =
+        exia__grow(&alias->stack, &alias->capacity, alias->depth + 1, sizeof *alias->stack, err);
+    if (rc == EXIA_OK)
+        alias->stack[alias->depth++] = (exia__move){seq, version};
+    return rc;
 }
 
 static exia_status apply_move(step *now, const json_t *move, int pops, exia_error *err)
@@ -242,14 +237,9 @@ static exia_status do_publish(step *now, exia_error *err)
     exia_status rc = exia__parts_check(parts, 1, err);
     if (rc == EXIA_OK)
         rc = exia__facts_check(now->version, err);
-    if (rc == EXIA_OK && fold->version_count == fold->version_capacity) {
-        size_t capacity = fold->version_capacity ? 2 * fold->version_capacity : 8;
-        exia__version *grown = exia__array(fold->versions, capacity, sizeof *grown);
-        if (grown == NULL)
-            return exia__fail_memory(err);
-        fold->versions = grown;
-        fold->version_capacity = capacity;
-    }
+    if (rc == EXIA_OK)
+        rc = exia__grow(&fold->versions, &fold->version_capacity, fold->version_count + 1,
+                        sizeof *fold->versions, err);
     json_t *row = NULL;
     if (rc == EXIA_OK)
         rc = exia__row_make(&row, fold->name, now->entry, err);

@@ -38,14 +38,10 @@ static exia_status add_hits(hits *out, const exia__fold *fold, const exia__filte
         const exia__version *version = exia__fold_version(fold, n);
         if (version == NULL || !exia__filter_match(filter, version->row))
             continue;
-        if (out->count == out->capacity) {
-            size_t capacity = out->capacity ? 2 * out->capacity : 64;
-            hit *grown = exia__array(out->items, capacity, sizeof *grown);
-            if (grown == NULL)
-                return exia__fail_memory(err);
-            out->items = grown;
-            out->capacity = capacity;
-        }
+        exia_status rc =
+            exia__grow(&out->items, &out->capacity, out->count + 1, sizeof *out->items, err);
+        if (rc < 0)
+            return rc;
         out->items[out->count++] =
             (hit){exia__json_string(version->row, "time"), fold->name, n, version->row};
     }

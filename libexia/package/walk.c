@@ -35,22 +35,15 @@ int exia__stamp_equal(const exia__stamp *a, const exia__stamp *b)
 
 static exia_status reserve(exia__walk *walk, exia_error *err)
 {
-    if (walk->count < walk->capacity)
-        return EXIA_OK;
+    size_t capacity = walk->capacity;
     if (walk->count >= EXIA__MOST_MEMBERS)
         return exia__fail(err, EXIA_EINVAL, 0, "the workspace has more than %d members",
                           EXIA__MOST_MEMBERS);
-    size_t capacity = walk->capacity ? 2 * walk->capacity : 64;
-    exia__entry *entries = exia__array(walk->entries, capacity, sizeof *entries);
-    if (entries == NULL)
-        return exia__fail_memory(err);
-    walk->entries = entries;
-    exia__stamp *stamps = exia__array(walk->stamps, capacity, sizeof *stamps);
-    if (stamps == NULL)
-        return exia__fail_memory(err);
-    walk->stamps = stamps;
-    walk->capacity = capacity;
-    return EXIA_OK;
+    exia_status rc =
+        exia__grow(&walk->entries, &capacity, walk->count + 1, sizeof *walk->entries, err);
+    return rc < 0 ? rc
+                  : exia__grow(&walk->stamps, &walk->capacity, walk->count + 1,
+                               sizeof *walk->stamps, err);
 }
 
 static exia_status read_target(char **out, int dir, const char *name, const char *path,

@@ -93,18 +93,14 @@ static exia_status intern(exia_component **out, exia_pool *pool, const char *nam
         return EXIA_OK;
     }
     size_t count = pool->names.count;
-    if (count == pool->component_capacity) {
-        size_t capacity = count ? 2 * count : 16;
-        exia_component **moved = exia__array(pool->components, capacity, sizeof(exia_component *));
-        if (moved == NULL)
-            return exia__fail_memory(err);
-        pool->components = moved;
-        pool->component_capacity = capacity;
-    }
+    exia_status rc = exia__grow(&pool->components, &pool->component_capacity, count + 1,
+                                sizeof *pool->components, err);
+    if (rc < 0)
+        return rc;
     exia_component *component = exia__zeroed(1, sizeof *component);
     if (component == NULL)
         return exia__fail_memory(err);
-    exia_status rc = exia__names_add(&pool->names, &name, 1, err);
+    rc = exia__names_add(&pool->names, &name, 1, err);
     if (rc < 0) {
         exia__release(component);
         return rc;
@@ -167,20 +163,6 @@ static exia_status link_all(size_t *linked, exia_pool *pool, exia__recipe *recip
     return rc;
 }
 
-static exia_status reserve_rows(exia_pool *pool, size_t more, exia_error *err)
-{
-    size_t total = pool->row_count + more;
-    if (total <= pool->row_capacity)
-        return EXIA_OK;
-    size_t capacity = 2 * pool->row_capacity < total ? total : 2 * pool->row_capacity;
-    exia_component **rows = exia__array(pool->rows, capacity, sizeof(exia_component *));
-    if (rows == NULL)
-        return exia__fail_memory(err);
-    pool->rows = rows;
-    pool->row_capacity = capacity;
-    return EXIA_OK;
-}
-
 exia_status exia__recipes_commit(exia_pool *pool, exia__recipe *recipes, exia_error *err)
 {
     size_t count = 0, linked = 0;
@@ -188,7 +170,8 @@ exia_status exia__recipes_commit(exia_pool *pool, exia__recipe *recipes, exia_er
         count++;
     if (pool->closing)
         return exia__fail(err, EXIA_ECLOSED, 0, "pool %s is closed", pool->name);
-    exia_status rc = reserve_rows(pool, count, err);
+    exia_status rc = exia__grow(&pool->rows, &pool->row_capacity, pool->row_count + count,
+                                sizeof *pool->rows, err);
     if (rc == EXIA_OK)
         rc = link_all(&linked, pool, recipes, err);
     if (rc == EXIA_OK)

@@ -196,17 +196,13 @@ static exia_status add_live(exia__offer *offer, json_t *event, exia_error *err)
 
 static exia_status add_offer(exia__offers *offers, exia__offer *offer, exia_error *err)
 {
-    if (offers->count == offers->capacity) {
-        size_t capacity = offers->capacity ? 2 * offers->capacity : 16;
-        exia__offer *items = exia__array(offers->items, capacity, sizeof *items);
-        if (items == NULL)
-            return exia__fail_memory(err);
-        offers->items = items;
-        offers->capacity = capacity;
+    exia_status rc =
+        exia__grow(&offers->items, &offers->capacity, offers->count + 1, sizeof *offer, err);
+    if (rc == EXIA_OK) {
+        offers->items[offers->count++] = *offer;
+        *offer = (exia__offer){0};
     }
-    offers->items[offers->count++] = *offer;
-    *offer = (exia__offer){0};
-    return EXIA_OK;
+    return rc;
 }
 
 /* The events of `fold->identity` are complete: make an offer of what is live. */

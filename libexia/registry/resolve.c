@@ -269,17 +269,13 @@ static void explain(search *state, const place *top)
 
 static exia_status push(search *state, const char *name, exia_error *err)
 {
-    if (state->depth == state->capacity) {
-        size_t capacity = state->capacity ? 2 * state->capacity : 16;
-        place *stack = exia__array(state->stack, capacity, sizeof *stack);
-        if (stack == NULL)
-            return exia__fail_memory(err);
-        state->stack = stack;
-        state->capacity = capacity;
-    }
+    exia_status rc =
+        exia__grow(&state->stack, &state->capacity, state->depth + 1, sizeof *state->stack, err);
+    if (rc < 0)
+        return rc;
     place *top = &state->stack[state->depth];
     *top = (place){0};
-    exia_status rc = candidates_of(&top->candidates, state, name, err);
+    rc = candidates_of(&top->candidates, state, name, err);
     if (rc == EXIA_OK) {
         top->name = json_object_iter_key(json_object_iter_at(state->universe, name));
         state->depth++;

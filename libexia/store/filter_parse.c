@@ -260,17 +260,13 @@ static exia_status parse_operand(exia__operand *out, parser *p)
 static exia_status push(parser *p, exia__step *step)
 {
     exia__filter *filter = p->filter;
-    if (filter->step_count == p->step_room) {
-        size_t room = p->step_room ? 2 * p->step_room : 8;
-        exia__step *steps = exia__array(filter->steps, room, sizeof *steps);
-        if (steps == NULL)
-            return exia__fail_memory(p->err);
-        filter->steps = steps;
-        p->step_room = room;
+    exia_status rc = exia__grow(&filter->steps, &p->step_room, filter->step_count + 1,
+                                sizeof *filter->steps, p->err);
+    if (rc == EXIA_OK) {
+        filter->steps[filter->step_count++] = *step;
+        *step = (exia__step){0};
     }
-    filter->steps[filter->step_count++] = *step;
-    *step = (exia__step){0};
-    return EXIA_OK;
+    return rc;
 }
 
 static exia_status parse_list(json_t **out, parser *p)
@@ -422,16 +418,9 @@ static exia_status parse_key(parser *p)
         rc = take(&key.descending, p, "desc");
     if (rc == EXIA_OK && !key.descending)
         rc = take(&ascending, p, "asc");
-    if (rc == EXIA_OK && filter->order_count == p->order_room) {
-        size_t room = p->order_room ? 2 * p->order_room : 4;
-        exia__order *orders = exia__array(filter->orders, room, sizeof *orders);
-        if (orders == NULL) {
-            rc = exia__fail_memory(p->err);
-        } else {
-            filter->orders = orders;
-            p->order_room = room;
-        }
-    }
+    if (rc == EXIA_OK)
+        rc = exia__grow(&filter->orders, &p->order_room, filter->order_count + 1,
+                        sizeof *filter->orders, p->err);
     if (rc == EXIA_OK) {
         filter->orders[filter->order_count++] = key;
         key.path = NULL;
