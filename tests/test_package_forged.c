@@ -311,13 +311,16 @@ TEST(a_record_written_in_another_way_is_refused)
 
 TEST(a_record_with_another_number_of_lines_is_refused)
 {
+    forge f;
     for (uint64_t members = 1; members < 6; members++) {
-        forge f;
         forge_begin(&f);
         f.change.members = members;
         if (members != 3)
             refused(&f, EXIA_ECORRUPT, "lines");
     }
+    forge_begin(&f);
+    f.change.members = 16000000; /* would be a gigabyte */
+    refused(&f, EXIA_ECORRUPT, "fewer lines");
 }
 
 TEST(metadata_that_lies_is_refused)

@@ -88,9 +88,13 @@ exia_status exia__record_parse(exia__entry **out, char *text, size_t size, size_
 {
     exia_status rc = EXIA_OK;
     exia__buffer line = {0}, again = {0};
-    exia__entry *entries = exia__zeroed(count ? count : 1, sizeof *entries);
+    exia__entry *entries = NULL;
     size_t done = 0;
     *out = NULL;
+    if (count > size) /* or a small package could claim much memory */
+        return exia__fail(err, EXIA_ECORRUPT, 0, "RECORD has fewer lines than the %zu it should",
+                          count);
+    entries = exia__zeroed(count, sizeof *entries);
     if (entries == NULL)
         rc = exia__fail_memory(err);
     for (char *at = text; rc == EXIA_OK && at < text + size; done++) {
