@@ -95,6 +95,15 @@ static exia_status check_identity(const json_t *manifest, const place *at)
     return rc;
 }
 
+/* A manifest may come from anywhere: to compare each name with all before would take hours. */
+static exia_status take_once(json_t *seen, const char *name, const char *what, const place *at)
+{
+    if (json_object_get(seen, name) != NULL)
+        return exia__fail(at->err, at->bad, 0, "%s: the %s \"%.60s\" is listed twice", at->what,
+                          what, name);
+    return exia__json_set(seen, name, json_true(), at->err);
+}
+
 static exia_status check_path(const char *path, const char *field, const place *at)
 {
     const char *why = path ? exia__path_fault(path) : "is no text";
@@ -109,6 +118,7 @@ static exia_status check_components(const json_t *manifest, const place *at)
     static const char *const fields[] = {"path", "kind", NULL};
     static const char *const kinds[] = {"code", "model", "data", "env", "doc"};
     const json_t *list = NULL;
+    json_t *seen = json_object();
     exia_status rc = take(&list, manifest, "components", JSON_ARRAY, "a list", at);
     for (size_t i = 0; rc == EXIA_OK && i < json_array_size(list); i++) {
         const json_t *one = json_array_get(list, i);
@@ -124,12 +134,10 @@ static exia_status check_components(const json_t *manifest, const place *at)
                             "%s: the component \"%.60s\" needs a \"kind\": code, model, data, env "
                             "or doc",
                             at->what, path);
-        for (size_t j = 0; rc == EXIA_OK && j < i; j++) {
-            if (strcmp(exia__json_string(json_array_get(list, j), "path"), path) == 0)
-                rc = exia__fail(at->err, at->bad, 0, "%s: the component \"%.60s\" is listed twice",
-                                at->what, path);
-        }
+        if (rc == EXIA_OK)
+            rc = take_once(seen, path, "component", at);
     }
+    json_decref(seen);
     return rc;
 }
 
@@ -172,8 +180,9 @@ static exia_status check_entry_points(const json_t *manifest, const place *at)
 
 static exia_status check_dependencies(const json_t *manifest, const place *at)
 {
-    exia__dependency one, other;
+    exia__dependency one;
     const json_t *list = NULL;
+    json_t *seen = json_object();
     exia_status rc = take(&list, manifest, "dependencies", JSON_ARRAY, "a list", at);
     for (size_t i = 0; rc == EXIA_OK && i < json_array_size(list); i++) {
         const char *text = json_string_value(json_array_get(list, i));
@@ -182,15 +191,10 @@ static exia_status check_dependencies(const json_t *manifest, const place *at)
         if (rc == EXIA_OK && strcmp(one.name, exia__json_string(manifest, "name")) == 0)
             rc = exia__fail(at->err, at->bad, 0, "%s: the package \"%s\" depends on itself",
                             at->what, one.name);
-        for (size_t j = 0; rc == EXIA_OK && j < i; j++) {
-            (void)exia__dependency_parse(&other, json_string_value(json_array_get(list, j)), NULL);
-            if (strcmp(one.name, other.name) == 0)
-                rc = exia__fail(at->err, at->bad, 0,
-                                "%s: the dependency \"%s\" is listed twice: put its clauses in one "
-                                "text",
-                                at->what, one.name);
-        }
+        if (rc == EXIA_OK)
+            rc = take_once(seen, one.name, "dependency", at);
     }
+    json_decref(seen);
     return rc;
 }
 
