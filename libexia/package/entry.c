@@ -74,6 +74,8 @@ static const char *link_fault(const exia__entry *entries, size_t count, const ex
     const char *slash = strrchr(link->path, '/'), *part = link->target;
     size_t size = slash ? (size_t)(slash - link->path) : 0;
     memcpy(at, link->path, size);
+    if (strnlen(part, EXIA__MOST_PATH + 1) > EXIA__MOST_PATH)
+        return "is a link with a target of more than 4095 bytes";
     if (*part == '\0' || *part == '/')
         return "is a link to an absolute path: only links inside the package are possible";
     for (;;) {
