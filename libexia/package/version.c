@@ -258,10 +258,15 @@ int exia__version_compare(const char *a, const char *b)
     return compare_parsed(&left, &right);
 }
 
+static int is_pre(const parsed *v)
+{
+    return v->pre_count > 0 || v->dev.text != NULL;
+}
+
 int exia__version_is_pre(const char *version)
 {
     parsed v;
-    return parse(&v, version) && (v.pre_count > 0 || v.dev.text != NULL);
+    return parse(&v, version) && is_pre(&v);
 }
 
 static exia_status bad_dependency(const char *text, const char *why, exia_error *err)
@@ -325,11 +330,6 @@ exia_status exia__dependency_parse(exia__dependency *out, const char *text, exia
     if (rc < 0)
         memset(out, 0, sizeof *out);
     return rc;
-}
-
-static int is_pre(const parsed *v)
-{
-    return v->pre_count > 0 || v->dev.text != NULL;
 }
 
 static int clause_match(const char *op, const parsed *asked, const parsed *v)
