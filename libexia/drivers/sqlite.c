@@ -168,6 +168,8 @@ static exia_status stand(int64_t *revision, int *same, exia__sqlite *self, const
         const char *its = (const char *)sqlite3_column_text(statement, 1);
         *revision = sqlite3_column_int64(statement, 0);
         *same = its != NULL && token != NULL && strcmp(its, token) == 0;
+        if (its == NULL) /* no memory; taken for another token it would be a conflict */
+            rc = exia__fail_memory(err);
     } else if (step != SQLITE_DONE) {
         rc = exia__sqlite_fail(self, "read", err);
     }
@@ -280,8 +282,11 @@ static exia_status sqlite_check(void *payload, exia_record_fn *row, void *row_pa
     if (rc < 0)
         return rc;
     rc = exia__sqlite_ask(&journal, self, "PRAGMA journal_mode", err);
-    if (rc == EXIA_OK)
-        snprintf(mode, sizeof mode, "%s", (const char *)sqlite3_column_text(journal, 0));
+    const char *text = rc == EXIA_OK ? (const char *)sqlite3_column_text(journal, 0) : "";
+    if (text != NULL)
+        snprintf(mode, sizeof mode, "%s", text);
+    else
+        rc = exia__fail_memory(err);
     sqlite3_finalize(journal);
     exia__sqlite_leave(self);
     if (rc == EXIA_OK)

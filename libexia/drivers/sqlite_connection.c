@@ -230,6 +230,8 @@ exia_status exia__sqlite_start(sqlite3_stmt **out, exia__sqlite *self, exia__sta
 
 void exia__sqlite_end(sqlite3_stmt *statement)
 {
+    if (statement == NULL) /* it never started; SQLite would not mind in one, but in the other */
+        return;
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
 }
