@@ -63,7 +63,7 @@ struct exia__recipe {
     exia_component **needs;
 };
 
-enum { EXIA__FIRST_CHUNK = 8, EXIA__CHUNKS = 29 }; /* 8, 16, 32 ... slots: all of 32 bits */
+enum { EXIA__FIRST_CHUNK = 8, EXIA__CHUNKS = 29 }; /* 8, 16, 32 ... slots: 2^32 - 8 */
 struct exia_component {
     exia_pool *pool;
     const char *name;

@@ -22,7 +22,7 @@ exia__slot *exia__slot_at(const exia_component *component, uint32_t index)
 static exia_status make_slot(exia__slot **out, exia_component *component, exia_error *err)
 {
     uint32_t index = component->slot_count, offset, chunk = chunk_of(index, &offset);
-    if (index == UINT32_MAX)
+    if (chunk == EXIA__CHUNKS)
         return exia__fail(err, EXIA_ENOMEM, 0, "component %s has 4 billion loans", component->name);
     if (component->chunks[chunk] == NULL)
         component->chunks[chunk] =
