@@ -109,7 +109,7 @@ static exia_status write_json(char **out, const exia_dag *dag, exia__csr *csr, u
 {
     uint32_t size = (uint32_t)dag->names.count, count = 0;
     json_t *nodes = json_array(), *edges = json_array();
-    json_t *json = json_pack("{s:O?, s:O?}", "nodes", nodes, "edges", edges);
+    json_t *json = json_pack("{s:O, s:O}", "nodes", nodes, "edges", edges);
     exia_status rc = EXIA_OK;
     for (uint32_t i = 0; i < size && rc == EXIA_OK; i++) {
         const char *name = exia_dag_name(dag, i);
