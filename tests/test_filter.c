@@ -293,6 +293,34 @@ TEST(a_filter_that_is_wrong_is_refused_and_shown_where)
     }
 }
 
+TEST(a_filter_that_asks_for_what_no_row_has_is_refused)
+{
+    static const struct {
+        const char *text, *unknown;
+    } rows[] = {
+        {"name = 'x' and metrics.auc > 0 order by version desc", NULL},
+        {"nme = 'x'", "\"nme\""},
+        {"metrics.auc > 0 and metric.auc > 0", "\"metric\""},
+        {"name = pipe", "\"pipe\""},
+        {"name = 'x' order by versio", "\"versio\""},
+        {"nam = 'x'", "\"nam\""},
+        {"\"name.x\" = 1", "\"name.x\""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        exia__filter *filter = NULL;
+        const char *members = "name, version, metrics";
+        check_ok(exia__filter_parse(&filter, rows[i].text, &err));
+        if (rows[i].unknown == NULL) {
+            check_ok(exia__filter_known(filter, members, &err));
+        } else {
+            check_fails(EXIA_EINVAL, exia__filter_known(filter, members, &err));
+            check_text(rows[i].unknown);
+            check_text(members);
+        }
+        exia__filter_free(filter);
+    }
+}
+
 TEST(a_filter_that_is_too_long_too_deep_or_no_utf8_is_refused)
 {
     exia__filter *filter = NULL;

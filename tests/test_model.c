@@ -241,6 +241,21 @@ TEST(a_part_in_pieces_is_stored_as_one_run_of_bytes)
     exia_library_free(library);
 }
 
+TEST(a_parent_by_number_must_be_there)
+{
+    exia_library *library = open_library();
+    exia_part part = {.name = "model", .format = "bytes", .data = "x", .size = 1};
+    exia_write_options options = {.struct_size = sizeof options, .facts = "{\"parent\": 1}"};
+    int64_t version = 0;
+    check_fails(EXIA_ENOTFOUND,
+                exia_model_write(&version, library, "m", &part, 1, &options, NULL, &err));
+    check_text("no version 1");
+    check_ok(exia_model_write(&version, library, "m", &part, 1, NULL, NULL, &err));
+    check_ok(exia_model_write(&version, library, "m", &part, 1, &options, NULL, &err));
+    assert_int_equal(version, 2);
+    exia_library_free(library);
+}
+
 TEST(write_refuses_bad_facts_and_says_which)
 {
     exia_library *library = open_library();

@@ -86,8 +86,8 @@ EXIA_API exia_status exia_alias_move(exia_library *library, const char *name, co
                                      int64_t to, int64_t expect, const char *message,
                                      exia_error *err);
 
-/* Undo the alias' last move not yet undone.  The target's parts are there with their sizes, or
- * nothing moves.
+/* Undo the alias' last move not yet undone; where it was first put is not undone.  The target's parts
+ * are there with their sizes, or nothing moves.
  *
  * @param[out] version  where it stands now, EXIA_ABSENT: nowhere; may be NULL
  * @return EXIA_ENOTFOUND: nothing to go back to, or the target was removed; EXIA_ECONFLICT

@@ -162,7 +162,8 @@ static exia_status build_rollback(json_t *entry, int64_t *result, const exia__fo
         return exia__fail(err, EXIA_ECONFLICT, 0, "the alias %s was moved meanwhile", now->alias);
     now->seen = top->seq;
     if (alias->depth < 2)
-        return exia__fail(err, EXIA_ENOTFOUND, 0, "the alias %s was never moved: nothing to undo",
+        return exia__fail(err, EXIA_ENOTFOUND, 0,
+                          "the alias %s is where it was first put: nothing to go back to",
                           now->alias);
     const exia__move *back = top - 1;
     const exia__version *version = exia__fold_version(fold, back->version);

@@ -87,6 +87,11 @@ exia_status exia_library_search(exia_rows **out, exia_library *library, const ch
         return exia__fail(err, EXIA_EINVAL, 0, "exia_library_search: an argument is NULL");
     exia_status rc = exia__filter_parse(&parsed, filter, err);
     if (rc == EXIA_OK)
+        rc = exia__filter_known(parsed,
+                                "name, version, time, who, why, tags, metrics, params, parent, "
+                                "environment, imports, parts, aliases",
+                                err);
+    if (rc == EXIA_OK)
         rc = exia__library_lock(library, err);
     if (rc == EXIA_OK) {
         rc = collect(out, library, parsed, err);

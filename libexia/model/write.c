@@ -126,12 +126,24 @@ static exia_status check_options(const exia_library *library, const exia_write_o
 
 /* ---- publish -------------------------------------------------------------------------------- */
 
+/* A parent by number is a version of this model, removed or not. */
+static exia_status check_parent(const exia__fold *fold, const json_t *version, exia_error *err)
+{
+    json_int_t parent = json_integer_value(json_object_get(version, "parent"));
+    if (parent <= (json_int_t)fold->version_count)
+        return EXIA_OK;
+    return exia__fail(err, EXIA_ENOTFOUND, 0, "the parent: %s has no version %lld", fold->name,
+                      (long long)parent);
+}
+
 static exia_status build_publish(json_t *entry, int64_t *result, const exia__fold *fold,
                                  void *payload, exia_error *err)
 {
     writing *now = payload;
     *result = (int64_t)fold->version_count + 1;
-    exia_status rc = exia__json_set(now->version, "number", json_integer(*result), err);
+    exia_status rc = check_parent(fold, now->version, err);
+    if (rc == EXIA_OK)
+        rc = exia__json_set(now->version, "number", json_integer(*result), err);
     if (rc == EXIA_OK)
         rc = exia__json_set(entry, "version", json_incref(now->version), err);
     if (rc == EXIA_OK && now->alias != NULL)
@@ -154,7 +166,8 @@ static exia_status look_ahead(int *known, writing *now, exia_error *err)
             now->number = done->result;
             now->stored = version ? json_incref(version->parts) : NULL;
             *known = 1;
-        } else if (rc == EXIA_OK && now->alias != NULL) {
+        } else if (rc == EXIA_OK && (rc = check_parent(fold, now->version, err)) == EXIA_OK &&
+                   now->alias != NULL) {
             rc = exia__alias_add_move(entry, fold, now->alias, 1, now->expect, err);
         }
         exia__library_unlock(now->library);

@@ -149,6 +149,10 @@ exia_status exia_registry_query(exia_rows **out, exia_registry *registry, const 
     *out = NULL;
     exia_status rc = exia__registry_enter(registry, err);
     if (rc < 0 || (rc = exia__filter_parse(&condition, filter, err)) < 0 ||
+        (rc = exia__filter_known(condition,
+                                 "name, version, tag, digest, file, size, signed, time, "
+                                 "description, components, dependencies, facts, conflict",
+                                 err)) < 0 ||
         (rc = exia__side_open(&side, registry, remote, EXIA_STORE_READ, EXIA__RECORDS_ONLY, NULL,
                               err)) < 0)
         goto done;

@@ -19,6 +19,10 @@ typedef struct exia__filter exia__filter;
 
 /* `text` NULL or blank: everything.  @return EXIA_EINVAL: the text shows where and what */
 exia_status exia__filter_parse(exia__filter **out, const char *text, exia_error *err);
+
+/* Refuse a filter that asks for a member that no row has, a mistyped one.  `members` names those that
+ * rows have: "name, version, time". */
+exia_status exia__filter_known(const exia__filter *filter, const char *members, exia_error *err);
 int exia__filter_match(const exia__filter *filter, const json_t *row);
 
 /* Whether the condition demands `field` = 'text' at its top (an "and" away), for narrowing a scan:

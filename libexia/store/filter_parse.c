@@ -512,6 +512,37 @@ exia_status exia__filter_parse(exia__filter **out, const char *text, exia_error 
     return rc;
 }
 
+/* `path` NULL: a literal. */
+static exia_status known(const char *path, const char *members, exia_error *err)
+{
+    size_t size = path ? strlen(path) : 0; /* of its first part */
+    for (const char *at = members; path != NULL; at += strspn(at, ", ")) {
+        size_t length = strcspn(at, ",");
+        if (length == 0)
+            return exia__fail(err, EXIA_EINVAL, 0,
+                              "the filter asks for \"%.60s\", which no row has: use %s (texts "
+                              "stand in '')",
+                              path, members);
+        if (length == size && strncmp(at, path, size) == 0)
+            break;
+        at += length;
+    }
+    return EXIA_OK;
+}
+
+exia_status exia__filter_known(const exia__filter *filter, const char *members, exia_error *err)
+{
+    exia_status rc = EXIA_OK;
+    for (size_t i = 0; rc == EXIA_OK && i < filter->step_count; i++) {
+        rc = known(filter->steps[i].left.path, members, err);
+        if (rc == EXIA_OK)
+            rc = known(filter->steps[i].right.path, members, err);
+    }
+    for (size_t i = 0; rc == EXIA_OK && i < filter->order_count; i++)
+        rc = known(filter->orders[i].path, members, err);
+    return rc;
+}
+
 exia_status exia__filter_path(char **out, const char *text, exia_error *err)
 {
     *out = NULL;

@@ -354,7 +354,7 @@ class Library(Handle):
     def rollback(
         self, name: str, alias: str, *, expect: int | None = None, message: str | None = None
     ) -> int | None:
-        """Undo the alias' last move not yet undone.
+        """Undo the alias' last move not yet undone; where it was first put is not undone.
 
         Returns
         -------
