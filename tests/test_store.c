@@ -32,6 +32,7 @@ TEST(open_refuses_what_is_no_url_of_a_known_scheme)
         {"clickhouse+http://host", "\"clickhouse+http:\""},
         {"consul+http://host", "\"consul+http:\""},
         {"/plain/path", "plain path"},
+        {"S3+HTTPS://user:secret@host/bucket", "plain path"},
         {"", "empty"},
         {NULL, "NULL"},
     };

@@ -28,8 +28,9 @@ exia_status exia__url_path(char **out, const char *url, exia_error *err)
     if (strncmp(rest, "///", 3) == 0)
         rest += 2;
     else if (strncmp(rest, "//", 2) == 0)
-        return exia__fail(err, EXIA_EINVAL, 0,
-                          "%.100s names a host: a local path is scheme:/path or scheme:path", url);
+        return exia__fail(err, EXIA_EINVAL, 0, /* not the URL, which may hold a password */
+                          "a \"%.*s//\" names a host: a local path is scheme:/path or scheme:path",
+                          (int)(rest - url), url);
     char *raw = NULL;
     exia_status rc = exia__text_copy_n(&raw, rest, strcspn(rest, "?"), err);
     if (rc == EXIA_OK)

@@ -132,14 +132,16 @@ exia_status exia_driver_register(const exia_driver *driver, exia_error *err)
 
 exia_status exia__driver_find(const exia_driver **out, const char *url, exia_error *err)
 {
-    char *scheme = NULL, known[160] = "";
+    char *scheme = NULL, *shown = NULL, known[160] = "";
     size_t used = 0;
     *out = NULL;
     if (url == NULL || *url == '\0')
         return exia__fail(err, EXIA_EINVAL, 0, "the URL is %s", url ? "empty" : "NULL");
     exia_status rc = exia__url_scheme(&scheme, url, err);
+    if (rc == EXIA_OK)
+        rc = exia__url_redact(&shown, url, err);
     if (rc < 0)
-        return rc;
+        goto done;
     pthread_mutex_lock(&table_lock);
     if (scheme != NULL)
         *out = find_scheme(scheme, strlen(scheme));
@@ -150,12 +152,14 @@ exia_status exia__driver_find(const exia_driver **out, const char *url, exia_err
     }
     pthread_mutex_unlock(&table_lock);
     if (scheme == NULL)
-        rc =
-            exia__fail(err, EXIA_EINVAL, 0,
-                       "\"%.60s\" is a plain path; here a URL is needed, of scheme %s", url, known);
+        rc = exia__fail(err, EXIA_EINVAL, 0,
+                        "\"%.60s\" is a plain path; here a URL is needed, of scheme %s", shown,
+                        known);
     else if (*out == NULL)
         rc = exia__fail(err, EXIA_EINVAL, 0, "\"%.40s:\" is no known scheme; known are %s", scheme,
                         known);
+done:
+    exia__release(shown);
     exia__release(scheme);
     return rc;
 }
