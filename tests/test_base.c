@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
@@ -208,11 +209,12 @@ TEST(a_path_survives_the_way_through_a_url)
 TEST(a_url_with_a_bad_escape_an_empty_path_or_a_host_is_refused)
 {
     static const char *const bad[] = {"file:%",   "file:a%2", "file:a%zz",
-                                      "file:%00", "file:",    "file://host/a"};
+                                      "file:%00", "file:",    "file://user:secret@host/a"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char *path = NULL;
         check_fails(EXIA_EINVAL, exia__url_path(&path, bad[i], &err));
         assert_null(path);
+        assert_null(strstr(err.text, "secret"));
     }
 }
 
@@ -475,6 +477,27 @@ TEST(a_group_that_is_the_users_alone_may_write_and_any_other_may_not)
     assert_int_equal(chmod(own, 0770), 0);
     check_ok(exia__trust_path(&why, own, &err));
     assert_non_null(strstr(why, "mode 770"));
+    exia__release(why);
+}
+
+TEST(an_access_list_that_lets_another_user_write_is_seen)
+{
+    /* version 2; owner, user 54321, group, mask and others, each {tag, rights, id} */
+    static const unsigned char list[] = {
+        2,    0, 0, 0,                         /* */
+        0x01, 0, 7, 0, 0xff, 0xff, 0xff, 0xff, /* rwx */
+        0x02, 0, 7, 0, 0x31, 0xd4, 0,    0,    /* rwx */
+        0x04, 0, 5, 0, 0xff, 0xff, 0xff, 0xff, /* r-x */
+        0x10, 0, 7, 0, 0xff, 0xff, 0xff, 0xff, /* rwx */
+        0x20, 0, 5, 0, 0xff, 0xff, 0xff, 0xff, /* r-x */
+    };
+    char *why = NULL;
+    const char *own = check_path("own");
+    check_ok(exia__directory_make(own, &err));
+    if (setxattr(own, "system.posix_acl_access", list, sizeof list, 0) != 0)
+        skip(); /* a file system without access lists */
+    check_ok(exia__trust_path(&why, own, &err));
+    assert_non_null(why);
     exia__release(why);
 }
 

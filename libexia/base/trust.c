@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -47,7 +48,9 @@ static exia_status look(char **why, const char *path, int above, exia_error *err
         return exia__text_format(why, err, "%s belongs to another user (%lu)", path,
                                  (unsigned long)info.st_uid);
     mode_t others = info.st_mode & 022;
-    if (others == 020 && own_group(info.st_gid))
+    /* with an access list these bits are its mask, and it may name anybody */
+    if (others == 020 && own_group(info.st_gid) &&
+        lgetxattr(path, "system.posix_acl_access", NULL, 0) < 0)
         others = 0;
     if (others != 0 && !(above && (info.st_mode & S_ISVTX)))
         return exia__text_format(why, err, "others may write into %s (mode %03o)", path,
