@@ -21,6 +21,18 @@ exia_status exia__path_join(char **out, const char *a, const char *b, exia_error
     return exia__text_format(out, err, "%s%s%s", a, size > 0 && a[size - 1] == '/' ? "" : "/", b);
 }
 
+exia_status exia__path_absolute(char **out, const char *path, exia_error *err)
+{
+    *out = NULL;
+    if (*path == '/')
+        return exia__text_copy(out, path, err);
+    char *here = getcwd(NULL, 0);
+    exia_status rc = here ? exia__path_join(out, here, path, err)
+                          : exia__fail_errno(err, errno, "cannot tell", "the working directory");
+    (free)(here); /* getcwd's own memory */
+    return rc;
+}
+
 const char *exia__path_base(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -46,6 +58,7 @@ exia_status exia__home(char **out, const char *home, exia_error *err)
 {
     const char *base = home ? home : secure_getenv("EXIA_HOME");
     const char *below = "";
+    char *path = NULL;
     *out = NULL;
     if (base == NULL || *base == '\0') {
         base = secure_getenv("XDG_DATA_HOME");
@@ -58,12 +71,10 @@ exia_status exia__home(char **out, const char *home, exia_error *err)
     if (base == NULL || *base == '\0' || (home != NULL && *home == '\0'))
         return exia__fail(err, EXIA_EINVAL, 0,
                           "there is no home directory: set EXIA_HOME, or HOME, or give one");
-    if (*base == '/')
-        return exia__text_format(out, err, "%s%s", base, below);
-    char *here = getcwd(NULL, 0);
-    exia_status rc = here ? exia__text_format(out, err, "%s/%s%s", here, base, below)
-                          : exia__fail_errno(err, errno, "cannot tell", "the working directory");
-    (free)(here); /* getcwd's own memory */
+    exia_status rc = exia__text_format(&path, err, "%s%s", base, below);
+    if (rc == EXIA_OK)
+        rc = exia__path_absolute(out, path, err);
+    exia__release(path);
     return rc;
 }
 
@@ -109,13 +120,16 @@ static int name_file(const exia__staged *staged, const char *name)
     return linkat(AT_FDCWD, self, AT_FDCWD, name, AT_SYMLINK_FOLLOW);
 }
 
-static int rename_absent(const char *from, const char *to)
+int exia__rename_absent(int from_at, const char *from, int to_at, const char *to)
 {
-    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+    struct stat info;
+    if (renameat2(from_at, from, to_at, to, RENAME_NOREPLACE) == 0)
         return 0;
     if (errno != EINVAL && errno != ENOSYS) /* the file system does not know the flag */
         return -1;
-    return link(from, to) == 0 ? unlink(from) : -1;
+    if (fstatat(from_at, from, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode))
+        return renameat(from_at, from, to_at, to);
+    return linkat(from_at, from, to_at, to, 0) == 0 ? unlinkat(from_at, from, 0) : -1;
 }
 
 exia_status exia__stage_commit(exia__staged *staged, int flags, exia_error *err)
@@ -134,7 +148,8 @@ exia_status exia__stage_commit(exia__staged *staged, int flags, exia_error *err)
             staged->named = moved == 0;
             if (moved == 0)
                 moved = flags & EXIA__REPLACE ? rename(staged->temporary, staged->path)
-                                              : rename_absent(staged->temporary, staged->path);
+                                              : exia__rename_absent(AT_FDCWD, staged->temporary,
+                                                                    AT_FDCWD, staged->path);
         }
         if (moved != 0)
             rc = exia__fail_errno(err, errno, "cannot write", staged->path);

@@ -46,8 +46,14 @@ exia_status exia__tree_remove(const char *path, exia_error *err);
 /* Copy a file or a tree; links are copied as links, other types are EXIA_EINVAL. */
 exia_status exia__tree_copy(const char *from, const char *to, exia_error *err);
 
+/* As renameat, but never over a file; over an empty directory at most, and that only where the file
+ * system cannot do better.  @return 0, or -1 with errno */
+int exia__rename_absent(int from_at, const char *from, int to_at, const char *to);
+
 /* `a`/`b`. */
 exia_status exia__path_join(char **out, const char *a, const char *b, exia_error *err);
+/* From the working directory on, if it is relative. */
+exia_status exia__path_absolute(char **out, const char *path, exia_error *err);
 const char *exia__path_base(const char *path); /* behind the last '/' */
 int exia__path_exists(const char *path);       /* also a dangling link */
 

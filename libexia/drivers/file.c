@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,6 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/job.h"
-#include "base/json.h"
 #include "base/memory.h"
 #include "base/url.h"
 #include "store/driver.h"
@@ -259,15 +257,6 @@ static exia_status fill(int fd, const exia_source *source, exia__work *work, con
     return rc;
 }
 
-static int rename_absent(int from_at, const char *from, int to_at, const char *to)
-{
-    if (renameat2(from_at, from, to_at, to, RENAME_NOREPLACE) == 0)
-        return 0;
-    if (errno != EINVAL && errno != ENOSYS) /* the file system does not know the flag */
-        return -1;
-    return linkat(from_at, from, to_at, to, 0) == 0 ? unlinkat(from_at, from, 0) : -1;
-}
-
 /* Say what holds the key, after making sure that it is durable: the caller may go on to name it. */
 static exia_status taken(const directory *self, const char *key, const struct stat *info,
                          exia_error *err)
@@ -315,7 +304,7 @@ static exia_status file_put(void *payload, const char *key, const exia_source *s
         rc = exia__work_step(&work, "storing", source->size, source->size, err);
     if (rc < 0)
         goto done;
-    renamed = rename_absent(folder, token, parent, name) == 0;
+    renamed = exia__rename_absent(folder, token, parent, name) == 0;
     if (!renamed && errno == EEXIST && fstatat(parent, name, &info, AT_SYMLINK_NOFOLLOW) == 0) {
         rc = taken(self, key, &info, err);
     } else if (!renamed) {
@@ -584,15 +573,7 @@ static exia_status file_check(void *payload, exia_record_fn *row, void *row_payl
 {
     directory *self = payload;
     struct statvfs info;
-    char *text = NULL;
-    json_t *path = json_string(self->path);
-    if (path == NULL) /* also when its bytes are no UTF-8 */
-        path = json_string("(not UTF-8)");
-    exia_status rc = path ? exia__json_text(&text, path, err) : exia__fail_memory(err);
-    if (rc == EXIA_OK)
-        rc = row("path", text, 0, row_payload, err);
-    exia__release(text);
-    json_decref(path);
+    exia_status rc = exia__tell_text(row, row_payload, "path", self->path, err);
     if (rc < 0 || fstatvfs(self->fd, &info) != 0)
         return rc;
     char number[32];

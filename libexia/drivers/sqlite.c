@@ -7,7 +7,6 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
-#include "base/json.h"
 #include "base/memory.h"
 #include "drivers/sqlite.h"
 #include "store/driver.h"
@@ -256,21 +255,6 @@ static exia_status sqlite_remove(void *payload, const char *kind, const char *ke
 
 /* ---- check ---------------------------------------------------------------------------------- */
 
-static exia_status tell_text(const char *key, const char *text, exia_record_fn *row, void *payload,
-                             exia_error *err)
-{
-    json_t *value = json_string(text);
-    char *json = NULL;
-    if (value == NULL) /* also when its bytes are no UTF-8 */
-        value = json_string("(not UTF-8)");
-    exia_status rc = value ? exia__json_text(&json, value, err) : exia__fail_memory(err);
-    if (rc == EXIA_OK)
-        rc = row(key, json, 0, payload, err);
-    exia__release(json);
-    json_decref(value);
-    return rc;
-}
-
 static exia_status sqlite_check(void *payload, exia_record_fn *row, void *row_payload,
                                 exia_error *err)
 {
@@ -290,11 +274,11 @@ static exia_status sqlite_check(void *payload, exia_record_fn *row, void *row_pa
     sqlite3_finalize(journal);
     exia__sqlite_leave(self);
     if (rc == EXIA_OK)
-        rc = tell_text("path", self->path, row, row_payload, err);
+        rc = exia__tell_text(row, row_payload, "path", self->path, err);
     if (rc == EXIA_OK)
-        rc = tell_text("sqlite", sqlite3_libversion(), row, row_payload, err);
+        rc = exia__tell_text(row, row_payload, "sqlite", sqlite3_libversion(), err);
     if (rc == EXIA_OK)
-        rc = tell_text("journal", mode, row, row_payload, err);
+        rc = exia__tell_text(row, row_payload, "journal", mode, err);
     snprintf(version, sizeof version, "%d", EXIA__SQLITE_SCHEMA);
     return rc < 0 ? rc : row("schema", version, 0, row_payload, err);
 }

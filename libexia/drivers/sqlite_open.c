@@ -7,7 +7,6 @@
 #include "drivers/sqlite.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -192,30 +191,12 @@ static exia_status connect(exia__sqlite *self, exia_error *err)
     return rc;
 }
 
-/* Absolute: the working directory may change, and SQLite gives "" and ":memory:" a meaning. */
-static exia_status absolute(char **out, const char *url, exia_error *err)
-{
-    char *path = NULL, *here = NULL;
-    exia_status rc = exia__url_path(&path, url, err);
-    if (rc == EXIA_OK && *path == '/') {
-        *out = path;
-        return rc;
-    }
-    if (rc == EXIA_OK) {
-        here = getcwd(NULL, 0);
-        rc = here ? exia__path_join(out, here, path, err)
-                  : exia__fail_errno(err, errno, "cannot tell", "the working directory");
-    }
-    (free)(here); /* getcwd's own memory */
-    exia__release(path);
-    return rc;
-}
-
 exia_status exia__sqlite_open(void **out, const char *url, int mode, const exia_job *job,
                               exia_error *err)
 {
     exia__work work;
     exia__sqlite *self = NULL;
+    char *path = NULL;
     *out = NULL;
     exia_status rc = exia__work_begin(&work, job, err);
     if (rc == EXIA_OK && strchr(url, '?') != NULL)
@@ -225,12 +206,16 @@ exia_status exia__sqlite_open(void **out, const char *url, int mode, const exia_
         rc = exia__sqlite_new(&self, &work, mode, err);
     if (rc < 0)
         return rc;
-    rc = absolute(&self->path, url, err);
+    rc = exia__url_path(&path, url, err);
+    if (rc ==
+        EXIA_OK) /* the working directory may change; SQLite gives "" and ":memory:" a meaning */
+        rc = exia__path_absolute(&self->path, path, err);
     if (rc == EXIA_OK && mode == EXIA_STORE_WRITE && !exia__path_exists(self->path))
         rc = create(self->path, err);
     if (rc == EXIA_OK)
         rc = connect(self, err);
     exia__sqlite_opened(self);
+    exia__release(path);
     if (rc == EXIA_OK)
         *out = self;
     else

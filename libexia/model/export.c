@@ -4,7 +4,6 @@
  *     version.json  {format: 1, library: ID, version: ROW, environment: OBJECT | null} */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -132,10 +131,7 @@ static exia_status appear(exporting *now, const char *target, exia_error *err)
     if (rc == EXIA_OK)
         rc = base == target ? exia__text_copy(&parent, ".", err)
                             : exia__text_copy_n(&parent, target, (size_t)(base - target), err);
-    if (rc == EXIA_OK &&
-        renameat2(AT_FDCWD, now->staging, AT_FDCWD, target, RENAME_NOREPLACE) != 0 &&
-        /* a file system without that flag: plain rename replaces an empty directory at most */
-        (errno != EINVAL || rename(now->staging, target) != 0))
+    if (rc == EXIA_OK && exia__rename_absent(AT_FDCWD, now->staging, AT_FDCWD, target) != 0)
         rc = exia__fail_errno(err, errno, "cannot write", target);
     if (rc == EXIA_OK) {
         exia__release(now->staging);

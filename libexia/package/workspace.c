@@ -284,19 +284,12 @@ static exia_status take_version(const addition *a, const char *selector, const c
     return rc;
 }
 
-/* Some file systems do not know the flag; there the look under the lock must do. */
-static int rename_absent(const char *from, const char *to)
-{
-    int moved = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
-    return moved != 0 && (errno == EINVAL || errno == ENOSYS) ? rename(from, to) : moved;
-}
-
 /* Show the copy, then list it; what cannot be listed goes again. */
 static exia_status show(const addition *a, exia_error *err)
 {
     int made = !exia__path_exists(a->folder);
     exia_status rc = exia__directory_make(a->folder, err);
-    if (rc == EXIA_OK && rename_absent(a->staging, a->target) != 0)
+    if (rc == EXIA_OK && exia__rename_absent(AT_FDCWD, a->staging, AT_FDCWD, a->target) != 0)
         rc = exia__fail_errno(err, errno, "cannot write", a->target);
     if (rc == EXIA_OK) {
         rc = write_manifest(a->manifest_path, a->manifest, EXIA__REPLACE, err);

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/job.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include "base/url.h"
 
@@ -246,4 +247,19 @@ exia_status exia__key_check(const char *key, const exia__key_rule *rule, exia_er
 exia_status exia__prefix_check(const char *prefix, const exia__key_rule *rule, exia_error *err)
 {
     return prefix == NULL ? EXIA_OK : check(prefix, rule, 1, err);
+}
+
+exia_status exia__tell_text(exia_record_fn *row, void *payload, const char *key, const char *text,
+                            exia_error *err)
+{
+    json_t *value = json_string(text);
+    char *json = NULL;
+    if (value == NULL) /* also when its bytes are no UTF-8 */
+        value = json_string("(not UTF-8)");
+    exia_status rc = value ? exia__json_text(&json, value, err) : exia__fail_memory(err);
+    if (rc == EXIA_OK)
+        rc = row(key, json, 0, payload, err);
+    exia__release(json);
+    json_decref(value);
+    return rc;
 }

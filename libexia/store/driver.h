@@ -41,4 +41,8 @@ exia_status exia__blob_key_check(const char *key, exia_error *err);
 /* What a key may begin with: nothing, part of a key, or a key and '/'.  NULL is nothing. */
 exia_status exia__prefix_check(const char *prefix, const exia__key_rule *rule, exia_error *err);
 
+/* For `check`: call `row` with a key and a text as its value. */
+exia_status exia__tell_text(exia_record_fn *row, void *payload, const char *key, const char *text,
+                            exia_error *err);
+
 #endif
