@@ -1,0 +1,35 @@
+/* The directories of a store of files: shared by the files of the file: driver. */
+#ifndef EXIA_DRIVERS_FILE_H
+#define EXIA_DRIVERS_FILE_H
+
+#include <sys/stat.h>
+
+#include "exia/driver.h"
+
+typedef struct exia__blobdir {
+    char *path; /* absolute */
+    int fd, mode;
+} exia__blobdir;
+
+exia_status exia__blobdir_fail(exia_error *err, int code, const char *what,
+                               const exia__blobdir *self, const char *key);
+/* What lies at a key is a blob, or it is none: a directory is only a way to others. */
+exia_status exia__blobdir_check(const struct stat *info, const exia__blobdir *self, const char *key,
+                                exia_error *err);
+int64_t exia__blobdir_modified(const struct stat *info); /* in ms since 1970 */
+int exia__blobdir_sync(int fd);
+
+enum { EXIA__WALK_MAKE = 1, EXIA__WALK_SYNC = 2 };
+/* Open the directory `name` in `at`, making it on the way if asked.  What is in the way is ENOTDIR
+ * if a blob (when reading, ENOENT: so there is nothing below), else ELOOP. */
+int exia__blobdir_enter(int at, const char *name, int flags);
+/* Open the directory that holds `path`, whose last part is `*name`.  SYNC makes the way there
+ * durable: also what a rival made a moment ago and has not synced yet. */
+exia_status exia__blobdir_walk(int *out, const char **name, const exia__blobdir *self,
+                               const char *path, int flags, exia_error *err);
+
+/* The driver's `list`. */
+exia_status exia__blobdir_list(void *self, const char *prefix, exia_blob_fn *found, void *payload,
+                               const exia_job *job, exia_error *err);
+
+#endif
