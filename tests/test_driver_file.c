@@ -339,6 +339,30 @@ TEST(who_may_not_write_reads_and_is_denied_the_rest)
     exia__blobs_free(blobs);
 }
 
+static int list_as_nobody(void)
+{
+    exia__blobs *blobs = NULL;
+    int count = 0;
+    if (setresuid(NOBODY, NOBODY, NOBODY) != 0 && geteuid() == 0)
+        return 1;
+    if (exia__blobs_open(&blobs, make_url("a"), EXIA_STORE_READ, NULL, &err) != EXIA_OK)
+        return 2;
+    exia_status rc = exia__blobs_list(blobs, "", count_blob, &count, NULL, &err);
+    exia__blobs_free(blobs);
+    return rc == EXIA_EDENIED && count == 0 ? 0 : 3;
+}
+
+TEST(what_cannot_be_looked_at_is_no_shorter_listing)
+{
+    exia__blobs *blobs = open_blobs(EXIA_STORE_WRITE);
+    check_ok(put(blobs, "d/k", "x"));
+    assert_int_equal(chmod(check_directory(), 0755), 0);
+    assert_int_equal(chmod(check_path("a/d"), 0444), 0);
+    assert_int_equal(in_child(list_as_nobody), 0);
+    assert_int_equal(chmod(check_path("a/d"), 0755), 0);
+    exia__blobs_free(blobs);
+}
+
 enum { CANNOT_MOUNT = 77 };
 
 static int fill_the_disk(void)

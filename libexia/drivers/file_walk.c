@@ -114,8 +114,12 @@ static exia_status list_entry(listing *list, const char *folder, int fd, const c
     char *key = NULL;
     size_t wanted = strlen(list->prefix);
     exia_status rc = EXIA_OK;
-    if (name[0] == '.' || fstatat(fd, name, &info, AT_SYMLINK_NOFOLLOW) != 0)
-        return EXIA_OK; /* not ours, or gone meanwhile */
+    if (name[0] == '.')
+        return EXIA_OK; /* not ours */
+    if (fstatat(fd, name, &info, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT /* gone meanwhile */
+                   ? EXIA_OK
+                   : exia__blobdir_fail(err, errno, "cannot list", list->self, folder);
     rc = exia__text_format(&key, err, "%s%s%s", folder, name, S_ISDIR(info.st_mode) ? "/" : "");
     if (rc < 0)
         return rc;
