@@ -246,3 +246,95 @@ def test_the_unpickler_reads_numpy_by_listed_names() -> None:
         stream, [b.raw() for b in buffers], packages=[], constructors=names, what="x", why=""
     ).load()
     assert np.array_equal(found[0], np.arange(5.0))
+
+
+NUMPY = ["numpy.dtype", "numpy._core.multiarray.scalar", "numpy._core.numeric._frombuffer"]
+
+
+def test_a_class_that_works_on_files_is_not_listed_by_its_package(tmp_path: Path) -> None:
+    np = pytest.importorskip("numpy")
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    stream = pickle.dumps(Call(np.memmap, str(victim), "u1", "r+", 0, (8,)))
+    with pytest.raises(exia.UntrustedError, match=r'add "numpy\.memmap" to "constructors"'):
+        load(stream, ["numpy"])
+    source = type(np.lib.npyio.DataSource(str(tmp_path)))
+    with pytest.raises(exia.UntrustedError, match="works on files"):
+        load(pickle.dumps(Call(source, str(tmp_path))), ["numpy"])
+    assert victim.read_bytes() == b"precious"
+    assert load(stream, [], ["numpy.memmap"]).size == 8
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [
+        ("O8", (3, "|", None, None, None, -1, -1, 0)),  # objects that are not known as such
+        ("f8", (3, "<", None, None, None, 80, 8, 0)),
+        ("S8", (3, "|", None, None, None, 1 << 40, 1, 0)),
+        ("V8", (3, "|", None, ("a",), {"a": ("f8", 800)}, 8, 1, 0)),
+        ("V8", (3, "|", ("f8", (1000,)), None, None, 8, 1, 0)),
+        ("V8", (3, "|", None, ("a",), {"a": ("O8", 0)}, 8, 1, 0)),
+        ("V8", (3, "|", None, ("a",), {"a": ("O8", 0)}, 8, 1, 63)),
+        ("V8", ()),
+        ("V8", None),
+    ],
+)
+def test_a_dtype_that_numpy_would_not_write_is_refused(kind: str, state: Any) -> None:
+    np = pytest.importorskip("numpy")
+
+    class Forged:
+        def __reduce__(self) -> Any:
+            return np.dtype, (kind, False, True), inner(state)
+
+    def inner(state: Any) -> Any:
+        """Give the fields real dtypes, which the parameters name."""
+        if not state:
+            return state
+        subarray = state[2] and (np.dtype(state[2][0]), state[2][1])
+        fields = state[4] and {n: (np.dtype(d), at) for n, (d, at) in state[4].items()}
+        return (*state[:2], subarray, state[3], fields, *state[5:])
+
+    stream = pickle.dumps(Forged())
+    if state is None:  # as None there is no BUILD
+        assert load(stream, [], NUMPY) == np.dtype(kind)
+        return
+    with pytest.raises(exia.UntrustedError, match="a dtype that numpy would not write"):
+        load(stream, [], NUMPY)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "f8", ">i4", "?", "U7", ">U3", "S5", "V3", "c16", "M8[ns]", "m8", "O",
+        [], [("a", "i1"), ("b", "f8")], [("a", ">i8", (2, 3)), ("b", "U4")],
+        [("a", [("b", "M8[s]"), ("c", "S2")]), ("d", "i2")],
+        {"names": ["b", "a"], "formats": ["i1", "i1"], "offsets": [9, 3], "itemsize": 20},
+    ],
+)  # fmt: skip
+def test_every_dtype_that_numpy_writes_comes_back(kind: Any) -> None:
+    np = pytest.importorskip("numpy")
+    for dtype in (np.dtype(kind), np.dtype(kind, align=True)):
+        found = load(pickle.dumps(dtype), [], NUMPY)
+        assert found == dtype
+        assert found.hasobject == dtype.hasobject
+        assert found.isalignedstruct == dtype.isalignedstruct
+
+
+def test_the_policy_of_the_readme_loads_fitted_models() -> None:
+    np = pytest.importorskip("numpy")
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    readme = (Path(__file__).resolve().parents[3] / "README.md").read_text()
+    policy = json.loads(readme.split("```json")[1].split("```")[0])
+    x = np.random.default_rng(1).random((60, 4))
+    model = ensemble.RandomForestClassifier(3).fit(x, x[:, 0] > 0.5)
+    buffers: list[pickle.PickleBuffer] = []
+    stream = pickle.dumps(model, 5, buffer_callback=buffers.append)
+    found = PolicyUnpickler(
+        stream,
+        [b.raw() for b in buffers],
+        packages=policy["packages"],
+        constructors=policy["constructors"],
+        what="x",
+        why="",
+    ).load()
+    assert np.array_equal(found.predict(x), model.predict(x))

@@ -31,6 +31,13 @@ NEVER = {
     "subprocess", "sys", "types",
 }  # fmt: skip
 
+# They open, write or remove the files that they are told to: a package's name does not list them.
+FILES = {
+    "numpy.DataSource", "numpy.lib.npyio.DataSource", "numpy.lib.npyio.NpzFile", "numpy.memmap",
+}  # fmt: skip
+
+ALIGNED = 0x80  # among the flags of a dtype
+
 _Unpickler: Any = pickle._Unpickler  # the one in Python: C's has no hooks
 
 
@@ -86,6 +93,11 @@ class PolicyUnpickler(_Unpickler):  # type: ignore[misc]
                 f"{full}, which is no class of a listed package: if you trust its author, add "
                 f'"{full}" to "constructors"'
             )
+        if full not in self._constructors and f"{found.__module__}.{found.__qualname__}" in FILES:
+            self._refuse(
+                f"{full}, which works on files that the pickle names: if you trust its author, add "
+                f'"{full}" to "constructors"'
+            )
         self._handed[id(found)] = found
         return found
 
@@ -131,6 +143,10 @@ class PolicyUnpickler(_Unpickler):  # type: ignore[misc]
         target = self.stack[-2]
         if id(target) in self._handed:
             self._refuse(f"to change {target!r} itself")
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and isinstance(target, numpy.dtype):
+            if not _is_dtype_state(numpy, target, self.stack[-1]):
+                self._refuse("a dtype that numpy would not write")
         super().load_build()
 
     dispatch: ClassVar[dict[int, Any]] = {
@@ -141,3 +157,29 @@ class PolicyUnpickler(_Unpickler):  # type: ignore[misc]
         pickle.OBJ[0]: load_obj,
         pickle.BUILD[0]: load_build,
     }
+
+
+def _is_dtype_state(numpy: Any, made: Any, state: Any) -> bool:
+    """Whether numpy itself would write this state for this dtype.
+
+    numpy takes any: one that hides its objects, or whose fields lie behind its end, makes arrays
+    that read memory at will.  Objects within a structure are refused: they may be put there later.
+    """
+    try:
+        _, _, subarray, names, fields, size, _, flags = state[:8]
+        right = made
+        if subarray is not None:
+            base, shape = subarray
+            parts, right = [base], numpy.dtype((base, shape))
+        elif names is not None:
+            parts = [fields[name][0] for name in names]
+            offsets = [fields[name][1] for name in names]
+            layout = {"names": [*names], "formats": parts, "offsets": offsets, "itemsize": size}
+            right = numpy.dtype(layout, align=bool(flags & ALIGNED))
+        else:
+            parts = []
+        if any(not isinstance(part, numpy.dtype) or part.hasobject for part in parts):
+            return False
+        return made.itemsize == right.itemsize and right.__reduce__()[2][2:8] == state[2:8]
+    except Exception:
+        return False
