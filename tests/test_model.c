@@ -552,6 +552,7 @@ TEST(selectors_name_one_version)
     assert_int_equal(selected(library, "m@2"), 2);
     assert_int_equal(selected(library, "m@6"), EXIA_ENOTFOUND);
     assert_int_equal(selected(library, "m@99999999999999999999999"), EXIA_ENOTFOUND);
+    check_text("no version 99999999999999999999999: it is too large");
     assert_int_equal(selected(library, "m@champion"), 3);
     assert_int_equal(selected(library, "m@best(metrics.auc)"), 4); /* of equals the newer */
     assert_int_equal(selected(library, "m@worst(metrics.auc)"), 1);

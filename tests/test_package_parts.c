@@ -55,7 +55,7 @@ TEST(a_manifest_with_a_wrong_field_is_refused_and_the_field_is_named)
         {MANIFEST(",\"entry_points\":{\"p\":\"a:b:c\"}"), "module:object"},
         {MANIFEST(",\"entry_points\":{\"p\":\"a..b:c\"}"), "module:object"},
         {MANIFEST(",\"entry_points\":{\"p\":\"os; x:y\"}"), "module:object"},
-        {MANIFEST(",\"entry_points\":{\"p\":7}"), "module:object"},
+        {MANIFEST(",\"entry_points\":{\"p\":7}"), "must be a text, \"module:object\""},
         {MANIFEST(",\"entry_points\":{\"p p\":\"a:b\"}"), "entry_points"},
         {MANIFEST(",\"dependencies\":\"y\""), "dependencies"},
         {MANIFEST(",\"dependencies\":[7]"), "dependencies"},

@@ -66,6 +66,7 @@ TEST(selectors_that_are_none_are_refused)
                                ".x",   "x@1@2",  "x@../", lengthy,   "x@1#any#any"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         check_fails(EXIA_EINVAL, exia_registry_push(NULL, registry, bad[i], "prod", NULL, &err));
+        check_text("package \"");
         check_fails(EXIA_EINVAL, exia_registry_install(NULL, registry, bad[i], NULL, NULL, &err));
         check_fails(EXIA_EINVAL, exia_registry_uninstall(registry, bad[i], &err));
     }
@@ -79,6 +80,8 @@ TEST(unknown_packages_and_remotes_are_not_found)
     exia_rows *rows = NULL;
     check_fails(EXIA_ENOTFOUND, exia_registry_push(NULL, registry, "x", "prod", NULL, &err));
     check_text("x is not registered here");
+    check_fails(EXIA_ENOTFOUND, exia_registry_install(NULL, registry, "x", NULL, NULL, &err));
+    check_text("x is not registered here; a source (--from REMOTE) would pull it");
     check_fails(EXIA_ENOTFOUND, exia_registry_pull(NULL, registry, "x", "prod", NULL, &err));
     check_text("there is no remote \"prod\"");
     check_fails(EXIA_ENOTFOUND, exia_registry_query(&rows, registry, NULL, "prod", &err));

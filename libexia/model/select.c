@@ -56,6 +56,9 @@ static exia_status read_rest(exia__selector *out, const char *text, exia_error *
         if (!read_number(&out->number, text) || out->number == 0)
             return exia__fail(err, EXIA_EINVAL, 0, "\"%.40s\" is no version: they are 1, 2, 3 ...",
                               text);
+        if (out->number == INT64_MAX)
+            return exia__fail(err, EXIA_ENOTFOUND, 0,
+                              "there is no version %.40s: it is too large", text);
         return EXIA_OK;
     }
     out->kind = EXIA__LATEST;
@@ -114,8 +117,8 @@ static exia_status latest(int64_t *number, int64_t back, const exia__fold *fold,
             return EXIA_OK;
         }
     }
-    return exia__fail(err, EXIA_ENOTFOUND, 0, "%s has only %lld versions", fold->name,
-                      (long long)(back - left));
+    return exia__fail(err, EXIA_ENOTFOUND, 0, "%s has only %lld version%s", fold->name,
+                      (long long)(back - left), back - left == 1 ? "" : "s");
 }
 
 /* Of equals the newer; what is no finite number is never best. */

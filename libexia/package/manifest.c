@@ -169,11 +169,15 @@ static exia_status check_entry_points(const json_t *manifest, const place *at)
         const char *end = colon != NULL && *colon == ':' ? dotted(colon + 1) : NULL;
         if (rc == EXIA_OK)
             rc = in_field(exia__name_check(name, "entry point", at->err), "\"entry_points\"", at);
+        if (rc == EXIA_OK && text == NULL)
+            rc = exia__fail(at->err, at->bad, 0,
+                            "%s: the entry point \"%.60s\" must be a text, \"module:object\"",
+                            at->what, name);
         if (rc == EXIA_OK && (end == NULL || *end != '\0'))
             rc = exia__fail(at->err, at->bad, 0,
                             "%s: the entry point \"%.60s\" must be \"module:object\", not "
                             "\"%.60s\"",
-                            at->what, name, text ? text : "");
+                            at->what, name, text);
     }
     return rc;
 }

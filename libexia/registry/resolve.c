@@ -365,7 +365,10 @@ static exia_status check_roots(search *state, exia_error *err)
     if (rc >= 0)
         rc = candidates_of(&candidates, state, state->selector->name, err);
     if (rc >= 0 && json_array_size(candidates) == 0)
-        rc = exia__error_pass(err, &missing);
+        rc = state->there != NULL
+                 ? exia__error_pass(err, &missing)
+                 : exia__fail(err, EXIA_ENOTFOUND, 0, "%s; a source (--from REMOTE) would pull it",
+                              missing.text);
     return rc < 0 ? rc : EXIA_OK;
 }
 

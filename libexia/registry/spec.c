@@ -36,6 +36,8 @@ exia_status exia__spec_parse(exia__spec *out, const char *text, exia_error *err)
     if (rc == EXIA_OK) {
         *out = selector;
         selector = (exia__spec){0};
+    } else if (rc == EXIA_EINVAL) {
+        rc = exia__prefix(err, rc, "package \"%.40s%s\"", text, strlen(text) > 40 ? "..." : "");
     }
     exia__spec_free(&selector);
     return rc;

@@ -157,7 +157,8 @@ exia_status exia__driver_find(const exia_driver **out, const char *url, exia_err
                         "\"%.60s\" is a plain path; here a URL is needed, of scheme %s", shown,
                         known);
     else if (*out == NULL)
-        rc = exia__fail(err, EXIA_EINVAL, 0, "\"%.40s:\" is no known scheme; known are %s", scheme,
+        rc = exia__fail(err, EXIA_EINVAL, 0,
+                        "this version has no driver for the scheme \"%.40s\"; it has %s", scheme,
                         known);
 done:
     exia__release(shown);
