@@ -480,6 +480,29 @@ TEST(a_group_that_is_the_users_alone_may_write_and_any_other_may_not)
     exia__release(why);
 }
 
+TEST(what_a_callback_says_of_its_failure_becomes_one_line_and_what_it_does_not_say_is_told)
+{
+    static const struct {
+        exia_status status;
+        const char *text, *shown;
+    } rows[] = {{EXIA_EIO, "first\nsecond", "first?second"},
+                {EXIA_EIO, "", "a callback failed"},
+                {EXIA_OK, "of an earlier call", "a callback failed"},
+                {EXIA_EIO, "\xff", "a callback failed"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        exia_error own = {.status = rows[i].status, .native = 7};
+        strcpy(own.text, rows[i].text);
+        exia__filled(&own, EXIA_EUSER);
+        assert_int_equal(own.status, EXIA_EUSER);
+        assert_int_equal(own.native, 7);
+        assert_string_equal(own.text, rows[i].shown);
+    }
+    exia_error full = {.status = EXIA_EIO};
+    memset(full.text, 'x', sizeof full.text); /* with no NUL */
+    exia__filled(&full, EXIA_EIO);
+    assert_int_equal(strlen(full.text), sizeof full.text - 1);
+}
+
 TEST(an_access_list_that_lets_another_user_write_is_seen)
 {
     /* version 2; owner, user 54321, group, mask and others, each {tag, rights, id} */

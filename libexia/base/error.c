@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/name.h"
+
 static exia_log_fn *log_function;
 static void *log_payload;
 
@@ -78,6 +80,16 @@ exia_status exia__fail(exia_error *err, exia_status status, int32_t native, cons
 exia_status exia__fail_memory(exia_error *err)
 {
     return exia__fail(err, EXIA_ENOMEM, 0, "%s", exia_status_text(EXIA_ENOMEM));
+}
+
+void exia__filled(exia_error *err, exia_status status)
+{
+    char text[sizeof err->text];
+    snprintf(text, sizeof text, "%.*s", (int)sizeof text, err->text);
+    const char *said = err->status < 0 && *text ? text : exia_status_text(status);
+    exia__fail(err, status, err->native, "%s", said);
+    if (!exia__text_valid(err->text, strlen(err->text)))
+        exia__fail(err, status, err->native, "%s", exia_status_text(status));
 }
 
 static const struct {

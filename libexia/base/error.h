@@ -18,6 +18,10 @@ exia_status exia__fail_memory(exia_error *err);
  * so that a call which succeeds leaves none in it.  Answers EXIA_OK. */
 exia_status exia__forgive(exia_error *err);
 
+/* What a callback left in `err` as it failed with `status`: made one line of UTF-8, or, where it said
+ * nothing, the status's own text. */
+void exia__filled(exia_error *err, exia_status status);
+
 /* Put "PREFIX: " before a lower layer's text and answer its status. */
 exia_status exia__prefix(exia_error *err, exia_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

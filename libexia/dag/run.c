@@ -10,7 +10,6 @@
 #include "base/job.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "base/name.h"
 #include "base/rows.h"
 #include "dag/dag.h"
 
@@ -50,14 +49,11 @@ typedef struct run {
 static void note_failure(run *r, uint32_t index, exia_status rc, exia_error *err)
 {
     char shown[EXIA__SHOWN_SIZE];
-    if (err->status >= 0 || memchr(err->text, '\0', sizeof err->text) == NULL || !*err->text ||
-        !exia__text_valid(err->text, strlen(err->text)))
-        exia__fail(err, rc, err->native, "%s", exia_status_text(rc)); /* it did not say why */
+    exia__filled(err, rc);
     if (r->began_ns != 0)
         exia__text_copy(&r->nodes[index].error, err->text,
                         NULL); /* best effort: the row has a state */
     exia__prefix(err, rc, "node %s", exia__node_shown(shown, r->dag, index));
-    err->status = rc;
     pthread_mutex_lock(&r->lock);
     if (r->status == EXIA_OK) {
         r->status = rc;

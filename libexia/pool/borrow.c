@@ -129,7 +129,7 @@ static exia_status build(loan *l, exia_error *err)
     pthread_mutex_unlock(&pool->lock);
     exia_status rc = factory->create(&object->object, object->given, factory->payload, &why);
     if (rc < 0) {
-        exia__filled(rc, &why);
+        exia__filled(&why, rc);
     } else {
         rc = exia__ask(factory->activate, object->object, factory->payload, &why);
         if (rc < 0 && factory->destroy != NULL)

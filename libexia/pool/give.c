@@ -1,16 +1,8 @@
 /* Giving back, and ending objects.  An object that ends gives back what it needed, which may end
  * that, too: a list of objects to end takes the place of recursion. */
-#include <string.h>
-
 #include "base/error.h"
 #include "base/memory.h"
 #include "pool/pool.h"
-
-void exia__filled(exia_status rc, exia_error *err)
-{
-    if (err->status >= 0 || memchr(err->text, '\0', sizeof err->text) == NULL || !*err->text)
-        exia__fail(err, rc, err->native, "%s", exia_status_text(rc));
-}
 
 exia_status exia__ask(exia_status (*function)(void *object, void *payload, exia_error *err),
                       void *object, void *payload, exia_error *err)
@@ -18,7 +10,7 @@ exia_status exia__ask(exia_status (*function)(void *object, void *payload, exia_
     *err = (exia_error){0};
     exia_status rc = function ? function(object, payload, err) : EXIA_OK;
     if (rc < 0)
-        exia__filled(rc, err);
+        exia__filled(err, rc);
     return rc < 0 ? rc : EXIA_OK;
 }
 

@@ -95,7 +95,7 @@ static exia_status enter_plugin(exia_pool *pool, exia_plugin_entry_fn *entry, ex
     pthread_mutex_unlock(&pool->lock);
     exia_status rc = entry(pool, &core, &why);
     if (rc < 0) {
-        exia__filled(rc, &why);
+        exia__filled(&why, rc);
     } else if (load.status < 0) {
         rc = load.status;
         why = load.why;

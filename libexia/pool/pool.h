@@ -162,6 +162,5 @@ void exia__sweep(exia_pool *pool, exia__call *call);
 /* Call a factory's function; an error that it did not fill is filled. */
 exia_status exia__ask(exia_status (*function)(void *object, void *payload, exia_error *err),
                       void *object, void *payload, exia_error *err);
-void exia__filled(exia_status rc, exia_error *err);
 
 #endif
