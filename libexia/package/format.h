@@ -94,6 +94,8 @@ exia_status exia__manifest_parse(json_t **out, const char *text, size_t size, co
 exia_status exia__manifest_check(const json_t *manifest, const char *what, exia_status bad,
                                  exia_error *err);
 const char *exia__manifest_tag(const json_t *manifest); /* "any" when it names no platform */
+/* The constant text of a kind of component; NULL: there is no such kind. */
+const char *exia__kind_find(const char *kind);
 /* The kind of the component that a path belongs to, NULL: none. */
 const char *exia__manifest_kind(const json_t *manifest, const char *path);
 /* Every component is a member.  @return `bad` */

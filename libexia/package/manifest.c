@@ -113,23 +113,29 @@ static exia_status check_path(const char *path, const char *field, const place *
                       path ? path : "", field, why);
 }
 
+const char *exia__kind_find(const char *kind)
+{
+    static const char *const kinds[] = {"code", "model", "data", "env", "doc"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (strcmp(kinds[i], kind) == 0)
+            return kinds[i];
+    }
+    return NULL;
+}
+
 static exia_status check_components(const json_t *manifest, const place *at)
 {
     static const char *const fields[] = {"path", "kind", NULL};
-    static const char *const kinds[] = {"code", "model", "data", "env", "doc"};
     const json_t *list = NULL;
     json_t *seen = json_object();
     exia_status rc = take(&list, manifest, "components", JSON_ARRAY, "a list", at);
     for (size_t i = 0; rc == EXIA_OK && i < json_array_size(list); i++) {
         const json_t *one = json_array_get(list, i);
         const char *kind = exia__json_string(one, "kind"), *path = exia__json_string(one, "path");
-        size_t k = 0;
         rc = known_fields(one, fields, " in a component", at);
         if (rc == EXIA_OK)
             rc = check_path(path, "components", at);
-        while (kind != NULL && k < 5 && strcmp(kinds[k], kind) != 0)
-            k++;
-        if (rc == EXIA_OK && (kind == NULL || k == 5))
+        if (rc == EXIA_OK && (kind == NULL || exia__kind_find(kind) == NULL))
             rc = exia__fail(at->err, at->bad, 0,
                             "%s: the component \"%.60s\" needs a \"kind\": code, model, data, env "
                             "or doc",

@@ -142,15 +142,10 @@ static exia_status guess_directory(const char **out, const char *path, exia_erro
 
 static exia_status choose_kind(addition *a, const char *path, const char *kind, exia_error *err)
 {
-    static const char *const kinds[] = {"code", "model", "data", "env", "doc"};
     exia_status rc = EXIA_OK;
     struct stat info;
-    for (size_t i = 0; kind != NULL && i < 5; i++) {
-        if (strcmp(kind, kinds[i]) == 0)
-            a->kind = kinds[i];
-    }
     if (kind != NULL)
-        return a->kind
+        return (a->kind = exia__kind_find(kind)) != NULL
                    ? EXIA_OK
                    : exia__fail(err, EXIA_EINVAL, 0,
                                 "the kind \"%.40s\" is not code, model, data, env or doc", kind);
