@@ -180,6 +180,7 @@ def _is_dtype_state(numpy: Any, made: Any, state: Any) -> bool:
             parts = []
         if any(not isinstance(part, numpy.dtype) or part.hasobject for part in parts):
             return False
-        return made.itemsize == right.itemsize and right.__reduce__()[2][2:8] == state[2:8]
+        same: bool = right.__reduce__()[2][2:8] == state[2:8]
+        return same and made.itemsize == right.itemsize
     except Exception:
         return False
