@@ -463,6 +463,21 @@ TEST(a_directory_that_others_may_write_is_not_trusted_and_the_reason_is_told)
     check_fails(EXIA_ENOTFOUND, exia__trust_path(&why, check_path("none"), &err));
 }
 
+TEST(what_lies_in_an_installed_package_is_not_trusted)
+{
+    char *why = NULL;
+    const char *inside = check_path("home/installed/name/1.0/any");
+    check_ok(exia__directory_make(inside, &err));
+    check_ok(exia__trust_path(&why, inside, &err)); /* of no home: a directory like any other */
+    assert_null(why);
+    check_ok(exia__file_write(check_path("home/journal.db"), "", 0, 0, &err));
+    check_ok(exia__trust_path(&why, inside, &err));
+    assert_non_null(strstr(why, "came in a package"));
+    exia__release(why);
+    check_ok(exia__trust_path(&why, check_path("home"), &err));
+    assert_null(why);
+}
+
 TEST(a_group_that_is_the_users_alone_may_write_and_any_other_may_not)
 {
     char *why = NULL;

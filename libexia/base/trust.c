@@ -58,6 +58,22 @@ static exia_status look(char **why, const char *path, int above, exia_error *err
     return EXIA_OK;
 }
 
+/* `*why` is set when `directory` is where a home of Exia installs packages: this user wrote what lies
+ * there, but somebody else made it. */
+static exia_status look_for_packages(char **why, const char *directory, exia_error *err)
+{
+    const char *name = exia__path_base(directory);
+    char *journal = NULL;
+    if (strcmp(name, "installed") != 0)
+        return EXIA_OK;
+    exia_status rc =
+        exia__text_format(&journal, err, "%.*sjournal.db", (int)(name - directory), directory);
+    if (rc == EXIA_OK && exia__path_exists(journal))
+        rc = exia__text_format(why, err, "it came in a package, as all in %s", directory);
+    exia__release(journal);
+    return rc;
+}
+
 exia_status exia__trust_path(char **why, const char *path, exia_error *err)
 {
     *why = NULL;
@@ -70,6 +86,8 @@ exia_status exia__trust_path(char **why, const char *path, exia_error *err)
         int root = slash == real;
         slash[root] = '\0';
         rc = look(why, real, 1, err);
+        if (rc == EXIA_OK && *why == NULL)
+            rc = look_for_packages(why, real, err);
         if (root)
             break;
     }

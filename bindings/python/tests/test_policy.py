@@ -227,6 +227,23 @@ def test_a_library_of_ones_own_is_trusted(library: exia.Library) -> None:
     assert library.read("m") is abs
 
 
+def test_a_library_in_an_installed_package_goes_by_policy(tmp_path: Path, home: Path) -> None:
+    proof = tmp_path / "proof"
+    exia.new_workspace(tmp_path / "workspace", "evil")
+    with exia.Library(tmp_path / "workspace" / "models") as library:
+        library.write("evil", Call(os.system, f"touch '{proof}'"))
+    with exia.Registry() as registry:
+        registry.register(exia.pack(tmp_path / "workspace", tmp_path / "evil.veda"))
+        installed = Path(registry.install("evil"))
+    (tmp_path / "link").symlink_to(installed / "models")
+    for place in (installed / "models", tmp_path / "link"):
+        with exia.Library(place, read_only=True) as library:
+            assert "came in a package" in library.open("evil").policy["why"]
+            with pytest.raises(exia.UntrustedError, match="came in a package"):
+                library.read("evil")
+    assert not proof.exists()
+
+
 def test_a_broken_policy_is_an_error_and_never_an_empty_one(tmp_path: Path, foreign: Path) -> None:
     trust = tmp_path / "trust.json"
     trust.write_text("{")
