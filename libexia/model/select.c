@@ -57,8 +57,8 @@ static exia_status read_rest(exia__selector *out, const char *text, exia_error *
             return exia__fail(err, EXIA_EINVAL, 0, "\"%.40s\" is no version: they are 1, 2, 3 ...",
                               text);
         if (out->number == INT64_MAX)
-            return exia__fail(err, EXIA_ENOTFOUND, 0,
-                              "there is no version %.40s: it is too large", text);
+            return exia__fail(err, EXIA_ENOTFOUND, 0, "there is no version %.40s: it is too large",
+                              text);
         return EXIA_OK;
     }
     out->kind = EXIA__LATEST;
