@@ -6,6 +6,9 @@ import numpy as np
 
 import exia
 
+if len(sys.argv) != 2:
+    print("usage: python model.py DIRECTORY", file=sys.stderr)
+    sys.exit(2)
 library = exia.Library(sys.argv[1])
 
 # Any Python object becomes the next version: 1, 2, 3 ...  A dict of arrays is kept as plain tensors,

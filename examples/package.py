@@ -7,6 +7,9 @@ from urllib.parse import quote
 
 import exia
 
+if len(sys.argv) != 2:
+    print("usage: python package.py NEW-DIRECTORY", file=sys.stderr)
+    sys.exit(2)
 top = Path(sys.argv[1])
 top.mkdir()
 

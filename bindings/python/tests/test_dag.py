@@ -54,7 +54,6 @@ def test_a_run_of_a_cycle_runs_nothing() -> None:
     ("before", "after", "words"),
     [
         ([1, 2], [3], "give as many"),
-        ([1, 2, 3], None, "pair"),
         ([(1, 2, 3)], None, "pair"),
         (np.array([0.5]), np.array([1.5]), "integers"),
         (np.zeros((2, 3), int), np.zeros((2, 3), int), "one dimension"),

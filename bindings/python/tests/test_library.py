@@ -120,7 +120,7 @@ def test_a_bad_filter_is_refused(library: exia.Library, filter: str) -> None:
     ids=str,
 )
 def test_bad_facts_are_refused_and_nothing_is_written(library: exia.Library, facts: Any) -> None:
-    with pytest.raises((exia.ExiaError, TypeError, ValueError, AttributeError)):
+    with pytest.raises((exia.ExiaError, TypeError)):
         library.write("m", 1, **facts)
     assert library.search() == []
 
@@ -175,7 +175,7 @@ def test_versions_count_without_gaps_and_failures_leave_none(library: exia.Libra
     assert library.write("m", 1) == 1
     with pytest.raises(exia.ConflictError):
         library.write("m", 2, alias="champion", expect=9)
-    with pytest.raises(exia.InvalidError):
+    with pytest.raises(TypeError, match="metrics"):
         library.write("m", 2, metrics={"a": "x"})
     assert library.write("m", 2) == 2
     assert [row["version"] for row in library.versions("m")] == [2, 1]

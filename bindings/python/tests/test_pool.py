@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -85,16 +86,16 @@ def test_a_bad_name_is_refused(pool: exia.Pool, name: str) -> None:
 @pytest.mark.parametrize(
     ("what", "kind", "words"),
     [
-        (7.5, ValueError, "cannot be called"),
-        (None, ValueError, "cannot be called"),
-        (True, ValueError, "cannot be called"),
+        (7.5, TypeError, "cannot be called"),
+        (None, TypeError, "cannot be called"),
+        (True, TypeError, "cannot be called"),
         ("collections", ValueError, "module:Class"),
         ("collections:", ValueError, "module:Class"),
         ("os;x:y", ValueError, "module:Class"),
         ("collections:__import__('os')", ValueError, "module:Class"),
         ("no_such_module:X", ModuleNotFoundError, "no_such_module"),
         ("collections:NoSuchClass", AttributeError, "NoSuchClass"),
-        ("math:pi", ValueError, "cannot be called"),
+        ("math:pi", TypeError, "cannot be called"),
     ],
 )
 def test_what_makes_nothing_is_refused(
@@ -105,8 +106,8 @@ def test_what_makes_nothing_is_refused(
     assert pool.show() == []
 
 
-@pytest.mark.parametrize("most", [0, -1, 1.5, "2", 1 << 40])
-def test_a_bad_max_is_refused(pool: exia.Pool, most: Any) -> None:
+@pytest.mark.parametrize("most", [0, -1, 1 << 40])
+def test_a_bad_max_is_refused(pool: exia.Pool, most: int) -> None:
     with pytest.raises(exia.InvalidError, match="max"):
         pool.add("a", Plain, max=most)
 
@@ -128,7 +129,7 @@ def test_a_missing_need_is_named(pool: exia.Pool) -> None:
     with pytest.raises(exia.NotFoundError, match=r"beta.*alpha|alpha.*beta"):
         pool.borrow("alpha")
     pool.add("beta", Plain)
-    pool.add("gamma", lambda beta: beta, needs="beta")
+    pool.add("gamma", lambda beta: beta, needs=["beta"])
     with pool.borrow("gamma") as gamma:
         assert type(gamma) is Plain
 
@@ -391,11 +392,11 @@ def test_a_dropped_lease_is_returned_and_reported(
         pool.borrow("a")
         gc.collect()
 
-    with pytest.warns(ResourceWarning, match=r"lease of 'a' taken at .*test_pool\.py:\d+"):
+    with pytest.warns(ResourceWarning, match=r"lease of 'a' was dropped"):
         forgetful()
     with pool.borrow("a", timeout=0):
         pass
-    assert "dropped" in caplog.text
+    assert re.search(r"test_pool\.py:\d+: a lease of 'a' was dropped", caplog.text)
 
 
 def test_a_lease_dropped_inside_a_callback_is_returned_afterwards(pool: exia.Pool) -> None:

@@ -7,9 +7,11 @@
     Registry    packages here and elsewhere: push, pull, install; then load("package:entry")
 
 Every failure is an ExiaError, and also the builtin exception that fits it (LookupError, ValueError,
-TimeoutError ...).  Handles are context managers, may be used by several threads, and what was read
-from one stays valid after it is closed.  What the library has to tell, such as a retry or a dropped
-lease, goes to the logger `exia`.
+TimeoutError ...).  Only an argument of the wrong type is a plain TypeError, and what your own code
+raises, such as a component's factory, comes back as it is.  Handles are context managers, may be
+used by several threads, are not copied, and what was read from one stays valid after it is closed.
+What the library has to tell, such as a retry or a dropped lease, goes to the logger `exia`, and
+nowhere unless you ask for it.
 """
 
 from exia._native import ffi as _ffi

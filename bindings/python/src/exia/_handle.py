@@ -17,12 +17,11 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from exia._native import ffi, lib
 from exia.errors import ClosedError, error_from
@@ -31,6 +30,7 @@ NULL = ffi.NULL
 Self = TypeVar("Self", bound="Handle")
 
 _log = logging.getLogger("exia")
+_log.addHandler(logging.NullHandler())  # a library prints nothing of its own accord
 noted: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
 
 
@@ -80,30 +80,6 @@ def failure(status: int) -> BaseException:
     return error_from(status, err.native, said)
 
 
-def text(value: str | None, what: str = "text") -> Any:
-    """Encode an argument for C; None is NULL."""
-    if value is None:
-        return NULL
-    if not isinstance(value, str):
-        raise TypeError(f"{what} must be a str, not {type(value).__name__}")
-    if "\0" in value:
-        raise ValueError(f"{what} must not hold a NUL character: {value[:80]!r}")
-    try:
-        return value.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"{what} is not valid text: {value[:80]!r}") from None
-
-
-def path(value: str | os.PathLike[str] | None) -> Any:
-    """Encode a path, or a URL, for C; None is NULL."""
-    if value is None:
-        return NULL
-    raw = os.fsencode(value)
-    if b"\0" in raw:
-        raise ValueError(f"a path must not hold a NUL character: {raw[:80]!r}")
-    return raw
-
-
 def owned(raw: Any) -> Any:
     """Make what `text` or `path` gave fit for a field of a struct; the caller keeps the answer."""
     return NULL if raw is NULL else ffi.new("char[]", raw)
@@ -151,6 +127,11 @@ def keep(pointer: Any, owner: Any) -> Any:
     return ffi.gc(pointer, lambda raw, owner=owner: None)
 
 
+def not_copied(self: object) -> NoReturn:
+    """Refuse to be copied or pickled: two owners would both give back or free the one thing."""
+    raise TypeError(f"a {type(self).__name__} is one owner: it cannot be copied or pickled")
+
+
 class Handle:
     """A C object: a context manager that is closed once and refuses to be used after that."""
 
@@ -159,6 +140,8 @@ class Handle:
     def __init__(self, pointer: Any, free: Callable[[Any], None]) -> None:
         self._pointer = own(pointer, free)
         self._lock = threading.Lock()  # for those that C lets one thread use at a time
+
+    __reduce__ = not_copied
 
     @property
     def _c(self) -> Any:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import io
 import json
 import pickle
 import platform
@@ -128,6 +129,10 @@ def _pickler_class() -> Any:
             return False
 
         def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, io.IOBase) and not isinstance(obj, io.BytesIO | io.StringIO):
+                raise TypeError(
+                    f"an open file cannot be kept: {obj!r:.100}; give its bytes, or a pathlib.Path"
+                )
             answer = super().reducer_override(obj)
             if isinstance(obj, ModuleType):
                 self.imports.add(obj.__name__)

@@ -6,15 +6,19 @@ import contextlib
 import json
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import count, pairwise
 from typing import Any
 
-from exia._handle import NULL, Handle, call, callback, describe, failure, take_text, text, thread
+from exia._arguments import flag, integer, iterable, mapping, refuse, text
+from exia._handle import NULL, Handle, call, callback, describe, failure, take_text, thread
 from exia._native import ffi, lib
 from exia._progress import Job
 from exia._rows import Rows, take_rows
 from exia.errors import CycleError, ExistsError, InvalidError
+
+MOST = 2**32 - 2  # nodes: their numbers have 32 bits
+SHOWN = 10  # nodes of a cycle in its error
 
 
 class Dag(Handle):
@@ -42,8 +46,11 @@ class Dag(Handle):
         out = ffi.new("exia_dag **")
         call(lib.exia_dag_open, out)
         self._take(out[0])
-        if after:
-            pairs = [(node, list(befores)) for node, befores in after.items()]
+        if after is not None:
+            pairs = [
+                (node, iterable(befores, f"what {node!r} comes after"))
+                for node, befores in mapping(after, "after", texts=False).items()
+            ]
             self._add([n for node, befores in pairs for n in (node, *befores)])
             self.add_edges((before, node) for node, befores in pairs for before in befores)
 
@@ -90,10 +97,11 @@ class Dag(Handle):
 
     def add_nodes(self, nodes: int | Iterable[Any]) -> None:
         """Add nodes without edges; a number adds that many, numbered on from those there are."""
-        if isinstance(nodes, int):
-            first = len(self._nodes)
-            nodes = range(first, first + nodes)
-        self._add(nodes)
+        if isinstance(nodes, Iterable):
+            self._add(nodes if isinstance(nodes, range) else iterable(nodes, "nodes"))
+            return
+        first = len(self._nodes)
+        self._add(range(first, first + integer(nodes, "nodes", 0, MOST - first)))
 
     def add_edges(self, before: Any, after: Any = None) -> None:
         """Add many edges: `before[i]` comes before `after[i]`; new nodes are added.
@@ -116,13 +124,16 @@ class Dag(Handle):
             if getattr(before, "ndim", 0) == 2 and before.shape[1] == 2:
                 before, after = before[:, 0], before[:, 1]
             else:
-                pairs = list(before)
-                if any(not isinstance(pair, Sequence) or len(pair) != 2 for pair in pairs):
-                    raise InvalidError("an edge is a pair: (before, after)")
+                pairs = iterable(before, "edges")
+                for pair in pairs:
+                    if isinstance(pair, str | bytes) or not isinstance(pair, Sequence):
+                        refuse(pair, "an edge", "a pair (before, after)")
+                    if len(pair) != 2:
+                        raise InvalidError(f"an edge is a pair (before, after), not {pair!r:.100}")
                 before, after = [b for b, _ in pairs], [a for _, a in pairs]
         else:
-            before = before if hasattr(before, "__len__") else list(before)
-            after = after if hasattr(after, "__len__") else list(after)
+            before = before if hasattr(before, "ndim") else iterable(before, "before")
+            after = after if hasattr(after, "ndim") else iterable(after, "after")
         if len(before) != len(after):
             raise InvalidError(f"{len(before)} nodes before, {len(after)} after: give as many")
         if len(before) == 0:
@@ -138,7 +149,7 @@ class Dag(Handle):
         with self._use() as c:
             call(lib.exia_dag_add_edges, c, *views, len(views[0]))
 
-    def _add(self, nodes: Iterable[Any]) -> None:
+    def _add(self, nodes: Sequence[Any]) -> None:
         """Add those that are new."""
         if isinstance(self._nodes, range) and isinstance(nodes, range):
             if (nodes.start, nodes.step) == (len(self._nodes), 1):
@@ -146,7 +157,14 @@ class Dag(Handle):
                 return
         with self._use() as c:
             index = self._as_dict()
-            new = [node for node in dict.fromkeys(nodes) if node not in index]
+            try:
+                distinct = dict.fromkeys(nodes)
+            except TypeError:
+                for node in nodes:
+                    if not isinstance(node, Hashable):
+                        refuse(node, "a node", "hashable")
+                raise
+            new = [node for node in distinct if node not in index]
             if not new:
                 return
             names = [_name(node) for node in new]
@@ -287,7 +305,9 @@ class Dag(Handle):
         try:
             call(function, *arguments)
         except CycleError as error:
-            error.cycle = [self._nodes[i] for i in self._find_cycle(c)]
+            error.cycle = cycle = [self._nodes[i] for i in self._find_cycle(c)]
+            shown = [f"{node!r:.60}" for node in cycle[:SHOWN]] + ["..."] * (len(cycle) > SHOWN)
+            error.args = (f"a cycle of {len(cycle)}: {' -> '.join([*shown, shown[0]])}",)
             raise
 
     def _find_cycle(self, c: Any) -> list[int]:
@@ -337,8 +357,10 @@ class Dag(Handle):
         >>> Dag({"b": ["a"]}).run(str.upper).results
         {'a': 'A', 'b': 'B'}
         """
-        if threads < 0:
-            raise InvalidError(f"threads must be 0 or more, not {threads}")
+        threads = integer(threads, "threads", 0, 2**32 - 1)
+        flag(check, "check")
+        if not callable(call):
+            refuse(call, "call", "callable")
         with self._use() as c:
             self._running = True
         out = ffi.new("exia_rows **")

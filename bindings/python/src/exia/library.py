@@ -11,7 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exia import _objects
-from exia._handle import NULL, Handle, call, keep, owned, path, take_text, text
+from exia._arguments import (
+    flag,
+    integer,
+    mapping,
+    path,
+    path_or_null,
+    plain,
+    refuse,
+    text,
+    text_or_null,
+    unwrap,
+)
+from exia._handle import NULL, Handle, call, keep, owned, take_text
 from exia._native import ffi, lib
 from exia._progress import Job
 from exia._rows import Rows, rows
@@ -86,6 +98,7 @@ class Model(Handle):
         formats = {entry["name"]: entry["format"] for entry in self.facts["parts"]}
         if part is None:
             part = "model" if "model" in formats or len(formats) != 1 else next(iter(formats))
+        text(part, "part")
         if part not in formats:
             there = ", ".join(formats)
             raise NotFoundError(f"{self} has no part {part!r}; it has: {there}")
@@ -93,7 +106,7 @@ class Model(Handle):
 
     def _c_view(self, part: str | None) -> Any:
         out = ffi.new("exia_view *")
-        call(lib.exia_model_view, out, self._c, text(self._part(part)[0]))
+        call(lib.exia_model_view, out, self._c, text(self._part(part)[0], "part"))
         return out
 
     def view(self, part: str | None = None) -> memoryview:
@@ -183,8 +196,11 @@ def open_model(
         Check every digest first.
     """
     out = ffi.new("exia_model **")
-    flags = lib.EXIA_OPEN_VERIFY if verify else 0
-    call(lib.exia_model_open_directory, out, path(directory), path(trust), flags)
+    flags = lib.EXIA_OPEN_VERIFY if flag(verify, "verify") else 0
+    call(
+        lib.exia_model_open_directory, out, path(directory, "directory"),
+        path_or_null(trust, "trust"), flags,
+    )  # fmt: skip
     return Model(out[0])
 
 
@@ -223,13 +239,13 @@ class Library(Handle):
         trust: str | os.PathLike[str] | None = None,
         read_only: bool = False,
     ) -> None:
-        strings = owned(path(blobs)), owned(path(trust))
+        strings = owned(path_or_null(blobs, "blobs")), owned(path_or_null(trust, "trust"))
         options = ffi.new("exia_library_options *")
         options.struct_size = ffi.sizeof("exia_library_options")
         options.blobs_url, options.trust_file = strings
-        options.read_only = read_only
+        options.read_only = flag(read_only, "read_only")
         out = ffi.new("exia_library **")
-        call(lib.exia_library_open, out, path(url), options)
+        call(lib.exia_library_open, out, path_or_null(url, "url"), options)
         super().__init__(out[0], lib.exia_library_free)
         self.url = None if url is None else os.fspath(url)
 
@@ -289,29 +305,33 @@ class Library(Handle):
         ConflictError
             The alias stood elsewhere; nothing was published.
         """
-        if parts and "model" in parts:
+        others = {} if parts is None else mapping(parts, "parts")
+        if "model" in others:
             raise InvalidError('the part "model" is the object itself; name the others otherwise')
         if expect is not None and alias is None:
             raise InvalidError("`expect` says where an alias must stand: name the alias")
         encoded = {"model": _objects.encode(obj)}
-        encoded |= {part: _objects.encode(value) for part, value in (parts or {}).items()}
+        encoded |= {part: _objects.encode(value) for part, value in others.items()}
         imports = sorted(set().union(*(part.imports for part in encoded.values())))
         facts = {
-            "tags": _plain(tags),
-            "metrics": _numbers(metrics),
-            "params": _plain(params),
-            "parent": parent,
+            "tags": tags if tags is None else plain(mapping(tags, "tags"), "tags"),
+            "metrics": metrics if metrics is None else _numbers(mapping(metrics, "metrics")),
+            "params": params if params is None else plain(mapping(params, "params"), "params"),
+            "parent": _parent(parent),
             "imports": imports,
             "environment": _objects.environment(imports),
         }
         facts = {key: value for key, value in facts.items() if value is not None}
         strings = [
-            owned(text(s)) for s in (json.dumps(facts, allow_nan=False), alias, message, token)
+            owned(json.dumps(facts, allow_nan=False).encode()),
+            owned(text_or_null(alias, "alias")),
+            owned(text_or_null(message, "message")),
+            owned(text_or_null(token, "token")),
         ]
         options = ffi.new("exia_write_options *")
         options.struct_size = ffi.sizeof("exia_write_options")
         options.facts, options.alias, options.message, options.token = strings
-        options.expect = lib.EXIA_ANY if expect is None else expect
+        options.expect = _expected(expect)
         version = ffi.new("int64_t *")
         c_parts = ffi.new("exia_part[]", len(encoded))
         alive = [
@@ -320,7 +340,7 @@ class Library(Handle):
         ]
         with Job() as job:
             call(
-                lib.exia_model_write, version, self._c, text(name, "a model's name"),
+                lib.exia_model_write, version, self._c, text(name, "name"),
                 c_parts, len(alive), options, job.c,
             )  # fmt: skip
         return int(version[0])
@@ -346,9 +366,10 @@ class Library(Handle):
         ConflictError
             It stood elsewhere; nothing moved.
         """
+        number = lib.EXIA_ABSENT if version is None else integer(version, "version", 0)
         call(
-            lib.exia_alias_move, self._c, text(name), text(alias), version or lib.EXIA_ABSENT,
-            _expected(expect), text(message),
+            lib.exia_alias_move, self._c, text(name, "name"), text(alias, "alias"), number,
+            _expected(expect), text_or_null(message, "message"),
         )  # fmt: skip
 
     def rollback(
@@ -368,8 +389,8 @@ class Library(Handle):
         """
         version = ffi.new("int64_t *")
         call(
-            lib.exia_alias_rollback, version, self._c, text(name), text(alias),
-            _expected(expect), text(message),
+            lib.exia_alias_rollback, version, self._c, text(name, "name"), text(alias, "alias"),
+            _expected(expect), text_or_null(message, "message"),
         )  # fmt: skip
         return int(version[0]) or None
 
@@ -381,7 +402,10 @@ class Library(Handle):
         ConflictError
             Aliases are on it; the text names them.
         """
-        call(lib.exia_model_remove, self._c, text(name), version, text(message))
+        call(
+            lib.exia_model_remove, self._c, text(name, "name"), integer(version, "version", 1),
+            text_or_null(message, "message"),
+        )  # fmt: skip
 
     # ---- reading --------------------------------------------------------------------------------
 
@@ -409,9 +433,9 @@ class Library(Handle):
         b'abc'
         """
         out = ffi.new("exia_model **")
-        flags = lib.EXIA_OPEN_VERIFY if verify else 0
-        flags |= lib.EXIA_OPEN_POPULATE if populate else 0
-        call(lib.exia_model_open, out, self._c, text(selector, "a selector"), flags)
+        flags = lib.EXIA_OPEN_VERIFY if flag(verify, "verify") else 0
+        flags |= lib.EXIA_OPEN_POPULATE if flag(populate, "populate") else 0
+        call(lib.exia_model_open, out, self._c, text(selector, "selector"), flags)
         return Model(out[0])
 
     def read(self, selector: str, *, part: str | None = None) -> Any:
@@ -431,16 +455,17 @@ class Library(Handle):
         >>> [r["version"] for r in library.search("metrics.auc > 0.9 order by metrics.auc desc")]
         [1]
         """
-        return rows(lib.exia_library_search, self._c, text(filter, "a filter"))
+        return rows(lib.exia_library_search, self._c, text_or_null(filter, "filter"))
 
     def versions(self, name: str) -> Rows:
         """List the versions of a model, newest first."""
+        text(name, "name")
         quoted = name.replace("'", "''")
         return self.search(f"name = '{quoted}'")
 
     def history(self, name: str) -> Rows:
         """List every entry of a model's log, oldest first."""
-        return rows(lib.exia_library_history, self._c, text(name))
+        return rows(lib.exia_library_history, self._c, text(name, "name"))
 
     def _repr_html_(self) -> str:
         return self.search()._repr_html_()
@@ -448,16 +473,23 @@ class Library(Handle):
     def export(self, selector: str, directory: str | os.PathLike[str]) -> None:
         """Write a version as a plain directory, which must not be there yet."""
         with Job() as job:
-            call(lib.exia_library_export, self._c, text(selector), path(directory), job.c)
+            call(
+                lib.exia_library_export, self._c, text(selector, "selector"),
+                path(directory, "directory"), job.c,
+            )  # fmt: skip
 
 
 def _expected(expect: int | None) -> int:
-    return int(lib.EXIA_ANY) if expect is None else expect
+    return int(lib.EXIA_ANY) if expect is None else integer(expect, "expect", 0)
 
 
 def _fill_part(c_part: Any, name: str, value: _objects.Encoded) -> list[Any]:
     """Describe a part to C; what it points to is in the answer."""
-    alive = [owned(text(name)), owned(text(value.format)), owned(path(value.path))]
+    alive = [
+        owned(text(name, "a part's name")),
+        owned(text(value.format, "format")),
+        owned(path_or_null(value.path, "path")),
+    ]
     c_part.name, c_part.format, c_part.path = alive
     if value.path is None:
         buffers = [ffi.from_buffer(piece) for piece in value.pieces]
@@ -467,28 +499,23 @@ def _fill_part(c_part: Any, name: str, value: _objects.Encoded) -> list[Any]:
     return alive
 
 
-def _plain(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Make numbers of numpy plain, so that they are JSON."""
-    return None if values is None else {key: _item(value) for key, value in values.items()}
-
-
-def _item(value: Any) -> Any:
-    if type(value).__module__ == "numpy":
-        return value.item() if getattr(value, "ndim", 1) == 0 else value.tolist()
-    return value
-
-
-def _numbers(metrics: Metrics | None) -> dict[str, Any] | None:
-    """Make metrics JSON, which has no infinities: they go by name."""
-    if metrics is None:
+def _parent(parent: int | str | None) -> int | str | None:
+    if parent is None:
         return None
+    if isinstance(parent, str):
+        text(parent, "parent")
+        return parent
+    return integer(parent, "parent", 1)
+
+
+def _numbers(metrics: Metrics) -> dict[str, Any]:
+    """Make metrics JSON, which has no infinities: they go by name."""
     numbers: dict[str, Any] = {}
     for key, value in metrics.items():
-        value = _item(value)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InvalidError(f"metric {key!r} must be a number, not {value!r}")
-        if isinstance(value, float) and not math.isfinite(value):
-            numbers[key] = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-        else:
-            numbers[key] = value
+        what, number = f"metrics[{key!r}]", unwrap(value)
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            refuse(value, what, "a number")
+        if isinstance(number, float) and not math.isfinite(number):
+            number = "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+        numbers[key] = plain(number, what)
     return numbers

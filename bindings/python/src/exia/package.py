@@ -6,7 +6,8 @@ import json
 import os
 from typing import Any
 
-from exia._handle import Handle, call, path, take_text, text
+from exia._arguments import flag, integer, path, path_or_null, text, text_or_null
+from exia._handle import Handle, call, take_text
 from exia._native import ffi, lib
 from exia._progress import Job
 from exia._rows import Rows, rows
@@ -20,7 +21,7 @@ def new_workspace(directory: str | os.PathLike[str], name: str) -> None:
     ExistsError
         There is a manifest already.
     """
-    call(lib.exia_workspace_new, path(directory), text(name, "a package's name"))
+    call(lib.exia_workspace_new, path(directory, "directory"), text(name, "name"))
 
 
 def add_component(
@@ -43,7 +44,10 @@ def add_component(
     ExistsError
         Something is there already.
     """
-    call(lib.exia_workspace_add, path(directory), path(source), text(kind), path(home))
+    call(
+        lib.exia_workspace_add, path(directory, "directory"), path(source, "source"),
+        text_or_null(kind, "kind"), path_or_null(home, "home"),
+    )  # fmt: skip
 
 
 def pack(
@@ -68,10 +72,13 @@ def pack(
     """
     options = ffi.new("exia_pack_options *")
     options.struct_size = ffi.sizeof("exia_pack_options")
-    options.level = level
+    options.level = integer(level, "level", 0, 2**31 - 1)
     out = ffi.new("char **")
     with Job() as job:
-        call(lib.exia_package_write, out, path(workspace), path(file), options, job.c)
+        call(
+            lib.exia_package_write, out, path(workspace, "workspace"), path_or_null(file, "file"),
+            options, job.c,
+        )  # fmt: skip
     return take_text(out)
 
 
@@ -93,7 +100,7 @@ class Package(Handle):
 
     def __init__(self, file: str | os.PathLike[str]) -> None:
         out = ffi.new("exia_package **")
-        call(lib.exia_package_open, out, path(file))
+        call(lib.exia_package_open, out, path(file, "file"))
         super().__init__(out[0], lib.exia_package_free)
         self.file = os.fspath(file)
 
@@ -119,7 +126,7 @@ class Package(Handle):
         """
         options = ffi.new("exia_verify_options *")
         options.struct_size = ffi.sizeof("exia_verify_options")
-        options.quick = quick
+        options.quick = flag(quick, "quick")
         with self._lock, Job() as job:
             call(lib.exia_package_verify, self._c, options, job.c)
 
@@ -132,7 +139,10 @@ class Package(Handle):
             Only members that match, or lie below a match; `*` crosses `/`.
         """
         with self._lock, Job() as job:
-            call(lib.exia_package_unpack, self._c, path(directory), text(pattern), job.c)
+            call(
+                lib.exia_package_unpack, self._c, path(directory, "directory"),
+                text_or_null(pattern, "pattern"), job.c,
+            )  # fmt: skip
 
     def _repr_html_(self) -> str:
         return self.files._repr_html_()

@@ -18,8 +18,18 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from types import CodeType, FrameType, TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
+from exia._arguments import (
+    integer,
+    iterable,
+    mapping,
+    path,
+    plain,
+    seconds,
+    text,
+    text_or_null,
+)
 from exia._handle import (
     NULL,
     Handle,
@@ -28,10 +38,10 @@ from exia._handle import (
     describe,
     drain,
     fail,
+    not_copied,
     noted,
     owned,
     retire,
-    text,
     thread,
 )
 from exia._native import ffi, lib
@@ -50,16 +60,26 @@ _alive: dict[Any, _Factory] = {}  # what C holds a pointer to, until it lets go
 _new, _lend, _return = ffi.new, lib.lend, lib.exia_lease_return
 _LEASE = ffi.typeof("exia_lease *")
 _frame = sys._getframe
-_sites: dict[tuple[int, int], tuple[CodeType, Any]] = {}
+_sites: dict[tuple[int, int], _Site] = {}
 
 
-def _site(frame: FrameType) -> Any:
-    """Name the place of a call, once a place, as a C text that stays."""
-    site = ffi.new(
-        "char[]", f"{frame.f_code.co_filename}:{frame.f_lineno}".encode(errors="replace")
-    )
-    entry = _sites[id(frame.f_code), frame.f_lasti] = (frame.f_code, site)
-    return entry
+class _Site(NamedTuple):
+    """A place where something is borrowed."""
+
+    code: CodeType
+    text: Any  # "file:line" as a C text that stays
+    line: int
+    module: str
+    warned: dict[Any, Any]  # what `warnings` keeps for itself
+
+
+def _site(frame: FrameType) -> _Site:
+    """Name the place of a call, once a place."""
+    code, line = frame.f_code, frame.f_lineno
+    shown = ffi.new("char[]", f"{code.co_filename}:{line}".encode(errors="replace"))
+    site = _Site(code, shown, line, str(frame.f_globals.get("__name__", "")), {})
+    _sites[id(code), frame.f_lasti] = site
+    return site
 
 
 class Lease:
@@ -67,7 +87,7 @@ class Lease:
 
     As a context manager it gives the object, and takes it back at the end of the block.  The first
     return counts; a second one raises InvalidError.  A lease that is dropped is returned all the
-    same, with a ResourceWarning and a line in the log that say where it was taken.
+    same, with a ResourceWarning at the line where it was taken, and a line in the log.
 
     Examples
     --------
@@ -80,8 +100,9 @@ class Lease:
     """
 
     __slots__ = ("_c", "_component", "_open", "_site", "object")
+    __reduce__ = not_copied
 
-    def __init__(self, c: Any, component: _Component, site: Any, obj: Any) -> None:
+    def __init__(self, c: Any, component: _Component, site: _Site, obj: Any) -> None:
         self._c = c
         self._component = component  # which keeps the C pool
         self._site = site
@@ -126,13 +147,13 @@ class Lease:
         return f"<exia.Lease of {self._component.name!r}{state}>"
 
 
-def _return_dropped(c: Any, component: _Component, site: Any) -> None:
-    """Return what nobody holds any more, and say so."""
-    where = ffi.string(site[1]).decode(errors="replace")
-    said = f"a lease of {component.name!r} taken at {where} was dropped: borrow in a with block"
+def _return_dropped(c: Any, component: _Component, site: _Site) -> None:
+    """Return what nobody holds any more, and say so, as if at the line that borrowed it."""
+    file, line = site.code.co_filename, site.line
+    said = f"a lease of {component.name!r} was dropped: borrow in a with block"
     lib.exia_lease_return(c, NULL)
-    _log.warning("%s", said)
-    warnings.warn(said, ResourceWarning, stacklevel=2)
+    _log.warning("%s:%d: %s", file, line, said)
+    warnings.warn_explicit(said, ResourceWarning, file, line, site.module, site.warned)
 
 
 class _Shelf:
@@ -178,13 +199,13 @@ class _Factory:
         self,
         name: str,
         make: Callable[..., Any],
-        arguments: Mapping[str, Any],
+        arguments: dict[str, Any],
         needs: tuple[str, ...],
         shelf: _Shelf,
     ) -> None:
         self.name = name
         self.make = make
-        self.arguments = dict(arguments)
+        self.arguments = arguments
         self.needs = needs
         self.shelf = shelf
 
@@ -228,7 +249,7 @@ class Pool(Handle):
 
     def __init__(self, name: str) -> None:
         out = ffi.new("exia_pool **")
-        call(lib.exia_pool_open, out, text(name, "a pool's name"))
+        call(lib.exia_pool_open, out, text(name, "name"))
         super().__init__(out[0], lib.exia_pool_free)
         self.name = name
         self._shelf = _Shelf()
@@ -269,31 +290,32 @@ class Pool(Handle):
         CycleError
             The needs would close a cycle, which the text names.
         """
-        needs = (needs,) if isinstance(needs, str) else tuple(needs)
-        if max is not None and (not isinstance(max, int) or not 1 <= max < 1 << 32):
-            raise InvalidError(f"max of component {name!r} must be 1 or more, or None, not {max!r}")
+        c_name = text(name, "name")
+        needs = tuple(iterable(needs, "needs"))
+        names = [owned(text(need, "a need")) for need in needs]
+        keywords = {} if arguments is None else mapping(arguments, "arguments")
         if isinstance(about, str):
             about = {"title": about}
-        names = [owned(text(need, "a need")) for need in needs]
+        if about is not None:
+            about = plain(mapping(about, "about"), "about")
         c_needs = ffi.new("const char *[]", names)
-        c_about = owned(text(None if about is None else json.dumps(about)))
+        c_about = owned(NULL if about is None else json.dumps(about).encode())
         options = ffi.new("exia_component_options *")
         options.struct_size = ffi.sizeof("exia_component_options")
         options.needs = c_needs
         options.need_count = len(needs)
         options.about = c_about
-        options.max = max or 0
+        options.max = 0 if max is None else integer(max, "max", 1, 2**32 - 1)
         out = ffi.new("exia_component **")
-        c_name = text(name, "a component's name")
         if isinstance(what, ffi.CData) or (isinstance(what, int) and not isinstance(what, bool)):
-            if arguments:
+            if keywords:
                 raise InvalidError(f"component {name!r} is made by C, which takes no arguments")
             factory = ffi.cast("exia_factory *", what)
             call(lib.exia_pool_add, out, self._c, c_name, factory, options)
             self._found[name] = _Component(name, out[0], self._c, None)
             return
         make = _resolve(what, name)
-        ours = _Factory(name, make, arguments or {}, needs, self._shelf)
+        ours = _Factory(name, make, keywords, needs, self._shelf)
         handle = ffi.new_handle(ours)
         factory = _c_factory(make, handle)
         _alive[handle] = ours
@@ -329,15 +351,17 @@ class Pool(Handle):
             component = self._found[what]
         except (KeyError, TypeError):
             component = self._find(what)
+        if timeout is not None:
+            timeout = seconds(timeout, "timeout")
         if noted:
             drain()
         frame = _frame(1)
         site = _sites.get((id(frame.f_code), frame.f_lasti)) or _site(frame)
         c = _new(_LEASE)
-        wait = 100 if timeout is None or timeout >= SLICE else max(0, int(timeout * 1000))
-        found = _lend(c, component.c, wait, site[1], thread.err)
+        wait = 100 if timeout is None or timeout >= SLICE else int(timeout * 1000)
+        found = _lend(c, component.c, wait, site.text, thread.err)
         if found < 0:
-            found = self._wait(found, c, component, timeout, site[1])
+            found = self._wait(found, c, component, timeout, site.text)
         objects = component.objects
         return Lease(c, component, site, found if objects is None else objects[found])
 
@@ -362,7 +386,7 @@ class Pool(Handle):
         """Resolve what was not borrowed yet: a class, or a name that came from C."""
         pool = self._c
         if isinstance(what, str):
-            c = lib.exia_pool_find(pool, text(what))
+            c = lib.exia_pool_find(pool, text(what, "what"))
             if c == NULL:
                 there = ", ".join(row["name"] for row in self.show()) or "none yet"
                 raise NotFoundError(
@@ -386,10 +410,11 @@ class Pool(Handle):
 
         Their objects are C's; a lease shows their address as an int.
         """
-        call(lib.exia_pool_load, self._c, text(os.path.abspath(shared_object)))
+        call(lib.exia_pool_load, self._c, os.path.abspath(path(shared_object, "shared_object")))
 
     def show(self, name: str | None = None) -> Rows:
         """List the components, or one: rows {name, about, needs, max, shared, built, lent, ...}."""
+        text_or_null(name, "name")
         table = rows(lib.exia_pool_list, self._c)
         if name is None:
             return table
@@ -427,7 +452,7 @@ class Pool(Handle):
         pool = self._pointer
         if pool is None:
             return
-        end = None if timeout is None else time.monotonic() + timeout
+        end = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         while True:
             drain()
             left = SLICE if end is None else max(0.0, end - time.monotonic())
@@ -471,7 +496,7 @@ def _resolve(what: Any, name: str) -> Callable[..., Any]:
             found = getattr(found, part)
         what = found
     if not callable(what):
-        raise InvalidError(
+        raise TypeError(
             f"component {name!r}: {what!r} cannot be called; to lend one object, add lambda: object"
         )
     made: Callable[..., Any] = what

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from exia._handle import Handle, call, path, take_text, text
+from exia._arguments import mapping, path, path_or_null, plain, text, text_or_null
+from exia._handle import Handle, call, take_text
 from exia._native import ffi, lib
 from exia._progress import Job
 from exia._rows import Rows, rows
@@ -51,7 +52,7 @@ class Registry(Handle):
 
     def __init__(self, home: str | os.PathLike[str] | None = None) -> None:
         out = ffi.new("exia_registry **")
-        call(lib.exia_registry_open, out, path(home))
+        call(lib.exia_registry_open, out, path_or_null(home, "home"))
         super().__init__(out[0], lib.exia_registry_free)
 
     @property
@@ -71,11 +72,14 @@ class Registry(Handle):
         packages
             Where the bytes go: a blobs URL, such as "file:/depot/packages".
         """
-        call(lib.exia_registry_remote_add, self._c, text(name), path(records), path(packages))
+        call(
+            lib.exia_registry_remote_add, self._c, text(name, "name"), path(records, "records"),
+            path(packages, "packages"),
+        )  # fmt: skip
 
     def remove_remote(self, name: str) -> None:
         """Forget a remote; nothing over there changes."""
-        call(lib.exia_registry_remote_remove, self._c, text(name))
+        call(lib.exia_registry_remote_remove, self._c, text(name, "name"))
 
     def remotes(self) -> Rows:
         """List the remotes: rows {name, records, packages}; passwords are not shown."""
@@ -90,34 +94,45 @@ class Registry(Handle):
             Another package has this name, version and platform.
         """
         with Job() as job:
-            call(lib.exia_registry_register, self._c, path(file), text(remote), job.c)
+            call(
+                lib.exia_registry_register, self._c, path(file, "file"),
+                text_or_null(remote, "remote"), job.c,
+            )  # fmt: skip
 
     def update(self, package: str, facts: Mapping[str, Any], remote: str | None = None) -> None:
         """Replace the free facts about a package."""
+        said = json.dumps(plain(mapping(facts, "facts"), "facts"))
         call(
-            lib.exia_registry_update, self._c, text(package), text(json.dumps(facts)), text(remote)
-        )
+            lib.exia_registry_update, self._c, text(package, "package"), said.encode(),
+            text_or_null(remote, "remote"),
+        )  # fmt: skip
 
     def query(self, filter: str | None = None, remote: str | None = None) -> Rows:
         """List the packages that a filter selects, by name, newest version first."""
-        return rows(lib.exia_registry_query, self._c, text(filter, "a filter"), text(remote))
+        return rows(
+            lib.exia_registry_query, self._c, text_or_null(filter, "filter"),
+            text_or_null(remote, "remote"),
+        )  # fmt: skip
 
     def unregister(self, package: str, remote: str | None = None) -> None:
         """Forget a package: name@version at least."""
-        call(lib.exia_registry_unregister, self._c, text(package), text(remote))
+        call(
+            lib.exia_registry_unregister, self._c, text(package, "package"),
+            text_or_null(remote, "remote"),
+        )  # fmt: skip
 
     def push(self, package: str, to: str) -> Transfer:
         """Send a package that is registered here to a remote."""
-        return self._transfer(lib.exia_registry_push, package, to)
+        return self._transfer(lib.exia_registry_push, package, text(to, "to"))
 
     def pull(self, package: str, source: str) -> Transfer:
         """Fetch a package from a remote and register it here."""
-        return self._transfer(lib.exia_registry_pull, package, source)
+        return self._transfer(lib.exia_registry_pull, package, text(source, "source"))
 
-    def _transfer(self, function: Any, package: str, remote: str) -> Transfer:
+    def _transfer(self, function: Any, package: str, remote: bytes) -> Transfer:
         out = ffi.new("exia_transfer *")
         with Job() as job:
-            call(function, out, self._c, text(package), text(remote), job.c)
+            call(function, out, self._c, text(package, "package"), remote, job.c)
         return Transfer(int(out.total), int(out.moved), int(out.reused))
 
     def install(self, package: str, source: str | None = None) -> str:
@@ -135,7 +150,10 @@ class Registry(Handle):
         """
         out = ffi.new("char **")
         with Job() as job:
-            call(lib.exia_registry_install, out, self._c, text(package), text(source), job.c)
+            call(
+                lib.exia_registry_install, out, self._c, text(package, "package"),
+                text_or_null(source, "source"), job.c,
+            )  # fmt: skip
         return take_text(out)
 
     def uninstall(self, package: str) -> None:
@@ -146,16 +164,16 @@ class Registry(Handle):
         ConflictError
             Installed packages need it; the text names them.
         """
-        call(lib.exia_registry_uninstall, self._c, text(package))
+        call(lib.exia_registry_uninstall, self._c, text(package, "package"))
 
     def installed(self, package: str | None = None) -> Rows:
         """List what is installed, or one package."""
-        return rows(lib.exia_registry_installed, self._c, text(package))
+        return rows(lib.exia_registry_installed, self._c, text_or_null(package, "package"))
 
     def which(self, file: str | os.PathLike[str]) -> str:
         """Tell the package that a file was installed by, as "name@version#tag"."""
         out = ffi.new("char **")
-        call(lib.exia_registry_which, out, self._c, path(os.path.abspath(file)))
+        call(lib.exia_registry_which, out, self._c, os.path.abspath(path(file, "file")))
         return take_text(out)
 
     def _repr_html_(self) -> str:
@@ -194,6 +212,7 @@ def load(entry_point: str, home: str | os.PathLike[str] | None = None) -> Any:
     --------
     ``exia.load("digits:predict")(image)``
     """
+    text(entry_point, "entry_point")
     package, colon, entry = entry_point.partition(":")
     if not (package and colon and entry):
         raise InvalidError(f'{entry_point!r} is not of the form "package:entry"')
