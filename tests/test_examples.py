@@ -66,7 +66,7 @@ def run(*command, **options):
 def compile_c(source, program):
     strict = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror")
     place = (f"-I{ROOT / 'include'}", f"-L{BUILD}", f"-Wl,-rpath,{BUILD}")
-    run(os.environ.get("CC", "cc"), *strict, "-o", program, source, *place, "-lexia", "-lm")
+    run(os.environ.get("CC", "cc"), *strict, "-o", program, source, *place, "-lexia")
     return program
 
 
@@ -92,6 +92,15 @@ def test_example_says_what_it_should(name, tmp_path):
     for text in SAYS[name]:
         assert text in output[position:], f"{text!r} is not where it should be in:\n{output}"
         position = output.index(text, position) + len(text)
+
+
+@pytest.mark.parametrize("name", sorted(n for n in TAKES_A_DIRECTORY if n.endswith(".py")))
+def test_example_without_its_directory_says_how_it_is_used(name, tmp_path):
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"usage: python {name} ") and done.stderr.count("\n") == 1
 
 
 def test_c_example_ends_with_one_line_when_the_library_cannot_be_opened(tmp_path):
