@@ -3,8 +3,9 @@
 A pickle is a program.  Where the library says that only this user can have written it, it is run as
 it is.  Anything else goes through a slower unpickler that hands out nothing but
 
-- the constructors that the policy lists, by their exact "module.name", and
-- classes that really live in the packages that it lists,
+- the constructors that the policy lists, by their exact "module.name",
+- classes that really live in the packages that it lists, and
+- where it lists numpy, the few functions by which numpy makes arrays again,
 
 that calls nothing but what it handed out, and that changes none of it.  Some modules are refused
 even when they are listed: they turn any list of names into "everything".
@@ -12,10 +13,13 @@ even when they are listed: they turn any list of names into "everything".
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
+import pickletools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, ClassVar
 
 from exia.errors import UntrustedError
@@ -37,6 +41,16 @@ FILES = {
 }  # fmt: skip
 
 ALIGNED = 0x80  # among the flags of a dtype
+
+# What arrays and scalars pickle into, by numpy 1 and by numpy 2: functions that make nothing else.
+# They go with the package "numpy"; the states of dtypes are checked.
+NUMPY = {
+    "numpy._core.multiarray._reconstruct", "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar",
+    "numpy._core.numeric._frombuffer", "numpy.core.numeric._frombuffer",
+}  # fmt: skip
+
+SHOWN = 40  # names in an error
 
 _Unpickler: Any = pickle._Unpickler  # the one in Python: C's has no hooks
 
@@ -69,6 +83,7 @@ class PolicyUnpickler(_Unpickler):  # type: ignore[misc]
         why: str,
     ) -> None:
         super().__init__(io.BytesIO(stream), fix_imports=False, buffers=buffers)
+        self._stream = stream
         self._packages = packages
         self._constructors = frozenset(constructors)
         self._what = what
@@ -77,39 +92,66 @@ class PolicyUnpickler(_Unpickler):  # type: ignore[misc]
 
     def find_class(self, module: str, name: str) -> Any:
         """Hand out what the policy allows."""
-        full = f"{module}.{name}"
-        if full not in PLAIN:
-            if "." in name or module.split(".")[0] in NEVER:
-                self._refuse(f"{full}, which no policy can allow")
-            if full not in self._constructors and not self._listed(module):
-                package = module.split(".")[0]
-                self._refuse(
-                    f"{full}, which the trust policy does not list: if you trust its author, add "
-                    f'"{full}" to "constructors", or for all its classes "{package}" to "packages"'
-                )
+        if not self._allows(module, name):
+            self._refuse_missing(module, name)
         found = super().find_class(module, name)
-        if full not in PLAIN and full not in self._constructors and not self._lives(found):
-            self._refuse(
-                f"{full}, which is no class of a listed package: if you trust its author, add "
-                f'"{full}" to "constructors"'
-            )
-        if full not in self._constructors and f"{found.__module__}.{found.__qualname__}" in FILES:
-            self._refuse(
-                f"{full}, which works on files that the pickle names: if you trust its author, add "
-                f'"{full}" to "constructors"'
-            )
         self._handed[id(found)] = found
         return found
 
-    def _listed(self, module: str) -> bool:
+    def _allows(self, module: str, name: str) -> bool:
+        """Whether the policy hands it out; a module of no listed package is not imported for it."""
+        full = f"{module}.{name}"
+        if full in PLAIN:
+            return True
+        if _is_never(module, name):
+            self._refuse(f"{_shown(full)}, which no policy can allow")
+        if full in self._constructors or (full in NUMPY and "numpy" in self._packages):
+            return True
+        return self._in_package(module) and self._lives(super().find_class(module, name))
+
+    def _in_package(self, module: str) -> bool:
         return any(module == p or module.startswith(p + ".") for p in self._packages)
 
     def _lives(self, found: Any) -> bool:
         """Whether it is a class that its own module, in a listed package, has by its own name."""
-        if not isinstance(found, type) or not self._listed(found.__module__):
+        if not isinstance(found, type) or not self._in_package(found.__module__):
             return False
-        home = sys.modules.get(found.__module__)
-        return getattr(home, found.__qualname__, None) is found
+        module, name = found.__module__, found.__qualname__
+        if _is_never(module, name) or f"{module}.{name}" in FILES:
+            return False
+        return getattr(sys.modules.get(module), name, None) is found
+
+    def _names(self) -> Iterator[tuple[str, str]]:
+        """Read all that the pickle names, without running it: for an error, not for the check."""
+        memo: dict[int, str | None] = {}
+        below = top = None  # the last two things pushed, where they are texts
+        for opcode, argument, _ in pickletools.genops(self._stream):
+            if opcode.name in ("GLOBAL", "INST"):
+                module, _, name = str(argument).partition(" ")
+                yield module, name
+                argument = None
+            elif opcode.name == "STACK_GLOBAL" and below is not None and top is not None:
+                yield below, top
+            elif opcode.name in ("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"):
+                memo[len(memo) if argument is None else int(str(argument))] = top
+                continue
+            elif opcode.name in ("GET", "BINGET", "LONG_BINGET"):
+                argument = memo.get(int(str(argument)))
+            below, top = top, argument if isinstance(argument, str) else None
+
+    def _refuse_missing(self, module: str, name: str) -> None:
+        """Refuse this name, and say which others the policy lacks, so that it is edited once."""
+        missing = {(module, name): None}
+        with contextlib.suppress(ValueError, ImportError, AttributeError):  # a broken pickle
+            for other in self._names():
+                if not self._allows(*other):
+                    missing[other] = None
+        packages = {m.split(".")[0]: None for m, _ in missing if not self._in_package(m)}
+        self._refuse(
+            "what the trust policy does not list: if you trust its author, add "
+            f'{_quoted([f"{m}.{n}" for m, n in missing])} to "constructors"'
+            + (f', or for all their classes {_quoted(packages)} to "packages"' if packages else "")
+        )
 
     def _refuse(self, wanted: str) -> None:
         raise UntrustedError(f"the pickle in {self._what} wants {wanted} ({self._why})")
@@ -147,6 +189,8 @@ class PolicyUnpickler(_Unpickler):  # type: ignore[misc]
         if numpy is not None and isinstance(target, numpy.dtype):
             if not _is_dtype_state(numpy, target, self.stack[-1]):
                 self._refuse("a dtype that numpy would not write")
+        if numpy is not None and isinstance(target, numpy.ndarray) and target.size:
+            self._refuse("to change an array that has its data, which others may see")
         super().load_build()
 
     dispatch: ClassVar[dict[int, Any]] = {
@@ -184,3 +228,17 @@ def _is_dtype_state(numpy: Any, made: Any, state: Any) -> bool:
         return same and made.itemsize == right.itemsize
     except Exception:
         return False
+
+
+def _is_never(module: str, name: str) -> bool:
+    return "." in name or module.split(".")[0] in NEVER
+
+
+def _shown(name: str) -> str:
+    """Make a name that a stranger chose fit for an error: short, in one line."""
+    return name if name.isprintable() and len(name) <= 200 else ascii(name[:200])
+
+
+def _quoted(names: Collection[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(f'"{_shown(name)}"' for name in islice(names, SHOWN)) + more
