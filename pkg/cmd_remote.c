@@ -99,8 +99,13 @@ static exia_status check_side(json_t *out, const json_t *remote, const char *sid
     size_t index = 0;
     exia_status status = exia_store_check(&rows, url, err);
 
-    if (status == EXIA_OK)
+    if (status == EXIA_OK) {
         status = rows_take(&found, rows, err);
+    } else if (status == EXIA_ENOTFOUND) { /* the first push makes it */
+        found = must(
+            json_pack("[{s:s, s:s}]", "key", "state", "value", "nothing was pushed there yet"));
+        status = EXIA_OK;
+    }
     json_array_foreach(found, index, row)
     {
         json_t *whole = must(json_pack("{s:s}", "store", side));

@@ -325,13 +325,24 @@ TEST(a_local_file_that_was_changed_is_not_pushed)
 TEST(a_remote_that_is_not_there_is_told_and_made_by_the_first_push)
 {
     exia_registry *registry = open_home_with_remote("home");
-    exia_rows *rows = NULL;
-    check_fails(EXIA_ENOTFOUND, exia_registry_query(&rows, registry, NULL, "prod", &err));
-    check_text("remote prod: ");
+    assert_int_equal(rows_count(query(registry, NULL, "prod")), 0);
     check_fails(EXIA_ENOTFOUND, exia_registry_pull(NULL, registry, "x", "prod", NULL, &err));
+    check_text("nothing was pushed to prod yet");
+    check_fails(EXIA_ENOTFOUND, exia_registry_install(NULL, registry, "x", "prod", NULL, &err));
+    check_text("nothing was pushed to prod yet");
+    assert_int_not_equal(access(check_path("remote/records.db"), F_OK), 0);
     check_ok(exia_registry_register(registry, pack("x", "1.0"), NULL, NULL, &err));
     check_ok(exia_registry_push(NULL, registry, "x", "prod", NULL, &err));
     assert_int_equal(rows_count(query(registry, NULL, "prod")), 1);
+    exia_registry_free(registry);
+}
+
+TEST(records_without_their_packages_are_not_taken_for_an_empty_remote)
+{
+    exia_registry *registry = open_publisher();
+    assert_int_equal(rename(check_path("remote/packages"), check_path("elsewhere")), 0);
+    check_fails(EXIA_ENOTFOUND, exia_registry_pull(NULL, registry, "x", "prod", NULL, &err));
+    check_text("remote prod: ");
     exia_registry_free(registry);
 }
 

@@ -55,7 +55,8 @@ EXIA_API exia_status exia_registry_update(exia_registry *registry, const char *p
 
 /* The packages that a filter selects (NULL: all).  Rows {name, version, tag, digest, file, size,
  * signed, time, description, components, dependencies, facts}, by name, newest version first; a row
- * with `conflict`, which says why, is not installed. */
+ * with `conflict`, which says why, is not installed.  Of a remote that nothing was pushed to yet:
+ * none. */
 EXIA_API exia_status exia_registry_query(exia_rows **out, exia_registry *registry,
                                          const char *filter, const char *remote, exia_error *err);
 

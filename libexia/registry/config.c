@@ -294,11 +294,14 @@ exia_status exia__side_open(exia__side *out, exia_registry *registry, const char
         side.records = exia__records_keep(registry->records);
         side.blobs = exia__blobs_keep(registry->blobs);
     } else if ((rc = exia__remote_urls(&records, &packages, registry, remote, err)) == EXIA_OK) {
-        rc = exia__records_open(&side.records, records, mode, job, err);
+        exia_error caught;
+        rc = exia__records_open(&side.records, records, mode, job, &caught);
         if (rc == EXIA_OK && with_blobs)
-            rc = exia__blobs_open(&side.blobs, packages, mode, job, err);
-        if (rc < 0)
-            exia__side_fail(&side, rc, err);
+            rc = exia__blobs_open(&side.blobs, packages, mode, job, &caught);
+        if (rc == EXIA_ENOTFOUND && side.records == NULL && mode == EXIA_STORE_READ)
+            rc = EXIA_OK; /* the first push makes it: until then it has no packages */
+        else if (rc < 0)
+            exia__side_fail(&side, exia__error_pass(err, &caught), err);
     }
     if (rc == EXIA_OK) {
         *out = side;

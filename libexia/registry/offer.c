@@ -127,6 +127,9 @@ static exia_status check_event(const json_t *event, const exia__offer *identity,
         !json_is_object(json_object_get(event, "facts")))
         return exia__fail(err, EXIA_ECORRUPT, 0,
                           "a record has no digest, key, size, file or facts");
+    if (!json_is_boolean(json_object_get(event, "signed")))
+        return exia__fail(err, EXIA_ECORRUPT, 0,
+                          "a record does not say whether its file is signed");
     if (!is_text(manifest, "name", identity->name) ||
         !is_text(manifest, "version", identity->version))
         return exia__fail(err, EXIA_ECORRUPT, 0, "a record holds the metadata of another package");
@@ -337,7 +340,7 @@ exia_status exia__offers_read(exia__offers *out, const exia__side *side, const c
     exia_status rc = state.events ? EXIA_OK : exia__fail_memory(err);
     if (rc == EXIA_OK)
         rc = exia__text_format(&prefix, err, "%s%s", name ? name : "", name ? "/" : "");
-    if (rc == EXIA_OK)
+    if (rc == EXIA_OK && side->records != NULL)
         rc = exia__records_scan(side->records, "package", prefix, NULL, 0, NULL, found, &state, job,
                                 err);
     if (rc == EXIA_OK)

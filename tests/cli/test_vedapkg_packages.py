@@ -284,6 +284,11 @@ def test_a_remote_is_remembered_checked_and_forgotten(tool):
     for url in ("ftp://host/x", "nonsense:", ""):
         tool.fails("remote", "add", "odd", "--records", url, "--packages", "file:x")
         tool.fails("remote", "add", "odd", "--records", "sqlite:x.db", "--packages", url)
+    assert {row["value"] for row in tool.json("remote", "check", "depot")} == {
+        "nothing was pushed there yet"
+    }
+    assert tool.json("query", "--remote", "depot") == []
+    tool.fails("pull", "hello", "--from", "depot", says="nothing was pushed to depot yet")
     tool.run("register", tool.package(), "--remote", "depot")
     rows = tool.json("remote", "check", "depot")
     assert {row["store"] for row in rows} == {"records", "packages"}
