@@ -1,4 +1,5 @@
 /* What several commands begin with: opening the library or a package file, and its identity. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,14 @@ exia_status library_open(exia_library **out, const struct call *call, bool read_
         .read_only = read_only,
     };
 
-    return exia_library_open(out, call_option(call, OPTION_LIBRARY), &options, err);
+    exia_status status = exia_library_open(out, call_option(call, OPTION_LIBRARY), &options, err);
+
+    if (status == EXIA_ENOTFOUND && err->native == ENOENT) {
+        exia_error found = *err;
+        fail(err, status, "%s; see: vedapkg help model put", found.text);
+        err->native = found.native;
+    }
+    return status;
 }
 
 exia_status package_open(exia_package **package, json_t **facts, const char *file, exia_error *err)

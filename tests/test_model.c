@@ -47,6 +47,7 @@ TEST(open_read_only_creates_nothing)
     exia_library *library = NULL;
     exia_library_options options = {.struct_size = sizeof options, .read_only = 1};
     check_fails(EXIA_ENOTFOUND, exia_library_open(&library, check_path("none"), &options, &err));
+    check_text("there is no model library in ");
     assert_int_equal(access(check_path("none"), F_OK), -1);
 }
 

@@ -28,7 +28,7 @@ typedef struct exia_library_options {
  *             directory)
  * @return EXIA_EINVAL: not a URL of a known scheme, EXIA_ECORRUPT: the catalogue is no database,
  *         EXIA_EVERSION: it is of a newer schema, EXIA_EUNSUPPORTED: the store cannot promise an
- *         atomic step, EXIA_EDENIED
+ *         atomic step, EXIA_ENOTFOUND: read-only, and it is not there, EXIA_EDENIED
  */
 EXIA_API exia_status exia_library_open(exia_library **out, const char *url,
                                        const exia_library_options *options, exia_error *err);

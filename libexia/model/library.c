@@ -168,12 +168,16 @@ static exia_status open_stores(exia_library *library, const char *url,
     if (rc == EXIA_OK && blobs == NULL && options->blobs_url == NULL) {
         /* an unknown scheme is the better word; nothing is created to find that out */
         rc = exia__records_open(&library->records, records, EXIA_STORE_READ, NULL, err);
-        if (rc != EXIA_EINVAL)
+        if (rc != EXIA_EINVAL && rc != EXIA_ENOMEM)
             rc = exia__fail(err, EXIA_EINVAL, 0,
                             "a library at a records URL needs blobs_url, where its files are kept");
     }
-    if (rc == EXIA_OK)
+    if (rc == EXIA_OK) {
         rc = exia__records_open(&library->records, records, mode, NULL, err);
+        if (rc == EXIA_ENOTFOUND && mode == EXIA_STORE_READ && scheme == NULL)
+            rc = exia__fail(err, rc, ENOENT,
+                            "there is no model library in %s yet: the first write makes it", url);
+    }
     if (rc == EXIA_OK && !exia__records_can_put(library->records))
         rc = exia__fail(err, EXIA_EUNSUPPORTED, 0,
                         "these records cannot promise an atomic step, which a library needs");

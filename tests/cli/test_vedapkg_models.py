@@ -223,7 +223,7 @@ def test_a_library_elsewhere_is_read_and_written(models):
 def test_reading_a_fresh_home_finds_nothing_and_creates_nothing(tool):
     assert tool.json("model", "ls") == []
     assert tool.text("model", "ls") == ""
-    tool.fails("model", "show", "digits")
+    tool.fails("model", "show", "digits", says="vedapkg help model put")
     assert not tool.home.exists()
 
 
