@@ -17,8 +17,8 @@ void *must(void *memory)
 {
     if (memory == NULL) {
         static const char text[] = "vedapkg: out of memory\n";
-        ssize_t written = write(STDERR_FILENO, text, sizeof(text) - 1);
-        _exit(written < 0 ? EXIT_FAILED : EXIT_FAILED);
+        (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+        _exit(EXIT_FAILED);
     }
     return memory;
 }

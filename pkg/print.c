@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <wchar.h>
 
 #include "tool.h"
@@ -246,8 +247,13 @@ void print_answer(const struct call *call, json_t *object, const char *text)
     job_end();
     if (call->json)
         print_json(object);
-    else if (text != NULL)
-        puts(text);
+    else if (text != NULL && isatty(STDOUT_FILENO)) {
+        char *shown = clean(format_text("%s", text));
+        puts(shown);
+        free(shown);
+    } else if (text != NULL) {
+        puts(text); /* a path as it is, for the next program */
+    }
     json_decref(object);
 }
 

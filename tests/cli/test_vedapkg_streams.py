@@ -149,3 +149,28 @@ def test_numbers_and_texts_do_not_follow_the_locale(tool):
     tool.run("model", "put", "x", "one", "--metric", "accuracy=0.5")
     assert "accuracy=0.5" in tool.text("model", "ls")
     assert "1.5 KiB" in tool.text("model", "ls")
+
+
+def test_names_that_a_terminal_would_obey_are_shown_harmless_on_one(tool):
+    space = tool.workspace()
+    (space / "code" / "\x1b[31mred").write_text("x")
+    tool.run("register", tool.text("pack", space))
+    tool.run("install", "hello")
+    words = ("list", "hello", "--files")
+    assert "\x1b[31mred" in tool.run(*words).stdout  # for the next program, as it is
+    try:
+        ours, theirs = pty.openpty()
+    except OSError as error:
+        pytest.skip(f"no terminal is to be had here: {error}")
+    process = tool.start(*words, stdout=theirs)
+    os.close(theirs)
+    seen = b""
+    try:
+        while more := os.read(ours, 1000):
+            seen += more
+    except OSError:  # how a terminal without a writer ends
+        pass
+    os.close(ours)
+    assert process.wait(30) == 0
+    assert b"?[31mred" in seen
+    assert b"\x1b" not in seen
