@@ -174,7 +174,7 @@ static exia_status open_stores(exia_library *library, const char *url,
     }
     if (rc == EXIA_OK) {
         rc = exia__records_open(&library->records, records, mode, NULL, err);
-        if (rc == EXIA_ENOTFOUND && mode == EXIA_STORE_READ && scheme == NULL)
+        if (rc == EXIA_ENOTFOUND && scheme == NULL && err != NULL && err->native == ENOENT)
             rc = exia__fail(err, rc, ENOENT,
                             "there is no model library in %s yet: the first write makes it", url);
     }
