@@ -9,7 +9,8 @@ import re
 import sys
 import threading
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import machinery
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -188,13 +189,33 @@ class Registry(Handle):
 # ---- entry points -------------------------------------------------------------------------------
 
 _importing = threading.RLock()
+_homes: set[str] = set()  # where packages lie whose code was loaded
+
+
+class _Loader(machinery.SourceFileLoader):
+    """Leaves an installed package as it was recorded: it keeps no bytecode."""
+
+    def set_data(self, path: str, data: Any, *, _mode: int = 0o666) -> None:
+        """Write nothing."""
+
+
+def _finder(directory: str) -> machinery.FileFinder:
+    """Find modules in a directory of an installed package: an entry of `sys.path_hooks`."""
+    if not any(directory.startswith(home) for home in _homes):
+        raise ImportError("no directory of an installed package", path=directory)
+    return machinery.FileFinder(
+        directory,
+        (machinery.ExtensionFileLoader, machinery.EXTENSION_SUFFIXES),
+        (_Loader, machinery.SOURCE_SUFFIXES),
+        (machinery.SourcelessFileLoader, machinery.BYTECODE_SUFFIXES),
+    )
 
 
 def load(entry_point: str, home: str | os.PathLike[str] | None = None) -> Any:
     """Give the object behind an entry point of an installed package.
 
     While its module is imported, the code of the package, and that of the packages it needs, is on
-    `sys.path`.
+    `sys.path`.  No bytecode is written beside it, then or later.
 
     Parameters
     ----------
@@ -225,6 +246,7 @@ def load(entry_point: str, home: str | os.PathLike[str] | None = None) -> Any:
                 f"package {package!r} has no entry point {entry!r}; it has: {there}"
             )
         paths = _code_paths(registry, row)
+        _homes.add(str(registry.home / "installed") + os.sep)
     module_name, _, attributes = str(entries[entry]).partition(":")
     with _importing, _on_path(paths):
         _check_module(module_name.split(".")[0], paths)
@@ -263,20 +285,23 @@ def _code_paths(registry: Registry, row: dict[str, Any]) -> list[str]:
 def _on_path(paths: Iterable[str]) -> Generator[None]:
     """Put directories first on sys.path for a while."""
     paths = list(paths)
+    if _finder not in sys.path_hooks:
+        sys.path_hooks.insert(0, _finder)
     sys.path[:0] = paths
     importlib.invalidate_caches()
     try:
         yield
     finally:
         for entry in paths:
-            sys.path.remove(entry)
+            with suppress(ValueError):  # the module may have changed sys.path too
+                sys.path.remove(entry)
 
 
 def _check_module(name: str, paths: list[str]) -> None:
     """Refuse to answer with a module of the same name that came from elsewhere."""
     module = sys.modules.get(name)
-    file = getattr(module, "__file__", None)
-    if module is None or file is None:
+    file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
+    if file is None:
         return
     if not any(Path(file).is_relative_to(entry) for entry in paths):
         raise ConflictError(
