@@ -1,6 +1,5 @@
 """A package from a workspace to an installed entry point.  Run it with a new directory."""
 
-import json
 import sys
 from pathlib import Path
 from urllib.parse import quote
@@ -17,10 +16,7 @@ top.mkdir()
 (top / "greeting.py").write_text("def greet(name):\n    return f'Hello, {name}.'\n")
 workspace = top / "workspace"
 exia.new_workspace(workspace, "hello")
-exia.add_component(workspace, top / "greeting.py", "code")
-manifest = json.loads((workspace / "veda.json").read_text())
-manifest["entry_points"] = {"greet": "greeting:greet"}
-(workspace / "veda.json").write_text(json.dumps(manifest, indent=2))
+exia.add_component(workspace, top / "greeting.py", "code", entry_points={"greet": "greeting:greet"})
 
 file = exia.pack(workspace, top / "hello.veda")
 package = exia.Package(file)

@@ -1,5 +1,7 @@
-/* add: copy components into a workspace, one after the other; each one whole or not at all. */
+/* add: copy components into a workspace and name its entry points, one after the other; each one whole
+ * or not at all. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "tool.h"
 
@@ -22,6 +24,26 @@ static exia_status print_component(const struct call *call, const char *director
     return status;
 }
 
+/* NAME=MODULE:OBJECT */
+static exia_status add_entry(struct call *call, const char *directory, const char *text,
+                             exia_error *err)
+{
+    const char *equals = strchr(text, '=');
+    char *name = NULL;
+    exia_status status = EXIA_OK;
+
+    if (equals == NULL)
+        return misuse(call, err, "--entry needs NAME=MODULE:OBJECT, not '%s'", text);
+    name = format_text("%.*s", (int)(equals - text), text);
+    status = exia_workspace_add_entry(directory, name, equals + 1, err);
+    if (status == EXIA_OK) {
+        print_answer(call, json_pack("{s:s, s:s}", "entry", name, "object", equals + 1), NULL);
+        say(call, "the entry point %s is %s", name, equals + 1);
+    }
+    free(name);
+    return status;
+}
+
 exia_status run_add(struct call *call, exia_error *err)
 {
     const char *directory = call_option(call, OPTION_DIRECTORY);
@@ -29,11 +51,17 @@ exia_status run_add(struct call *call, exia_error *err)
 
     if (directory == NULL)
         directory = ".";
+    if (call->count == 0 && !call_has(call, OPTION_ENTRY))
+        return misuse(call, err, "give a PATH or an --entry");
     for (int i = 0; status == EXIA_OK && i < call->count; i++) {
         status = exia_workspace_add(directory, call->arguments[i], call_option(call, OPTION_AS),
                                     NULL, err);
         if (status == EXIA_OK)
             status = print_component(call, directory, err);
+    }
+    for (int i = 0; status == EXIA_OK && i < call->given_count; i++) {
+        if (call->given[i].key == OPTION_ENTRY)
+            status = add_entry(call, directory, call->given[i].value, err);
     }
     return status;
 }

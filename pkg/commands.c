@@ -64,12 +64,12 @@ const struct command commands[] = {
     {
         .name = "add",
         .run = run_add,
-        .synopsis = "PATH...",
+        .synopsis = "[PATH...] [--entry NAME=MODULE:OBJECT]",
         .summary = "Copy files or directories into the workspace as components.",
         .about = "Each PATH goes to KIND/BASENAME and is listed in veda.json.  With --as model a "
-                 "PATH that reads NAME@SELECTOR comes out of the model library.",
-        .keys = "path, kind",
-        .least = 1,
+                 "PATH that reads NAME@SELECTOR comes out of the model library.  An entry point "
+                 "is what a user of the package calls.",
+        .keys = "path, kind; with --entry: entry, object",
         .most = -1,
         .options =
             {
@@ -78,6 +78,8 @@ const struct command commands[] = {
                  "the workspace (else the current "
                  "directory)",
                  false},
+                {OPTION_ENTRY, 0, "entry", "NAME=MODULE:OBJECT",
+                 "name an entry point; may be repeated", false},
             },
     },
     {

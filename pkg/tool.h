@@ -21,6 +21,7 @@ enum option_key {
     OPTION_AS,
     OPTION_BLOBS,
     OPTION_DIRECTORY,
+    OPTION_ENTRY,
     OPTION_EXPECT,
     OPTION_FACTS,
     OPTION_FILES,

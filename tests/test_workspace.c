@@ -201,7 +201,32 @@ static exia_status once(void *payload, exia_error *error)
     if (rc == EXIA_OK)
         rc = exia_workspace_add(to, check_path("a.py"), NULL, NULL, error);
     assert_int_equal(exia__path_exists(check_format("%s/code", to)), rc == EXIA_OK);
+    if (rc == EXIA_OK)
+        rc = exia_workspace_add_entry(to, "a", "a:x", error);
     return rc;
+}
+
+TEST(an_entry_point_is_named_or_nothing_changes)
+{
+    const char *to = workspace();
+    check_ok(exia_workspace_add_entry(to, "predict", "digits:old", &err));
+    check_ok(exia_workspace_add_entry(to, "predict", "digits:predict", &err));
+    check_ok(exia_workspace_add_entry(to, "other", "a.b:C.d", &err));
+    char *before = manifest_text(to);
+    assert_null(strstr(before, "digits:old"));
+    assert_non_null(strstr(before, "\"predict\": \"digits:predict\""));
+    assert_non_null(strstr(before, "\"other\": \"a.b:C.d\""));
+    check_fails(EXIA_EINVAL, exia_workspace_add_entry(to, "predict", "digits", &err));
+    check_text("\"module:object\"");
+    check_fails(EXIA_EINVAL, exia_workspace_add_entry(to, "a/b", "a:b", &err));
+    check_fails(EXIA_EINVAL, exia_workspace_add_entry(to, "a", "a:\xff", &err));
+    check_fails(EXIA_EINVAL, exia_workspace_add_entry(to, "a", NULL, &err));
+    check_fails(EXIA_EINVAL, exia_workspace_add_entry(NULL, "a", "a:b", &err));
+    check_fails(EXIA_ENOTFOUND, exia_workspace_add_entry(check_path("no"), "a", "a:b", &err));
+    char *after = manifest_text(to);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
 }
 
 TEST(memory_may_run_out_anywhere)

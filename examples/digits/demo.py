@@ -13,7 +13,6 @@ machines: `here` builds, `depot` is the remote, `there` installs.  Any differenc
 predict ends the demo with exit status 1.
 """
 
-import json
 import os
 import shlex
 import shutil
@@ -138,7 +137,8 @@ def main():
             ("test.csv", "data"),
         ):
             run(HERE, "vedapkg", "add", path, "--as", kind, "-C", "workspace")
-        name_entry_point(DEMO / "workspace" / "veda.json")
+        entry = "predict=digits:predict"  # what the package offers to others
+        run(HERE, "vedapkg", "add", "--entry", entry, "-C", "workspace")
         run(HERE, "vedapkg", "pack", "workspace", "-o", "digits.veda")
         run(HERE, "vedapkg", "verify", "digits.veda")
         run(HERE, "vedapkg", "register", "digits.veda")
@@ -173,15 +173,6 @@ def main():
 def url(scheme, name):
     """A URL is percent-encoded: the tree may lie in a directory with spaces in its name."""
     return f"{scheme}:{quote(str(DEPOT / name))}"
-
-
-def name_entry_point(manifest):
-    """What a person does in an editor: say what the package offers to others."""
-    veda = json.loads(manifest.read_text())
-    veda["entry_points"] = {"predict": "digits:predict"}
-    veda["description"] = "Reads handwritten digits"
-    manifest.write_text(json.dumps(veda, indent=2) + "\n")
-    say(f"edited {manifest.relative_to(DEMO)}: entry point predict = digits:predict")
 
 
 def compare(language, answer, expected, accuracy):

@@ -26,6 +26,14 @@ EXIA_API exia_status exia_workspace_new(const char *directory, const char *name,
 EXIA_API exia_status exia_workspace_add(const char *directory, const char *path, const char *kind,
                                         const char *home, exia_error *err);
 
+/* Name an entry point in the workspace's veda.json; one of that name is replaced.
+ *
+ * @param object  "module:object": what the package's code has there, which is not looked at now
+ * @return EXIA_EINVAL: the name or the object, EXIA_ENOTFOUND: no workspace
+ */
+EXIA_API exia_status exia_workspace_add_entry(const char *directory, const char *name,
+                                              const char *object, exia_error *err);
+
 typedef struct exia_pack_options {
     size_t struct_size;
     int level; /* of zstd, 1 to 19; 0: 3 */

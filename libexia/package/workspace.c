@@ -296,6 +296,21 @@ static exia_status show(const addition *a, exia_error *err)
     return rc;
 }
 
+static void close_addition(addition *a)
+{
+    if (a->staging != NULL)
+        (void)exia__tree_remove(a->staging, NULL);
+    if (a->lock >= 0)
+        close(a->lock);
+    json_decref(a->manifest);
+    exia__release(a->manifest_path);
+    exia__release(a->source);
+    exia__release(a->staging);
+    exia__release(a->folder);
+    exia__release(a->target);
+    exia__release(a->listed);
+}
+
 exia_status exia_workspace_add(const char *directory, const char *path, const char *kind,
                                const char *home, exia_error *err)
 {
@@ -317,16 +332,28 @@ exia_status exia_workspace_add(const char *directory, const char *path, const ch
                       : take_version(&a, path, home, err);
     if (rc == EXIA_OK)
         rc = show(&a, err);
-    if (a.staging != NULL)
-        (void)exia__tree_remove(a.staging, NULL);
-    if (a.lock >= 0)
-        close(a.lock);
-    json_decref(a.manifest);
-    exia__release(a.manifest_path);
-    exia__release(a.source);
-    exia__release(a.staging);
-    exia__release(a.folder);
-    exia__release(a.target);
-    exia__release(a.listed);
+    close_addition(&a);
+    return rc;
+}
+
+exia_status exia_workspace_add_entry(const char *directory, const char *name, const char *object,
+                                     exia_error *err)
+{
+    addition a = {.directory = directory, .lock = -1};
+    if (directory == NULL || name == NULL || object == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "exia_workspace_add_entry: an argument is NULL");
+    if (!exia__text_valid(name, strlen(name)) || !exia__text_valid(object, strlen(object)))
+        return exia__fail(err, EXIA_EINVAL, 0, "the entry point is no UTF-8 text");
+    exia_status rc = open_workspace(&a, err);
+    if (rc == EXIA_OK && json_object_get(a.manifest, "entry_points") == NULL)
+        rc = exia__json_set(a.manifest, "entry_points", json_object(), err);
+    if (rc == EXIA_OK)
+        rc = exia__json_set(json_object_get(a.manifest, "entry_points"), name, json_string(object),
+                            err);
+    if (rc == EXIA_OK)
+        rc = exia__manifest_check(a.manifest, a.manifest_path, EXIA_EINVAL, err);
+    if (rc == EXIA_OK)
+        rc = write_manifest(a.manifest_path, a.manifest, EXIA__REPLACE, err);
+    close_addition(&a);
     return rc;
 }

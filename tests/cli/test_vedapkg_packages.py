@@ -151,6 +151,29 @@ def test_add_prints_what_it_added_and_where(tool):
     tool.fails("add", "nothing@1", "--as", "model", "-C", "space", says="nothing")
 
 
+def test_add_names_entry_points(tool):
+    tool.run("new", "hello", "space")
+    (tool.directory / "a.py").write_text("a")
+    names = ("--entry", "greet=a:greet", "--entry", "other=a.b:C.d")
+    assert tool.text("add", "a.py", *names, "-C", "space") == "code/a.py"
+    manifest = tool.directory / "space" / "veda.json"
+    assert json.loads(manifest.read_text())["entry_points"] == {
+        "greet": "a:greet",
+        "other": "a.b:C.d",
+    }
+    assert tool.json("add", "--entry", "greet=a:hello", "-C", "space") == [
+        {"entry": "greet", "object": "a:hello"}
+    ]
+    before = manifest.read_bytes()
+    assert json.loads(before)["entry_points"]["greet"] == "a:hello"
+    tool.fails("add", "--entry", "greet=a", "-C", "space", says="module:object")
+    tool.fails("add", "--entry", "a/b=a:b", "-C", "space", says="a/b")
+    tool.fails("add", "--entry", "greet=a:b", says="veda.json")
+    tool.fails("add", "--entry", "greet", "-C", "space", code=2, says="NAME=MODULE:OBJECT")
+    tool.fails("add", "-C", "space", code=2, says="PATH")
+    assert manifest.read_bytes() == before
+
+
 def test_a_model_is_added_out_of_the_library(tool):
     (tool.directory / "weights").write_bytes(b"0123")
     tool.run("model", "put", "digits", "weights", "--alias", "best-one")

@@ -13,6 +13,7 @@ STORY = [
     ("init",),
     ("new", "hello", "space"),
     ("add", "hello.py", "--as", "code", "-C", "space"),
+    ("add", "--entry", "greet=hello:greet", "-C", "space"),
     ("pack", "space", "-o", "hello.veda"),
     ("inspect", "hello.veda"),
     ("inspect", "hello.veda", "--files"),
@@ -75,7 +76,7 @@ def test_json_has_the_keys_that_the_help_promises(command, story):
     assert told, f"the story above does not tell of {command['name']}"
     for words, rows in told:
         keys = command["keys"]
-        for option in ("--files", "--part"):
+        for option in ("--entry", "--files", "--part"):
             if f"; with {option}: " in keys:
                 plain, special = keys.split(f"; with {option}: ")
                 keys = special if option in words else plain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from exia._arguments import flag, integer, path, path_or_null, text, text_or_null
@@ -29,6 +30,8 @@ def add_component(
     source: str | os.PathLike[str],
     kind: str | None = None,
     home: str | os.PathLike[str] | None = None,
+    *,
+    entry_points: Mapping[str, str] | None = None,
 ) -> None:
     """Copy a file or a directory into a workspace, to KIND/BASENAME, and list it as a component.
 
@@ -38,6 +41,8 @@ def add_component(
         A path; or, with kind "model", "name@selector" of the library in `home`.
     kind
         "code", "model", "data", "env" or "doc"; None: guessed.
+    entry_points
+        Name -> "module:object": what `exia.load("package:name")` gives.
 
     Raises
     ------
@@ -48,6 +53,11 @@ def add_component(
         lib.exia_workspace_add, path(directory, "directory"), path(source, "source"),
         text_or_null(kind, "kind"), path_or_null(home, "home"),
     )  # fmt: skip
+    for name, found in (entry_points or {}).items():
+        call(
+            lib.exia_workspace_add_entry, path(directory, "directory"),
+            text(name, "an entry point"), text(found, f"entry point {name!r}"),
+        )  # fmt: skip
 
 
 def pack(
