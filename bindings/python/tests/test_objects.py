@@ -69,6 +69,13 @@ def test_metadata_that_are_no_texts_are_corrupt(metadata: str) -> None:
             assert read() == {}
 
 
+@pytest.mark.parametrize("dtype", ["[]", "{}", "7", "null"])
+def test_a_dtype_that_is_no_text_is_corrupt(dtype: str) -> None:
+    header = f'{{"w":{{"dtype":{dtype},"shape":[0],"data_offsets":[0,0]}}}}'.encode()
+    with pytest.raises(exia.CorruptError, match="dtype"):
+        _objects.decode(memoryview(len(header).to_bytes(8, "little") + header), TRUSTED, "x@1")
+
+
 def test_a_header_nested_without_end_is_corrupt() -> None:
     deep = b'{"a":' * 100_000
     with pytest.raises(exia.CorruptError):
@@ -397,6 +404,11 @@ def test_another_environment_is_told_in_one_warning_and_as_data(
     assert w[0].filename == __file__
     assert library.open("m").differences["gone"] == ("3", None)
     assert "python" in library.open("m").differences
+
+
+@pytest.mark.parametrize("packages", [None, 7, ["numpy"], {"": "1"}, {"../x": "1"}, {"numpy": []}])
+def test_an_environment_that_others_wrote_is_no_failure(packages: object) -> None:
+    assert isinstance(_objects.differences({"packages": packages, "python": None}), dict)
 
 
 # ---- through the library ------------------------------------------------------------------------

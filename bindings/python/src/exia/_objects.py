@@ -177,8 +177,10 @@ def environment(imports: Iterable[str]) -> dict[str, Any]:
 
 def differences(then: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
     """Compare a recorded environment with this one: what differs, then and now (None: absent)."""
-    now = {name: _version(name) for name in then.get("packages", {})}
-    found = {n: (str(v), now[n]) for n, v in then.get("packages", {}).items() if v != now[n]}
+    packages = then.get("packages")
+    packages = packages if isinstance(packages, dict) else {}  # others may have written it
+    now = {name: _version(name) for name in packages}
+    found = {n: (str(v), now[n]) for n, v in packages.items() if v != now[n]}
     python = str(then.get("python", ""))
     if python.split(".")[:2] != platform.python_version().split(".")[:2]:
         found["python"] = (python, platform.python_version())
@@ -191,7 +193,7 @@ def _version(distribution: str) -> str | None:
 
     try:
         return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
+    except (metadata.PackageNotFoundError, ValueError):  # ValueError: "" is no name
         return None
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LARGE = 4096  # bytes; smaller buffers are not worth an aligned place
 ALIGNMENT = 64
+HEADER_LIMIT = 100_000_000  # bytes, as other readers of the format have it
 
 # The format's dtypes and numpy's: numpy's own by kind and size, and those that ml_dtypes adds.
 DTYPES = {
@@ -147,8 +148,8 @@ def parse(view: memoryview) -> tuple[dict[str, str], dict[str, Tensor]]:
         It is no safetensors file, or says what cannot be.
     """
     length = int.from_bytes(view[:8], "little")
-    if view.nbytes < 8 or length > view.nbytes - 8:
-        raise CorruptError("the part is no safetensors file: it is shorter than its header")
+    if view.nbytes < 8 or length > min(view.nbytes - 8, HEADER_LIMIT):
+        raise CorruptError("the part is no safetensors file: it does not hold its header")
     try:
         header = json.loads(bytes(view[8 : 8 + length]))
         metadata = dict(header.pop("__metadata__", {}))
@@ -166,6 +167,8 @@ def parse(view: memoryview) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 def _tensor(base: int, size: int, dtype: str, shape: list[int], data_offsets: list[int]) -> Tensor:
     start, end = data_offsets
+    if type(dtype) is not str:
+        raise ValueError(f"a tensor has the dtype {dtype!r}")
     for number in (start, end, *shape):
         if type(number) is not int or number < 0:
             raise ValueError(f"a tensor of shape {shape} lies at {data_offsets}")
