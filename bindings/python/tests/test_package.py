@@ -57,7 +57,8 @@ def test_components_are_refused_when_absent_taken_or_of_no_kind(tmp_path: Path) 
         exia.add_component(tmp_path / "w", tmp_path / "none.py", "code")
     with pytest.raises(exia.InvalidError, match="wood"):
         exia.add_component(tmp_path / "w", tmp_path / "a.py", "wood")
-    exia.add_component(tmp_path / "w", tmp_path / "a.py", "code")
+    exia.add_component(tmp_path / "w", tmp_path / "a.py", "code", entry_points={"a": "a:f"})
+    assert json.loads((tmp_path / "w" / "veda.json").read_text())["entry_points"] == {"a": "a:f"}
     with pytest.raises(exia.ExistsError):
         exia.add_component(tmp_path / "w", tmp_path / "a.py", "code")
 
@@ -173,6 +174,29 @@ def test_a_package_goes_to_another_host_and_runs_there(veda: Path, tmp_path: Pat
     assert not directory.exists()
     here.unregister("hello@0.1.0")
     assert here.query() == []
+
+
+def test_loading_leaves_the_package_as_it_was_installed(tmp_path: Path) -> None:
+    source = tmp_path / "kept_clean"
+    source.mkdir()
+    (source / "__init__.py").write_text("def greet():\n    from . import late\n    return late.x\n")
+    (source / "late.py").write_text("x = 7\n")
+    exia.new_workspace(tmp_path / "w", "kept_clean")
+    exia.add_component(tmp_path / "w", source, entry_points={"greet": "kept_clean:greet"})
+    with exia.Registry() as registry:
+        registry.register(exia.pack(tmp_path / "w", tmp_path / "w.veda"))
+        directory = Path(registry.install("kept_clean"))
+    before = sorted(directory.rglob("*"))
+    assert exia.load("kept_clean:greet")() == 7
+    assert sorted(directory.rglob("*")) == before
+    assert str(directory / "code") not in sys.path
+
+
+def test_a_package_may_be_written_where_the_name_is_no_text(tmp_path: Path) -> None:
+    exia.new_workspace(tmp_path / "w", "hello")
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.veda")
+    assert exia.pack(tmp_path / "w", name) == name
+    assert os.path.exists(name)
 
 
 def test_entry_points_that_are_not_there_are_named(veda: Path, home: Path) -> None:

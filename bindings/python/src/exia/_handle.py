@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -86,9 +87,9 @@ def owned(raw: Any) -> Any:
 
 
 def take_text(out: Any) -> str:
-    """Decode and free a text that came through `char **out`."""
+    """Decode and free a text, or a path, that came through `char **out`."""
     try:
-        return str(ffi.string(out[0]).decode())
+        return os.fsdecode(ffi.string(out[0]))
     finally:
         lib.exia_text_free(out[0])
 
