@@ -62,10 +62,12 @@ class Noted:
 def test_a_cycle_of_needs_is_refused_and_named(pool: exia.Pool) -> None:
     pool.add("a", Plain, needs=("b",))
     pool.add("b", Plain, needs=("c",))
-    with pytest.raises(exia.CycleError, match=r"a.*b.*c"):
+    with pytest.raises(exia.CycleError, match=r"a.*b.*c") as caught:
         pool.add("c", Plain, needs=("a",))
-    with pytest.raises(exia.CycleError):
+    assert caught.value.cycle in (["a", "c", "b"], ["c", "b", "a"], ["b", "a", "c"])
+    with pytest.raises(exia.CycleError) as caught:
         pool.add("self", Plain, needs=("self",))
+    assert caught.value.cycle == ["self"]
     assert [row["name"] for row in pool.show()] == ["a", "b"]
     pool.add("c", lambda: 1)
 
@@ -441,6 +443,22 @@ def test_hooks_are_called_around_each_loan(pool: exia.Pool) -> None:
     assert noted.calls == [
         "activate", "passivate", "validate", "activate", "passivate", "close"
     ]  # fmt: skip
+
+
+def test_a_return_counts_whatever_passivate_does(
+    pool: exia.Pool, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Bad:
+        def passivate(self) -> None:
+            raise ZeroDivisionError("too bad")
+
+    pool.add("bad", Bad, max=1)
+    with pool.borrow("bad") as first:
+        pass
+    assert "too bad" in caplog.text
+    assert module.thread.parked is None  # it must not come up in a later call
+    with pool.borrow("bad", timeout=0) as second:
+        assert second is not first
 
 
 def test_an_object_that_is_not_fit_is_replaced(pool: exia.Pool) -> None:

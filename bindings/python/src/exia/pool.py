@@ -47,7 +47,7 @@ from exia._handle import (
 from exia._native import ffi, lib
 from exia._rows import Rows, rows
 from exia.dag import Dag
-from exia.errors import InvalidError, NotFoundError, TimeoutError
+from exia.errors import CycleError, InvalidError, NotFoundError, TimeoutError
 
 SLICE = 0.1  # seconds: the longest single wait in C, so that Ctrl-C and dropped leases are seen
 EXIT = 1.0  # seconds that the end of a `with` block waits for loans
@@ -288,7 +288,7 @@ class Pool(Handle):
         ExistsError
             There is a component of this name.
         CycleError
-            The needs would close a cycle, which the text names.
+            The needs would close a cycle, which the text names and `.cycle` holds.
         """
         c_name = text(name, "name")
         needs = tuple(iterable(needs, "needs"))
@@ -311,7 +311,7 @@ class Pool(Handle):
             if keywords:
                 raise InvalidError(f"component {name!r} is made by C, which takes no arguments")
             factory = ffi.cast("exia_factory *", what)
-            call(lib.exia_pool_add, out, self._c, c_name, factory, options)
+            self._call_add(name, needs, out, self._c, c_name, factory, options)
             self._found[name] = _Component(name, out[0], self._c, None)
             return
         make = _resolve(what, name)
@@ -320,13 +320,25 @@ class Pool(Handle):
         factory = _c_factory(make, handle)
         _alive[handle] = ours
         try:
-            call(lib.exia_pool_add, out, self._c, c_name, factory, options)
+            self._call_add(name, needs, out, self._c, c_name, factory, options)
         except BaseException:
             del _alive[handle]  # on failure the factory stays with the caller
             raise
         self._shelf.names.add(name)
         self._found[name] = _Component(name, out[0], self._c, self._shelf.objects)
         self._classes.setdefault(make, []).append(name)
+
+    def _call_add(self, name: str, needs: tuple[str, ...], *arguments: Any) -> None:
+        """Call; a cycle found is put into its error."""
+        try:
+            call(lib.exia_pool_add, *arguments)
+        except CycleError as error:
+            after = {row["name"]: row["needs"] for row in self.show()} | {name: needs}
+            try:
+                Dag(after).order()
+            except CycleError as found:
+                error.cycle = found.cycle
+            raise
 
     def borrow(self, what: Any, timeout: float | None = None) -> Lease:
         """Borrow an object, building it and what it needs if there is room.
@@ -554,8 +566,12 @@ def on_activate(place: Any, payload: Any, err: Any) -> int:
 
 @callback(lib.EXIA_EUSER)
 def on_passivate(place: Any, payload: Any, err: Any) -> int:
-    """After a return."""
-    _object(place, payload).passivate()
+    """After a return, which counts whatever happens here: C logs it, so nothing is parked."""
+    try:
+        _object(place, payload).passivate()
+    except Exception as error:
+        describe(error, err)
+        return int(lib.EXIA_EUSER)
     return 0
 
 
