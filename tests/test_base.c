@@ -539,6 +539,22 @@ TEST(an_access_list_that_lets_another_user_write_is_seen)
     exia__release(why);
 }
 
+TEST(a_policy_that_others_may_write_is_refused)
+{
+    static const char text[] = "{\"format\": 1, \"packages\": [\"evil\"]}";
+    const char *path = check_path("trust.json");
+    json_t *policy = NULL;
+    check_write_file(path, text, strlen(text));
+    assert_int_equal(chmod(path, 0666), 0);
+    check_fails(EXIA_EUNTRUSTED, exia__trust_policy(&policy, path, &err));
+    assert_non_null(strstr(err.text, "others may write"));
+    assert_null(policy);
+    assert_int_equal(chmod(path, 0644), 0);
+    check_ok(exia__trust_policy(&policy, path, &err));
+    json_decref(policy);
+    assert_int_equal(unlink(path), 0);
+}
+
 TEST(a_broken_policy_is_an_error_and_never_an_empty_one)
 {
     static const struct {

@@ -131,7 +131,7 @@ static exia_status check_policy(const json_t *policy, const char *path, exia_err
 
 exia_status exia__trust_policy(json_t **out, const char *trust_file, exia_error *err)
 {
-    char *home = NULL, *path = NULL, *text = NULL;
+    char *home = NULL, *path = NULL, *text = NULL, *why = NULL;
     size_t size = 0;
     json_t *policy = NULL;
     exia_status rc = EXIA_OK;
@@ -153,11 +153,16 @@ exia_status exia__trust_policy(json_t **out, const char *trust_file, exia_error 
     }
     if (rc == EXIA_OK)
         rc = check_policy(policy, path, err);
+    if (rc == EXIA_OK && text != NULL) /* whoever writes it decides what runs */
+        rc = exia__trust_path(&why, path, err);
+    if (rc == EXIA_OK && why != NULL)
+        rc = exia__fail(err, EXIA_EUNTRUSTED, 0, "the policy %s is not taken: %s", path, why);
     if (rc == EXIA_OK) {
         *out = policy;
         policy = NULL;
     }
     json_decref(policy);
+    exia__release(why);
     exia__release(text);
     exia__release(path);
     exia__release(home);
