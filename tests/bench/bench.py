@@ -125,6 +125,7 @@ def bench_models(directory: Path) -> None:
     source = directory / "source"
     source.write_bytes(b"".join(a.tobytes() for a in arrays.values()))
     count = 0
+    fresh = iter(range(ROUNDS))
 
     def write() -> None:
         nonlocal count
@@ -133,7 +134,8 @@ def bench_models(directory: Path) -> None:
         lib.write("w", arrays)
 
     def copy() -> None:
-        with open(source, "rb") as read, open(directory / "copy", "wb") as out:
+        # a fresh file each time, as a version is: blocks just freed come back much sooner
+        with open(source, "rb") as read, open(directory / f"copy{next(fresh)}", "wb") as out:
             shutil.copyfileobj(read, out, 1 << 20)
             out.flush()
             os.fsync(out.fileno())
