@@ -56,6 +56,20 @@ TEST(a_failure_works_without_an_error_to_fill)
     assert_int_equal(exia__prefix(NULL, EXIA_EIO, "x"), EXIA_EIO);
 }
 
+TEST(a_long_path_does_not_push_the_reason_out_of_the_text)
+{
+    char path[4002] = "";
+    for (size_t i = 0; i < 4000; i += 2) /* two bytes a character */
+        memcpy(path + i, "\xC3\xA4", 2);
+    for (int i = 0; i < 2; i++) {
+        exia__fail_errno(&err, ENAMETOOLONG, "cannot open", path);
+        assert_non_null(strstr(err.text, "cannot open ..."));
+        assert_non_null(strstr(err.text, "File name too long"));
+        assert_true(exia__text_valid(err.text, strlen(err.text)));
+        path[4000] = 'x'; /* now the cut falls into a character */
+    }
+}
+
 TEST(a_prefix_keeps_status_native_code_and_text)
 {
     exia__fail_errno(&err, ENOSPC, "cannot write", "/a");

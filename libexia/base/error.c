@@ -117,6 +117,8 @@ static const struct {
     {ECONNREFUSED, EXIA_EUNAVAILABLE},
 };
 
+enum { PATH_SHOWN = 150 }; /* bytes, so that the reason behind a long path is not cut off */
+
 exia_status exia__fail_errno(exia_error *err, int code, const char *what, const char *path)
 {
     exia_status status = EXIA_EIO;
@@ -125,7 +127,11 @@ exia_status exia__fail_errno(exia_error *err, int code, const char *what, const 
             status = errno_map[i].status;
     }
     const char *reason = strerrordesc_np(code); /* unlike strerror, the same in every locale */
-    return exia__fail(err, status, code, "%s %s: %s", what, path,
+    size_t length = strlen(path);
+    const char *tail = length > PATH_SHOWN ? path + length - PATH_SHOWN : path;
+    while (tail != path && ((unsigned char)*tail & 0xC0) == 0x80)
+        tail++; /* to the beginning of a character */
+    return exia__fail(err, status, code, "%s %s%s: %s", what, tail == path ? "" : "...", tail,
                       reason ? reason : "unknown error");
 }
 
