@@ -68,19 +68,31 @@ static void put_text(const char *text, size_t width, bool right)
         printf("%*s", padding, "");
 }
 
-/* C0 and C1 controls and DEL, the latter two bytes long in UTF-8. */
+/* Bytes of the control character that a text begins with, 0 where it is another: C0, DEL, C1 (U+0080
+ * to U+009F), and what breaks lines or turns their direction (U+2028 to U+202E, U+2066 to U+2069). */
+static size_t control_size(const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+
+    if (at[0] < ' ' || at[0] == 0x7f)
+        return 1;
+    if (at[0] == 0xc2 && (at[1] & 0xe0) == 0x80)
+        return 2;
+    if (at[0] != 0xe2)
+        return 0;
+    if (at[1] == 0x80 && at[2] >= 0xa8 && at[2] <= 0xae)
+        return 3;
+    return at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9 ? 3 : 0;
+}
+
 static char *clean(char *text)
 {
     char *to = text;
 
-    for (const char *from = text; *from != '\0'; from++) {
-        if (from[0] == '\xc2' && (from[1] & 0xe0) == 0x80)
-            from++;
-        else if ((unsigned char)*from >= ' ' && *from != 0x7f) {
-            *to++ = *from;
-            continue;
-        }
-        *to++ = '?';
+    for (const char *from = text; *from != '\0';) {
+        size_t size = control_size(from);
+        *to++ = size > 0 ? '?' : *from;
+        from += size > 0 ? size : 1;
     }
     *to = '\0';
     return text;

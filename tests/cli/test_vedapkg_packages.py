@@ -104,7 +104,7 @@ def test_update_replaces_the_facts_here_and_there(tool):
 
 
 def test_query_shows_an_aligned_table(tool):
-    tool.package("a", description="größer\x1b[31m als\nvorher 日本")
+    tool.package("a", description="größer\x1b[31m als\nvorher 日本\u202e\u2066\x9b“”")
     tool.package("longer-name", version="10.2")
     tool.run("register", "a-0.1.0-any.veda")
     tool.run("register", "longer-name-10.2-any.veda")
@@ -115,7 +115,7 @@ def test_query_shows_an_aligned_table(tool):
         at = head.index(heading)
         assert first[at:].startswith(values[0]) and second[at:].startswith(values[1])
     assert "stage=prod" in second
-    assert "größer?[31m als?vorher 日本" in first
+    assert "größer?[31m als?vorher 日本???“”" in first
     assert "B " in first
 
 
