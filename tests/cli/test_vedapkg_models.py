@@ -234,3 +234,15 @@ def test_many_writers_leave_no_gap(tool):
     said = sorted(writer.communicate(timeout=60)[0] for writer in writers)
     assert said == [f"digits@{n}\n" for n in range(1, 9)]
     assert [row["version"] for row in tool.json("model", "ls")] == list(range(8, 0, -1))
+
+
+def test_eight_writers_of_one_name_at_once_leave_no_gap(tool):
+    (tool.directory / "weights").write_bytes(b"weights")
+    for _ in range(3):
+        words = ("model", "put", "shared", "weights", "--alias", "champion")
+        writers = [tool.start(*words, stdout=subprocess.PIPE, text=True) for _ in range(8)]
+        answers = [writer.communicate(timeout=60)[0].strip() for writer in writers]
+        assert [writer.returncode for writer in writers] == [0] * 8
+        assert len(set(answers)) == 8
+    versions = sorted(row["version"] for row in tool.json("model", "ls", "name = 'shared'"))
+    assert versions == list(range(1, 25))
