@@ -104,19 +104,6 @@ static int count_staged(void)
     return count;
 }
 
-/* Run `work` in a child; its answer. */
-static int in_child(int (*work)(void))
-{
-    int status = 0;
-    check_directory(); /* made here, so that both have the same one */
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0)
-        _exit(work());
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
 /* ---- what others put into the directory ----------------------------------------------------- */
 
 TEST(a_link_in_the_tree_is_never_followed)
@@ -277,7 +264,7 @@ static int put_and_die(void)
 
 TEST(a_killed_put_leaves_nothing_but_a_leftover_that_is_swept_when_old)
 {
-    assert_int_equal(in_child(put_and_die), 128 + SIGKILL);
+    assert_int_equal(check_in_child(put_and_die), 128 + SIGKILL);
     exia__blobs *blobs = open_blobs(EXIA_STORE_WRITE);
     assert_int_equal(count_blobs(blobs), 0);
     check_fails(EXIA_ENOTFOUND, get(blobs, "d/k"));
@@ -334,7 +321,7 @@ TEST(who_may_not_write_reads_and_is_denied_the_rest)
     exia__blobs *blobs = open_blobs(EXIA_STORE_WRITE);
     check_ok(put(blobs, "d/k", "x"));
     assert_int_equal(chmod(check_directory(), 0755), 0);
-    assert_int_equal(in_child(use_as_nobody), 0);
+    assert_int_equal(check_in_child(use_as_nobody), 0);
     check_ok(get(blobs, "d/k"));
     exia__blobs_free(blobs);
 }
@@ -358,7 +345,7 @@ TEST(what_cannot_be_looked_at_is_no_shorter_listing)
     check_ok(put(blobs, "d/k", "x"));
     assert_int_equal(chmod(check_directory(), 0755), 0);
     assert_int_equal(chmod(check_path("a/d"), 0444), 0);
-    assert_int_equal(in_child(list_as_nobody), 0);
+    assert_int_equal(check_in_child(list_as_nobody), 0);
     assert_int_equal(chmod(check_path("a/d"), 0755), 0);
     exia__blobs_free(blobs);
 }
@@ -396,7 +383,7 @@ static int fill_the_disk(void)
 
 TEST(a_full_disk_stores_nothing_and_keeps_nothing)
 {
-    int code = in_child(fill_the_disk);
+    int code = check_in_child(fill_the_disk);
     if (code == CANNOT_MOUNT) {
         print_message("only root with mount namespaces can make a small disk\n");
         skip();

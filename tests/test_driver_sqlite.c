@@ -124,18 +124,6 @@ static const char *names_in_directory(void)
     return names;
 }
 
-static int in_child(int (*work)(void))
-{
-    int status = 0;
-    check_directory(); /* made here, so that both have the same one */
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0)
-        _exit(work());
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
 /* ---- what is no catalogue ------------------------------------------------------------------- */
 
 /* Opening fails in both modes, and neither the file nor what lies beside it changes. */
@@ -446,12 +434,12 @@ TEST(who_may_not_write_reads_with_and_without_a_writer_beside)
     make_database();
     const char *names = names_in_directory();
     assert_int_equal(chmod(check_directory(), 0755), 0);
-    assert_int_equal(in_child(read_as_nobody), 0);
+    assert_int_equal(check_in_child(read_as_nobody), 0);
     exia__records *writer = open_records(EXIA_STORE_WRITE);
     check_ok(put(writer, "more"));
-    assert_int_equal(in_child(read_as_nobody), 0);
+    assert_int_equal(check_in_child(read_as_nobody), 0);
     exia__records_free(writer);
-    assert_int_equal(in_child(read_as_nobody), 0);
+    assert_int_equal(check_in_child(read_as_nobody), 0);
     assert_string_equal(names_in_directory(), names);
 }
 
@@ -494,7 +482,7 @@ static int fill_the_disk(void)
 
 TEST(a_full_disk_refuses_the_next_record_and_keeps_the_others)
 {
-    int code = in_child(fill_the_disk);
+    int code = check_in_child(fill_the_disk);
     if (code == CANNOT_MOUNT) {
         print_message("only root with mount namespaces can make a small disk\n");
         skip();

@@ -19,7 +19,7 @@ static long (*left)(void);
 __attribute__((constructor)) static void start_anew(int count, char **arguments)
 {
     (void)count;
-    char self[4096], preload[4200];
+    char self[4096];
     ssize_t size = readlink("/proc/self/exe", self, sizeof self - 1);
     void *symbol = dlsym(RTLD_DEFAULT, "preload_fail_at");
     if (size <= 0 || symbol != NULL || getenv("LD_PRELOAD") != NULL) {
@@ -29,9 +29,8 @@ __attribute__((constructor)) static void start_anew(int count, char **arguments)
         return;
     }
     self[size] = '\0';
-    snprintf(preload, sizeof preload, "%.*s/preload_memory.so", (int)(strrchr(self, '/') - self),
-             self);
-    setenv("LD_PRELOAD", preload, 1);
+    setenv("LD_PRELOAD", "$ORIGIN/preload_memory.so",
+           1); /* the loader takes no path with a space */
     if (access("/dev/shm", W_OK) == 0)
         setenv("TMPDIR", "/dev/shm", 1); /* thousands of runs: no disk */
     execv(self, arguments);
@@ -41,8 +40,10 @@ __attribute__((constructor)) static void start_anew(int count, char **arguments)
 static void fail_each(exia_status (*work)(const char *directory),
                       void (*check)(const char *, exia_status))
 {
-    if (fail_at == NULL)
+    const char *preload = getenv("LD_PRELOAD");
+    if (fail_at == NULL && preload != NULL && strstr(preload, "preload_memory") == NULL)
         skip(); /* another preload is in the way: valgrind's */
+    assert_non_null(fail_at);
     /* libcrypto initialises itself once, and never again when that fails */
     check_ok(work(check_path("first")));
     for (long nth = 0;; nth++) {

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -152,4 +153,16 @@ char *check_read_file(const char *path, size_t *size)
     if (size != NULL)
         *size = used;
     return data;
+}
+
+int check_in_child(int (*work)(void))
+{
+    int status = 0;
+    check_directory(); /* made here, so that both have the same one */
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(work());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

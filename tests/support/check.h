@@ -53,6 +53,10 @@ void check_write_file(const char *path, const void *data, size_t size);
 /* To be freed with free(). */
 char *check_read_file(const char *path, size_t *size);
 
+/* Run `work` in a forked child, in the same directory: its answer, or 128 + the signal that ended
+ * it. */
+int check_in_child(int (*work)(void));
+
 /* Run `work` with the first, second, third ... allocation failing, once and then for ever, until it
  * succeeds.  Each failure must be EXIA_ENOMEM with `err` filled (pass it on), and each run must
  * leave nothing allocated, so `work` frees what it makes. */
