@@ -252,8 +252,9 @@ TEST(the_time_allowed_ends_a_run)
     edges(dag, "ab bc");
     check_fails(EXIA_ETIMEOUT, exia_dag_run(&rows, dag, outlast, &began, &job, &err));
     check_text("1 ms");
-    assert_int_equal(atomic_load(&began), 1);
-    assert_string_equal(states_of(rows), "dcc");
+    int ran = atomic_load(&began); /* none, where the millisecond is over before the first task */
+    assert_in_range(ran, 0, 1);
+    assert_string_equal(states_of(rows), ran ? "dcc" : "ccc");
     job.total_ms = -1;
     check_fails(EXIA_EINVAL, exia_dag_run(&rows, dag, outlast, &began, &job, &err));
     exia_dag_free(dag);
