@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 import exia
+from exia import _factory
 from exia import pool as module
 
 
@@ -558,7 +559,7 @@ def test_the_end_of_a_block_does_not_hide_its_exception(monkeypatch: pytest.Monk
 
 
 def test_nothing_is_kept_after_the_end() -> None:
-    alive = len(module._alive)
+    alive = len(_factory.alive)
     pool = exia.Pool("gone")
     pool.add("a", Plain)
     with pool.borrow("a") as made:
@@ -568,11 +569,11 @@ def test_nothing_is_kept_after_the_end() -> None:
     del pool
     gc.collect()
     assert seen() is None
-    assert len(module._alive) == alive
+    assert len(_factory.alive) == alive
 
 
 def test_a_pool_that_is_dropped_ends_its_objects() -> None:
-    alive = len(module._alive)
+    alive = len(_factory.alive)
     pool = exia.Pool("dropped")
     pool.add("a", Noted)
     with pool.borrow("a") as noted:
@@ -580,7 +581,7 @@ def test_a_pool_that_is_dropped_ends_its_objects() -> None:
     del pool
     gc.collect()
     assert noted.calls[-1] == "close"
-    assert len(module._alive) == alive
+    assert len(_factory.alive) == alive
 
 
 def test_a_pool_may_be_open_at_the_end_of_the_interpreter() -> None:

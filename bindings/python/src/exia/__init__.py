@@ -14,6 +14,7 @@ What the library has to tell, such as a retry or a dropped lease, goes to the lo
 nowhere unless you ask for it.
 """
 
+from exia._lease import Lease
 from exia._native import ffi as _ffi
 from exia._native import lib as _lib
 from exia._rows import Rows
@@ -42,7 +43,7 @@ from exia.errors import (
 )
 from exia.library import Library, Model, open_model
 from exia.package import Package, add_component, new_workspace, pack
-from exia.pool import Lease, Pool
+from exia.pool import Pool
 from exia.registry import Registry, Transfer, load
 
 __version__: str = _ffi.string(_lib.exia_version()).decode()

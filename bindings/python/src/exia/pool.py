@@ -1,24 +1,15 @@
-"""Named components: built in the order of their needs, lent, taken back.
-
-The objects sit in a Python list and C keeps their places in it, so that C never holds a reference
-that Python's collector cannot see.  A place is taken when an object is created and free again when
-it is destroyed.
-"""
+"""Named components: built in the order of their needs, lent, taken back."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import json
 import logging
 import os
-import re
 import sys
 import time
-import warnings
-from collections.abc import Callable, Iterable, Mapping
-from types import CodeType, FrameType, TracebackType
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any
 
 from exia._arguments import (
     integer,
@@ -30,20 +21,9 @@ from exia._arguments import (
     text,
     text_or_null,
 )
-from exia._handle import (
-    NULL,
-    Handle,
-    call,
-    callback,
-    describe,
-    drain,
-    fail,
-    not_copied,
-    noted,
-    owned,
-    retire,
-    thread,
-)
+from exia._factory import Factory, Shelf, alive, c_factory, resolve
+from exia._handle import NULL, Handle, call, drain, fail, noted, owned, thread
+from exia._lease import Component, Lease, site_of
 from exia._native import ffi, lib
 from exia._rows import Rows, rows
 from exia.dag import Dag
@@ -51,172 +31,12 @@ from exia.errors import CycleError, InvalidError, NotFoundError, TimeoutError
 
 SLICE = 0.1  # seconds: the longest single wait in C, so that Ctrl-C and dropped leases are seen
 EXIT = 1.0  # seconds that the end of a `with` block waits for loans
-HOOKS = ("activate", "passivate", "validate")
 
 _log = logging.getLogger("exia")
-_alive: dict[Any, _Factory] = {}  # what C holds a pointer to, until it lets go
 
 # Looked up once: borrowing is the hot path.
-_new, _lend, _return = ffi.new, lib.lend, lib.exia_lease_return
+_new, _lend, _frame = ffi.new, lib.lend, sys._getframe
 _LEASE = ffi.typeof("exia_lease *")
-_frame = sys._getframe
-_sites: dict[tuple[int, int], _Site] = {}
-
-
-class _Site(NamedTuple):
-    """A place where something is borrowed."""
-
-    code: CodeType
-    text: Any  # "file:line" as a C text that stays
-    line: int
-    module: str
-    warned: dict[Any, Any]  # what `warnings` keeps for itself
-
-
-def _site(frame: FrameType) -> _Site:
-    """Name the place of a call, once a place."""
-    code, line = frame.f_code, frame.f_lineno
-    shown = ffi.new("char[]", f"{code.co_filename}:{line}".encode(errors="replace"))
-    site = _Site(code, shown, line, str(frame.f_globals.get("__name__", "")), {})
-    _sites[id(code), frame.f_lasti] = site
-    return site
-
-
-class Lease:
-    """One loan: `.object`, until it is given back.
-
-    As a context manager it gives the object, and takes it back at the end of the block.  The first
-    return counts; a second one raises InvalidError.  A lease that is dropped is returned all the
-    same, with a ResourceWarning at the line where it was taken, and a line in the log.
-
-    Examples
-    --------
-    >>> pool = Pool("demo")
-    >>> pool.add("words", list)
-    >>> lease = pool.borrow("words")
-    >>> lease.object.append("hello")
-    >>> lease.close()
-    >>> pool.close()
-    """
-
-    __slots__ = ("_c", "_component", "_open", "_site", "object")
-    __reduce__ = not_copied
-
-    def __init__(self, c: Any, component: _Component, site: _Site, obj: Any) -> None:
-        self._c = c
-        self._component = component  # which keeps the C pool
-        self._site = site
-        self.object = obj
-        self._open = True
-
-    def close(self) -> None:
-        """Give the object back, from any thread."""
-        self._open = False
-        self.object = None
-        call(_return, self._c)
-
-    def discard(self) -> None:
-        """Give back an object that is no longer fit: it is destroyed, and replaced when needed."""
-        self._open = False
-        self.object = None
-        call(lib.exia_lease_discard, self._c)
-
-    def __enter__(self) -> Any:
-        return self.object
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._open:  # not given back or discarded in the block
-            self._open = False
-            self.object = None
-            status = _return(self._c, thread.err)
-            if status < 0:
-                fail(status)
-
-    def __del__(self) -> None:
-        if self._open:
-            self._open = False
-            retire(_return_dropped, self._c, self._component, self._site)
-
-    def __repr__(self) -> str:
-        state = "" if self._open else ", given back"
-        return f"<exia.Lease of {self._component.name!r}{state}>"
-
-
-def _return_dropped(c: Any, component: _Component, site: _Site) -> None:
-    """Return what nobody holds any more, and say so, as if at the line that borrowed it."""
-    file, line = site.code.co_filename, site.line
-    said = f"a lease of {component.name!r} was dropped: borrow in a with block"
-    lib.exia_lease_return(c, NULL)
-    _log.warning("%s:%d: %s", file, line, said)
-    warnings.warn_explicit(said, ResourceWarning, file, line, site.module, site.warned)
-
-
-class _Shelf:
-    """The objects of one pool; C knows a place in the list.  Place 0 would be NULL."""
-
-    def __init__(self) -> None:
-        self.objects: list[Any] = [None]
-        self.free: list[int] = []
-        self.names: set[str] = set()  # of the components whose objects lie here
-
-    def put(self, obj: Any) -> int:
-        try:
-            place = self.free.pop()
-        except IndexError:
-            place = len(self.objects)
-            self.objects.append(obj)
-        else:
-            self.objects[place] = obj
-        return place
-
-    def take(self, place: int) -> Any:
-        obj, self.objects[place] = self.objects[place], None
-        self.free.append(place)
-        return obj
-
-
-class _Component:
-    """A name resolved once.  It keeps the C pool, so that a loan may outlive the Pool."""
-
-    __slots__ = ("c", "name", "objects", "pool")
-
-    def __init__(self, name: str, c: Any, pool: Any, objects: list[Any] | None) -> None:
-        self.name = name
-        self.c = c
-        self.pool = pool
-        self.objects = objects  # None: its objects are C's, and shown as addresses
-
-
-class _Factory:
-    """What C calls to make a component's objects.  It must not hold the Pool, which holds it."""
-
-    def __init__(
-        self,
-        name: str,
-        make: Callable[..., Any],
-        arguments: dict[str, Any],
-        needs: tuple[str, ...],
-        shelf: _Shelf,
-    ) -> None:
-        self.name = name
-        self.make = make
-        self.arguments = arguments
-        self.needs = needs
-        self.shelf = shelf
-
-    def create(self, needs: Any) -> int:
-        """Make one object out of what it needs; answer its place."""
-        values = []
-        for i, name in enumerate(self.needs):
-            address = int(ffi.cast("intptr_t", needs[i]))
-            ours = name in self.shelf.names
-            values.append(self.shelf.objects[address] if ours else address)
-        return self.shelf.put(self.make(*values, **self.arguments))
 
 
 class Pool(Handle):
@@ -252,8 +72,8 @@ class Pool(Handle):
         call(lib.exia_pool_open, out, text(name, "name"))
         super().__init__(out[0], lib.exia_pool_free)
         self.name = name
-        self._shelf = _Shelf()
-        self._found: dict[Any, _Component] = {}
+        self._shelf = Shelf()
+        self._found: dict[Any, Component] = {}
         self._classes: dict[Any, list[str]] = {}
 
     def add(
@@ -312,20 +132,20 @@ class Pool(Handle):
                 raise InvalidError(f"component {name!r} is made by C, which takes no arguments")
             factory = ffi.cast("exia_factory *", what)
             self._call_add(name, needs, out, self._c, c_name, factory, options)
-            self._found[name] = _Component(name, out[0], self._c, None)
+            self._found[name] = Component(name, out[0], self._c, None)
             return
-        make = _resolve(what, name)
-        ours = _Factory(name, make, keywords, needs, self._shelf)
+        make = resolve(what, name)
+        ours = Factory(name, make, keywords, needs, self._shelf)
         handle = ffi.new_handle(ours)
-        factory = _c_factory(make, handle)
-        _alive[handle] = ours
+        factory = c_factory(make, handle)
+        alive[handle] = ours
         try:
             self._call_add(name, needs, out, self._c, c_name, factory, options)
         except BaseException:
-            del _alive[handle]  # on failure the factory stays with the caller
+            del alive[handle]  # on failure the factory stays with the caller
             raise
         self._shelf.names.add(name)
-        self._found[name] = _Component(name, out[0], self._c, self._shelf.objects)
+        self._found[name] = Component(name, out[0], self._c, self._shelf.objects)
         self._classes.setdefault(make, []).append(name)
 
     def _call_add(self, name: str, needs: tuple[str, ...], *arguments: Any) -> None:
@@ -367,8 +187,7 @@ class Pool(Handle):
             timeout = seconds(timeout, "timeout")
         if noted:
             drain()
-        frame = _frame(1)
-        site = _sites.get((id(frame.f_code), frame.f_lasti)) or _site(frame)
+        site = site_of(_frame(1))
         c = _new(_LEASE)
         wait = 100 if timeout is None or timeout >= SLICE else int(timeout * 1000)
         found = _lend(c, component.c, wait, site.text, thread.err)
@@ -378,7 +197,7 @@ class Pool(Handle):
         return Lease(c, component, site, found if objects is None else objects[found])
 
     def _wait(
-        self, status: int, c: Any, component: _Component, timeout: float | None, site: Any
+        self, status: int, c: Any, component: Component, timeout: float | None, site: Any
     ) -> int:
         """Go on waiting, in slices: between two of them signals and dropped leases are seen."""
         end = None if timeout is None else time.monotonic() + timeout - SLICE
@@ -394,7 +213,7 @@ class Pool(Handle):
             fail(status)
         return status
 
-    def _find(self, what: Any) -> _Component:
+    def _find(self, what: Any) -> Component:
         """Resolve what was not borrowed yet: a class, or a name that came from C."""
         pool = self._c
         if isinstance(what, str):
@@ -404,7 +223,7 @@ class Pool(Handle):
                 raise NotFoundError(
                     f"pool {self.name!r} has no component {what!r}; it has: {there}"
                 )
-            component = _Component(what, c, pool, None)
+            component = Component(what, c, pool, None)
         else:
             try:
                 names = self._classes.get(what, [])
@@ -492,117 +311,3 @@ class Pool(Handle):
 
     def __repr__(self) -> str:
         return f"<exia.Pool {self.name!r}{', closed' if self._pointer is None else ''}>"
-
-
-# ---- factories ----------------------------------------------------------------------------------
-
-
-def _resolve(what: Any, name: str) -> Callable[..., Any]:
-    """Turn what was added into a callable."""
-    if isinstance(what, str):
-        module, _, path = what.partition(":")
-        if not re.fullmatch(r"[\w.]+", module) or not re.fullmatch(r"[\w.]+", path):
-            raise InvalidError(f'component {name!r}: {what!r} is not of the form "module:Class"')
-        found: Any = importlib.import_module(module)
-        for part in path.split("."):
-            found = getattr(found, part)
-        what = found
-    if not callable(what):
-        raise TypeError(
-            f"component {name!r}: {what!r} cannot be called; to lend one object, add lambda: object"
-        )
-    made: Callable[..., Any] = what
-    return made
-
-
-def _c_factory(make: Callable[..., Any], handle: Any) -> Any:
-    """Describe a factory to C, with the hooks that its class has."""
-    factory = ffi.new("exia_factory *")
-    factory.struct_size = ffi.sizeof("exia_factory")
-    factory.create = lib.on_create
-    factory.destroy = lib.on_destroy
-    factory.release = lib.on_release
-    factory.payload = handle
-    for hook in HOOKS:
-        if isinstance(make, type) and _has_hook(make, hook):
-            setattr(factory, hook, getattr(lib, f"on_{hook}"))
-    return factory
-
-
-def _has_hook(cls: type, name: str) -> bool:
-    """Whether a class has a method of this name that takes no arguments."""
-    bound = isinstance(inspect.getattr_static(cls, name, None), staticmethod | classmethod)
-    try:
-        inspect.signature(getattr(cls, name)).bind(*() if bound else (None,))
-    except (AttributeError, TypeError, ValueError):
-        return False
-    return True
-
-
-def _object(place: Any, payload: Any) -> Any:
-    factory: _Factory = ffi.from_handle(payload)
-    return factory.shelf.objects[int(ffi.cast("intptr_t", place))]
-
-
-@callback(lib.EXIA_EUSER)
-def on_create(out: Any, needs: Any, payload: Any, err: Any) -> int:
-    """Make an object."""
-    factory: _Factory = ffi.from_handle(payload)
-    try:
-        out[0] = ffi.cast("void *", factory.create(needs))
-    except Exception as error:
-        if hasattr(error, "add_note"):
-            error.add_note(f"in the factory of component {factory.name!r}")
-        raise
-    return 0
-
-
-@callback(lib.EXIA_EUSER)
-def on_activate(place: Any, payload: Any, err: Any) -> int:
-    """Before a loan."""
-    _object(place, payload).activate()
-    return 0
-
-
-@callback(lib.EXIA_EUSER)
-def on_passivate(place: Any, payload: Any, err: Any) -> int:
-    """After a return, which counts whatever happens here: C logs it, so nothing is parked."""
-    try:
-        _object(place, payload).passivate()
-    except Exception as error:
-        describe(error, err)
-        return int(lib.EXIA_EUSER)
-    return 0
-
-
-@callback(lib.EXIA_EUSER)
-def on_validate(place: Any, payload: Any, err: Any) -> int:
-    """Before a loan: is it still fit?  A failure is an answer here, so nothing is parked."""
-    obj = _object(place, payload)
-    try:
-        if obj.validate() is not False:
-            return 0
-        reason: Exception = InvalidError(f"{type(obj).__name__}.validate() answered False")
-    except Exception as error:
-        reason = error
-    describe(reason, err)
-    return int(lib.EXIA_EUSER)
-
-
-@callback()
-def on_destroy(place: Any, payload: Any) -> None:
-    """Let go of an object; its `close`, where it has one, is called."""
-    factory: _Factory = ffi.from_handle(payload)
-    obj = factory.shelf.take(int(ffi.cast("intptr_t", place)))
-    close = getattr(obj, "close", None)
-    try:
-        if callable(close) and not isinstance(obj, type):
-            close()
-    except Exception:
-        _log.exception("component %r: close() failed", factory.name)
-
-
-@callback()
-def on_release(payload: Any) -> None:
-    """Let go of a factory, after its last object."""
-    _alive.pop(payload, None)
