@@ -12,8 +12,9 @@ extern "C" {
 typedef struct exia_pool exia_pool;
 typedef struct exia_component exia_component; /* a name resolved once; valid as long as its pool */
 
-/* How objects are made.  Only `create` is required.  Never called under a lock; `needs` are the
- * objects of the needed components, in the order they were named.
+/* How objects are made.  Only `create` is required; EXIA_OK without an object (NULL) is a failure.
+ * Never called under a lock; `needs` are the objects of the needed components, in the order they
+ * were named.
  *
  * An object with `max` is activated before each loan and passivated after it; a shared one is
  * activated once after `create` and passivated once before `destroy`.  An idle object is validated

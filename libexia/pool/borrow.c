@@ -128,7 +128,9 @@ static exia_status build(loan *l, exia_error *err)
     exia_error why = {0};
     pthread_mutex_unlock(&pool->lock);
     exia_status rc = factory->create(&object->object, object->given, factory->payload, &why);
-    if (rc < 0) {
+    if (rc >= 0 && object->object == NULL) {
+        rc = exia__fail(&why, EXIA_EUSER, 0, "its factory answered OK and gave no object");
+    } else if (rc < 0) {
         exia__filled(&why, rc);
     } else {
         rc = exia__ask(factory->activate, object->object, factory->payload, &why);
@@ -211,8 +213,10 @@ static exia_status borrow_slowly(exia_lease *out, exia_component *component, int
 /* What can be lent at once: nobody waits for it, and the factory is not asked. */
 static exia__slot *ready_slot(exia_component *c)
 {
+    if (c->first != NULL || c->pool->closing)
+        return NULL;
     exia__slot *slot = c->recipe->max == 0 ? c->free : c->idle;
-    if (slot == NULL || c->first != NULL || c->pool->closing)
+    if (slot == NULL)
         return NULL;
     if (c->recipe->max == 0) {
         bool ready = c->current != NULL && c->busy == NULL &&
