@@ -56,7 +56,15 @@ exia_status exia_plugin_entry(exia_pool *pool, const exia_plugin_core *core, exi
     if (rc == EXIA_OK && is_mode('h'))
         return core->fail(err, EXIA_EUSER, 5, "half of it is enough");
     if (rc == EXIA_OK && is_mode('s'))
-        return EXIA_EIO; /* and silent */
+        return EXIA_EIO;                                   /* and silent */
+    if (rc == EXIA_OK && (is_mode('n') || is_mode('w'))) { /* made for a newer Exia */
+        struct {
+            exia_component_options options;
+            int64_t more;
+        } newer = {.options = needing, .more = is_mode('n')};
+        newer.options.struct_size = sizeof newer;
+        return core->add(pool, "plugin_two", &second, &newer.options, err);
+    }
     if (rc == EXIA_OK && is_mode('i'))
         core->add(pool, "not a name", &second, &needing, NULL); /* and does not mind */
     if (rc == EXIA_OK && is_mode('t'))

@@ -1,4 +1,5 @@
 /* Plugins: all of their components or none. */
+#include <dlfcn.h>
 #include <libgen.h>
 #include <unistd.h>
 
@@ -48,6 +49,7 @@ TEST(a_plugin_that_fails_half_way_leaves_nothing_behind)
         {"ignores", EXIA_EINVAL, 2, "not a name"},
         {"twice", EXIA_EEXISTS, 2, "plugin_one"},
         {"cycle", EXIA_ECYCLE, 2, "'plugin_two'"},
+        {"newer", EXIA_EUNSUPPORTED, 1, "does not know"},
     };
     exia_pool *pool = open_pool();
     recorder a = {.name = 'a'};
@@ -84,6 +86,40 @@ TEST(what_is_no_plugin_is_refused)
     check_fails(EXIA_EINVAL, exia_pool_load(pool, check_path("text.so"), &err));
     check_text("text.so");
     exia_pool_free(pool);
+}
+
+TEST(a_plugin_with_wider_structs_is_welcome_while_it_does_not_use_what_is_new)
+{
+    exia_pool *pool = open_pool();
+    plugin_mode = "wider";
+    check_ok(exia_pool_load(pool, plugin("counter"), &err));
+    give(borrow(exia_pool_find(pool, "plugin_two")));
+    exia_pool_free(pool);
+}
+
+static exia_status fail_as_told(exia_error *error, exia_status status, int32_t native,
+                                const char *text)
+{
+    error->status = status;
+    error->native = native;
+    snprintf(error->text, sizeof error->text, "%s", text);
+    return status;
+}
+
+TEST(a_plugin_sees_by_the_size_that_its_host_is_too_old)
+{
+    exia_pool *pool = open_pool();
+    exia_plugin_core old = {sizeof old - sizeof(void *), NULL, fail_as_told};
+    exia_plugin_entry_fn *entry;
+    void *handle = dlopen(plugin("counter"), RTLD_NOW), *symbol;
+    assert_non_null(handle);
+    symbol = dlsym(handle, "exia_plugin_entry");
+    assert_non_null(symbol);
+    memcpy(&entry, &symbol, sizeof entry);
+    check_fails(EXIA_EVERSION, entry(pool, &old, &err));
+    check_text("needs a newer Exia");
+    exia_pool_free(pool);
+    dlclose(handle);
 }
 
 static exia_status load_plugin(void *payload, exia_error *error)

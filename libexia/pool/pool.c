@@ -36,11 +36,17 @@ exia_status exia_pool_open(exia_pool **out, const char *name, exia_error *err)
     return EXIA_OK;
 }
 
-/* Nobody uses it any more.  Factories go in reverse order, as objects do. */
+/* Nobody uses it any more.  Factories go in reverse order, as objects do; a release that asks the
+ * pool finds it closed, without what was released. */
 static void destroy(exia_pool *pool)
 {
-    for (size_t i = pool->row_count; i > 0; i--)
-        exia__recipe_release(pool->rows[i - 1]->recipe);
+    pool->orphaned = false; /* its call would be a last use, too */
+    while (pool->row_count > 0) {
+        exia_component *component = pool->rows[--pool->row_count];
+        exia__recipe *recipe = component->recipe;
+        component->recipe = NULL;
+        exia__recipe_release(recipe);
+    }
     for (size_t i = 0; i < pool->names.count; i++) {
         for (size_t k = 0; k < EXIA__CHUNKS; k++)
             exia__release(pool->components[i]->chunks[k]);
