@@ -18,9 +18,11 @@ packages_build := pkg-config libsqlite3-dev libzstd-dev libssl-dev libjansson-de
 packages_demo := $(packages_build) python3-dev python3-venv
 packages_test := $(packages_demo) libcmocka-dev zstd libarchive-tools g++
 packages_check := $(packages_test) valgrind
+packages_bench := $(packages_demo) libaprutil1-dev
 python_demo := "cffi>=1.16" "setuptools>=77" "cloudpickle>=3" "numpy>=1.24" "scikit-learn>=1.3"
 python_test := $(python_demo) "pytest>=8" "nbclient>=0.10" "ipykernel>=6.29" \
 	"safetensors>=0.5" "ml_dtypes>=0.5" "tqdm>=4.60" "mypy==1.18.2" "ruff==0.14.5" "clang-format==14.0.6"
+python_bench := $(python_demo) "sqlalchemy==2.1.9"
 venv := build/venv
 python := $(venv)/bin/python
 
@@ -73,6 +75,7 @@ build/system-build: ; $(call need,$(packages_build))
 build/system-demo: ; $(call need,$(packages_demo),build/system-build)
 build/system-test: ; $(call need,$(packages_test),build/system-demo build/system-build)
 build/system-check: ; $(call need,$(packages_check))
+build/system-bench: | build/system-demo; -$(call need,$(packages_bench)) # a peer that is not there is named and left out
 
 $(python): | build/system-demo
 	@echo "making a virtual environment in $(venv)"
@@ -83,6 +86,9 @@ $(venv)/.demo: Makefile | $(python)
 $(venv)/.test: Makefile | build/system-test $(python)
 	@echo 'installing Python packages: $(python_test)'
 	@$(python) -m pip install -q --disable-pip-version-check $(python_test) && touch $@ $(venv)/.demo
+$(venv)/.bench: Makefile | build/system-demo $(python)
+	@echo 'installing Python packages: $(python_bench)'
+	@$(python) -m pip install -q --disable-pip-version-check $(python_bench) && touch $@ $(venv)/.demo
 
 # The binding is installed as a user would install it, but on the library that is built already.
 binding_sources = $(shell find bindings/python -path '*/tests' -prune -o \( -name '*.py' -o -name '*.pyi' -o -name '*.toml' \) -print)
@@ -193,9 +199,10 @@ symbols: $(library) ## the library exports what tests/abi/exia.symbols lists, an
 
 # ---- bench ----------------------------------------------------------------------------------
 
-$(BUILD)/bench-pool: tests/bench/pool.c $(library)
-	$(CC) $(CFLAGS) -std=gnu11 -pthread $(warnings) -Iinclude -o $@ $< -L$(BUILD) -lexia -Wl,-rpath,'$$ORIGIN'
-bench: build/system-demo $(BUILD)/bench-pool $(venv)/.binding ## side by side with the field: time, peer, ratio
+$(BUILD)/bench-pool: $(wildcard tests/bench/*.[ch]) $(library) | build/system-bench
+	$(call show,CC)$(CC) $(CFLAGS) -std=gnu11 -pthread $(warnings) -Iinclude $$(pkg-config --silence-errors --cflags apr-util-1) \
+		-o $@ $(filter %.c,$^) -L$(BUILD) -lexia -Wl,-rpath,'$$ORIGIN' $$(pkg-config --silence-errors --libs apr-util-1 apr-1)
+bench: $(venv)/.bench $(BUILD)/bench-pool $(venv)/.binding ## side by side with the field: time, peer, ratio
 	@$(python) tests/bench/bench.py $(BUILD)
 
 # ---- install --------------------------------------------------------------------------------

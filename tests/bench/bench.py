@@ -6,64 +6,33 @@ import graphlib
 import os
 import pickle
 import platform
-import queue
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import joblib
 import numpy as np
+from pool import bench_pool
+from rows import ROUNDS, row
 
 import exia
 
-ROUNDS = 5
 BUILD = Path(sys.argv[1])
 
 
-def row(what: str, ours: Callable[[], object], peer: str, theirs: Callable[[], object]) -> None:
-    """Run both in turn and print the best time of each and their ratio."""
-    best = [float("inf"), float("inf")]
-    for _ in range(ROUNDS):
-        for i, call in enumerate((ours, theirs)):
-            start = time.perf_counter()
-            call()
-            best[i] = min(best[i], time.perf_counter() - start)
-    print_row(what, best[0], peer, best[1])
-
-
-def print_row(what: str, ours: float, peer: str, theirs: float) -> None:
-    print(
-        f"{what:<52} {ours * 1e3:10.3f} ms   {peer:<22} {theirs * 1e3:10.3f} ms   {ours / theirs:7.3f}"
-    )
-
-
-def bench_pool() -> None:
-    for line in subprocess.run(
-        [BUILD / "bench-pool"], check=True, capture_output=True, text=True
-    ).stdout.splitlines():
-        what, ours, peer, theirs, ratio = line.split("\t")
-        print(f"{what:<52} {ours:>13}   {peer:<22} {theirs:>13}   {float(ratio):7.3f}")
-    count = 20_000
-    lifo: queue.LifoQueue[object] = queue.LifoQueue()
-    lifo.put(object())
-
-    def peer() -> None:
-        for _ in range(count):
-            lifo.put(lifo.get())
-
-    with exia.Pool("bench") as pool:
-        pool.add("part", dict, max=4)
-
-        def ours() -> None:
-            for _ in range(count):
-                with pool.borrow("part"):
-                    pass
-
-        row(f"pool, Python: {count} loans", ours, "queue.LifoQueue", peer)
+def machine() -> str:
+    """Name the processor, and its governor where the kernel tells it."""
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    frequency = governor.read_text().strip() if governor.exists() else "not known"
+    cores = len(os.sched_getaffinity(0))
+    return f"{names[0] if names else platform.machine()}, {cores} core(s), governor {frequency}"
 
 
 def bench_dag() -> None:
@@ -178,11 +147,13 @@ def bench_packages(directory: Path) -> None:
 
 
 def main() -> None:
+    sys.stdout.reconfigure(line_buffering=True)  # the C part prints by itself
     print(
-        f"exia {exia.__version__}, {platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        f"exia {exia.__version__}, {platform.platform()}, {machine()}, Python {platform.python_version()}"
     )
-    print(f"joblib {joblib.__version__}, numpy {np.__version__}")
+    subprocess.run([BUILD / "bench-pool"], check=True)
     bench_pool()
+    print(f"\njoblib {joblib.__version__}, numpy {np.__version__}")
     bench_dag()
     with tempfile.TemporaryDirectory(dir=BUILD) as directory:
         bench_models(Path(directory))

@@ -1,91 +1,319 @@
-/* How long a loan takes, against a bare compare-and-swap and release store on a line of its own. */
+/* How long a loan takes: beside a bare compare-and-swap and what else a C program would use, for one
+ * thread and two, for pools of any size, and when there are fewer objects than threads. */
 #include <exia.h>
 
-#include <pthread.h>
-#include <stdatomic.h>
+#include <gnu/libc-version.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include <string.h>
 
-enum { LOANS = 2000000, MOST_THREADS = 2 };
+#include "peers.h"
 
-static double seconds(void)
+enum { PAIRS = 200000, HANDOFFS = 3000, NAMES = 1000, BUILDS = 20000 };
+
+/* ---- laps of the pool ------------------------------------------------------------------------ */
+
+BENCH_INLINE void take_and_give(exia_component *component, visit how)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+    exia_lease lease;
+    exia_error err;
+    if (exia_component_borrow(&lease, component, -1, EXIA_HERE, &err) < 0)
+        bench_fail(err.text);
+    bench_visit(lease.object, how);
+    if (exia_lease_return(&lease, &err) < 0)
+        bench_fail(err.text);
 }
+
+BENCH_INLINE void loan_lap(const runner *r, visit how)
+{
+    for (int i = 0; i < r->pairs; i++)
+        take_and_give(r->track, how);
+}
+BENCH_LAPS(loan);
+
+BENCH_INLINE void discard_lap(const runner *r, visit how)
+{
+    exia_lease lease;
+    exia_error err;
+    for (int i = 0; i < r->pairs; i++) {
+        if (exia_component_borrow(&lease, r->track, -1, EXIA_HERE, &err) < 0)
+            bench_fail(err.text);
+        bench_visit(lease.object, how);
+        if (exia_lease_discard(&lease, &err) < 0)
+            bench_fail(err.text);
+    }
+}
+BENCH_LAPS(discard);
+
+/* Many components, by name or by handle. */
+typedef struct crowd {
+    exia_pool *pool;
+    int count;
+    int apart; /* 2: every thread keeps to its own half, for there is but one object each */
+    exia_component *components[NAMES];
+    char names[NAMES][24];
+    const char *order[NAMES]; /* in which names are asked for */
+} crowd;
+
+BENCH_INLINE void named_lap(const runner *r, visit how)
+{
+    crowd *c = r->track;
+    int at = r->index * (c->count / 2); /* two threads do not walk in step */
+    for (int i = 0; i < r->pairs; i++) {
+        exia_component *component = exia_pool_find(c->pool, c->order[at]);
+        if (component == NULL)
+            bench_fail("a name is not found");
+        take_and_give(component, how);
+        at = at + 1 == c->count ? 0 : at + 1;
+    }
+}
+BENCH_LAPS(named);
+
+BENCH_INLINE void one_name_lap(const runner *r, visit how)
+{
+    crowd *c = r->track;
+    for (int i = 0; i < r->pairs; i++)
+        take_and_give(exia_pool_find(c->pool, c->order[r->index]), how);
+}
+BENCH_LAPS(one_name);
+
+BENCH_INLINE void held_lap(const runner *r, visit how)
+{
+    crowd *c = r->track;
+    exia_component *component =
+        c->components[(c->count / 2 + r->index * (c->apart - 1)) % c->count];
+    for (int i = 0; i < r->pairs; i++)
+        take_and_give(component, how);
+}
+BENCH_LAPS(held);
+
+BENCH_INLINE void in_turn_lap(const runner *r, visit how)
+{
+    crowd *c = r->track;
+    int first = r->index * (c->apart - 1), at = first;
+    for (int i = 0; i < r->pairs; i++) {
+        take_and_give(c->components[at], how);
+        at = at + c->apart < c->count ? at + c->apart : first;
+    }
+}
+BENCH_LAPS(in_turn);
+
+/* ---- pools ----------------------------------------------------------------------------------- */
 
 static exia_status create(void **out, void *const *needs, void *payload, exia_error *err)
 {
-    static int object;
     (void)needs, (void)payload, (void)err;
-    *out = &object;
+    *out = bench_alloc(sizeof(object));
     return EXIA_OK;
 }
 
-static void *borrow(void *payload)
+static void destroy(void *made, void *payload)
 {
-    for (int i = 0; i < LOANS; i++) {
-        exia_lease lease;
-        if (exia_component_borrow(&lease, payload, -1, NULL, NULL) < 0 ||
-            exia_lease_return(&lease, NULL) < 0)
-            abort();
-    }
-    return NULL;
+    (void)payload;
+    free(made);
 }
 
-static _Alignas(128) struct {
-    _Alignas(128) atomic_int word;
-} lines[MOST_THREADS];
-
-static void *swap(void *payload)
+static exia_status hook(void *made, void *payload, exia_error *err)
 {
-    atomic_int *word = payload;
-    for (int i = 0; i < LOANS; i++) {
-        int expected = 0;
-        atomic_compare_exchange_strong_explicit(word, &expected, 1, memory_order_acquire,
-                                                memory_order_relaxed);
-        atomic_store_explicit(word, 0, memory_order_release);
-    }
-    return NULL;
+    (void)made, (void)payload, (void)err;
+    return EXIA_OK;
 }
 
-static double run(int threads, void *(*work)(void *), void *shared)
+static const exia_factory plain = {
+    .struct_size = sizeof plain, .create = create, .destroy = destroy};
+static const exia_factory hooked = {.struct_size = sizeof hooked,
+                                    .create = create,
+                                    .destroy = destroy,
+                                    .activate = hook,
+                                    .passivate = hook};
+
+static exia_component *add(exia_pool *pool, const char *name, const exia_factory *factory,
+                           uint32_t max)
 {
-    pthread_t ids[MOST_THREADS];
-    double start = seconds();
-    for (int i = 0; i < threads; i++) {
-        if (pthread_create(&ids[i], NULL, work, shared ? shared : (void *)&lines[i].word) != 0)
-            abort();
+    exia_component *component = NULL;
+    exia_error err;
+    exia_component_options options = {.struct_size = sizeof options, .max = max};
+    if (exia_pool_add(&component, pool, name, factory, &options, &err) < 0)
+        bench_fail(err.text);
+    return component;
+}
+
+static exia_pool *open_pool(void)
+{
+    exia_pool *pool = NULL;
+    exia_error err;
+    if (exia_pool_open(&pool, "bench", &err) < 0)
+        bench_fail(err.text);
+    return pool;
+}
+
+/* Build all `max` objects of a component. */
+static void fill(exia_component *component, uint32_t max)
+{
+    exia_error err;
+    exia_lease *leases = bench_alloc(max * sizeof *leases);
+    for (uint32_t i = 0; i < max; i++) {
+        if (exia_component_borrow(&leases[i], component, 0, EXIA_HERE, &err) < 0)
+            bench_fail(err.text);
     }
-    for (int i = 0; i < threads; i++)
-        pthread_join(ids[i], NULL);
-    return (seconds() - start) / LOANS * 1e9;
+    for (uint32_t i = 0; i < max; i++) {
+        if (exia_lease_return(&leases[i], &err) < 0)
+            bench_fail(err.text);
+    }
+    free(leases);
+}
+
+static crowd *crowd_open(int count, uint32_t max)
+{
+    crowd *c = bench_alloc(sizeof *c);
+    c->pool = open_pool();
+    c->count = count;
+    c->apart = 1;
+    for (int i = 0; i < count; i++) {
+        snprintf(c->names[i], sizeof c->names[i], "component-%d", i);
+        c->components[i] = add(c->pool, c->names[i], &plain, max);
+        fill(c->components[i], max);
+        c->order[(int)(i * 617L % count)] = c->names[i]; /* 617 is prime to NAMES */
+    }
+    return c;
+}
+
+static void crowd_free(crowd *c)
+{
+    exia_pool_free(c->pool);
+    free(c);
+}
+
+/* ---- races ----------------------------------------------------------------------------------- */
+
+#define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
+
+static void race_borrow(void)
+{
+    exia_pool *pool = open_pool();
+    contestant all[] = {
+        {"exia", loan_laps, add(pool, "part", &plain, PEER_OBJECTS), 0},
+        {"compare-and-swap, release store", swap_laps, swap_track(), 1.5},
+        {"mutex and stack of 32", stack_laps, stack_track(PEER_OBJECTS), 0},
+        {apr_name(), apr_laps, apr_track(PEER_OBJECTS), 0},
+    };
+    for (int threads = 1; threads <= 2; threads++) {
+        race bare = {"borrow + return on a held component", threads, PAIRS, .visit = PLAIN};
+        race used = {"... and a word of the object is written", threads, PAIRS, .visit = USED};
+        race_show(&bare, all, COUNT(all));
+        race_show(&used, all, COUNT(all));
+    }
+    exia_pool_free(pool);
+}
+
+static void race_names(void)
+{
+    crowd *c = crowd_open(NAMES, 8);
+    void *lines = swap_track();
+    contestant same[] = {{"exia, the same name each time", one_name_laps, c, 0},
+                         {"compare-and-swap, release store", swap_laps, lines, 8}};
+    contestant mixed[] = {{"exia, all 1,000 names, mixed", named_laps, c, 0},
+                          {"compare-and-swap, release store", swap_laps, lines, 8}};
+    for (int threads = 1; threads <= 2; threads++) {
+        race r = {"find + borrow + return among 1,000", threads, PAIRS, .visit = PLAIN};
+        race_show(&r, same, COUNT(same));
+        race_show(&r, mixed, COUNT(mixed));
+    }
+    crowd_free(c);
+}
+
+/* The best times of pools of many sizes, and how many times the smallest pool's they are. */
+static void race_sizes(void)
+{
+    static const int counts[] = {1, 10, NAMES}, objects[] = {1, 8, 64, 1024};
+    double smallest[4] = {0};
+    printf(
+        "\nborrow + return by size of the pool, ns a pair in each thread, best (times the first)\n"
+        "held: one component; in turn: one after the other, in order of addition\n"
+        "two threads share all components, save those of one object: there each has its own\n"
+        "  %-22s %-16s %-16s %-16s %-16s\n",
+        "components x objects", "held, 1 thread", "in turn", "held, 2 threads", "in turn");
+    for (int i = 0; i < COUNT(counts) * COUNT(objects); i++) {
+        int count = counts[i / COUNT(objects)], max = objects[i % COUNT(objects)];
+        crowd *c = crowd_open(count, (uint32_t)max);
+        contestant both[] = {{"", held_laps, c, 0}, {"", in_turn_laps, c, 0}};
+        printf("  %6d x %-13d", count, max);
+        for (int threads = 1; threads <= 2; threads++) {
+            race r = {"", threads, PAIRS / 2, .visit = PLAIN};
+            result results[COUNT(both)];
+            c->apart = threads == 2 && max == 1 ? 2 : 1;
+            if (c->apart > count) {
+                printf(" %-16s %-16s", "(see below)", "(see below)");
+                continue;
+            }
+            race_run(results, &r, both, COUNT(both));
+            for (int k = 0; k < COUNT(both); k++) {
+                double *first = &smallest[(threads - 1) * 2 + k];
+                *first = *first > 0 ? *first : results[k].best;
+                printf(" %8.1f (%4.2f)", results[k].best, results[k].best / *first);
+            }
+        }
+        printf("\n");
+        fflush(stdout);
+        crowd_free(c);
+    }
+}
+
+static void race_scarce(const char *title, int threads, int objects, visit how)
+{
+    exia_pool *pool = open_pool();
+    race r = {title, threads, HANDOFFS, .visit = how, .together = true};
+    contestant all[] = {
+        {"exia, in order of arrival", loan_laps, add(pool, "part", &plain, (uint32_t)objects), 0},
+        {"mutex, condition, in order of arrival", ordered_laps, stack_track(objects), 0},
+        {"mutex, condition, whoever is quickest", waiting_laps, stack_track(objects), 0},
+        {apr_name(), apr_laps, apr_track(objects), 0},
+    };
+    race_show(&r, all, COUNT(all));
+    exia_pool_free(pool);
+}
+
+static void race_shared(void)
+{
+    exia_pool *pool = open_pool();
+    void *counted = count_track();
+    contestant all[] = {
+        {"exia", loan_laps, add(pool, "part", &plain, 0), 0},
+        {"atomic count, up and down", count_laps, counted, 0},
+        {"mutex and count", locked_laps, counted, 0},
+    };
+    for (int threads = 1; threads <= 2; threads++) {
+        race r = {"one object shared by all", threads, PAIRS / 2, PLAIN, .shared = true};
+        race_show(&r, all, COUNT(all));
+    }
+    exia_pool_free(pool);
+}
+
+static void race_slow_paths(void)
+{
+    exia_pool *pool = open_pool();
+    race r = {"slow paths, for information", 1, BUILDS, .visit = PLAIN};
+    contestant all[] = {
+        {"activate and passivate at each loan", loan_laps, add(pool, "hooked", &hooked, 8), 0},
+        {"build, lend, discard, destroy", discard_laps, add(pool, "part", &plain, 8), 0},
+    };
+    race_show(&r, all, COUNT(all));
+    exia_pool_free(pool);
 }
 
 int main(void)
 {
-    exia_error err;
-    exia_pool *pool = NULL;
-    exia_component *component = NULL;
-    exia_factory factory = {.struct_size = sizeof factory, .create = create};
-    exia_component_options options = {.struct_size = sizeof options, .max = 32};
-    if (exia_pool_open(&pool, "bench", &err) < 0 ||
-        exia_pool_add(&component, pool, "part", &factory, &options, &err) < 0) {
-        fprintf(stderr, "%s\n", err.text);
-        return 1;
-    }
-    for (int threads = 1; threads <= MOST_THREADS; threads++) {
-        double best = 1e9, bare = 1e9;
-        for (int round = 0; round < 3; round++) { /* in turn, so that a drift meets both */
-            double loan = run(threads, borrow, component), peer = run(threads, swap, NULL);
-            best = loan < best ? loan : best;
-            bare = peer < bare ? peer : bare;
-        }
-        printf("pool, C: borrow + return, %d thread(s)\t%.1f ns\tcompare-and-swap\t%.1f ns\t%.2f\n",
-               threads, best, bare, best / bare);
-    }
-    exia_pool_free(pool);
+    printf("pool, C: compiler %s, glibc %s, %d core(s); peers: %s%s\n", __VERSION__,
+           gnu_get_libc_version(), bench_cores(), apr_name(),
+           apr_laps == NULL ? " is skipped: it is not installed" : "");
+    if (bench_cores() < 2)
+        printf("one core only: two threads take turns on it\n");
+    race_borrow();
+    race_names();
+    race_sizes();
+    race_scarce("hand-offs of one object", 2, 1, PLAIN);
+    race_scarce("hand-offs of two objects, each held over a sched_yield()", 4, 2, YIELDED);
+    race_shared();
+    race_slow_paths();
     return 0;
 }
