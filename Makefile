@@ -200,7 +200,7 @@ symbols: $(library) ## the library exports what tests/abi/exia.symbols lists, an
 # ---- bench ----------------------------------------------------------------------------------
 
 $(BUILD)/bench-pool: $(wildcard tests/bench/*.[ch]) $(library) | build/system-bench
-	$(call show,CC)$(CC) $(CFLAGS) -std=gnu11 -pthread $(warnings) -Iinclude $$(pkg-config --silence-errors --cflags apr-util-1) \
+	$(call show,CC)$(CC) $(CFLAGS) -std=c11 -D_GNU_SOURCE -pthread $(warnings) -Iinclude $$(pkg-config --silence-errors --cflags apr-util-1) \
 		-o $@ $(filter %.c,$^) -L$(BUILD) -lexia -Wl,-rpath,'$$ORIGIN' $$(pkg-config --silence-errors --libs apr-util-1 apr-1)
 bench: $(venv)/.bench $(BUILD)/bench-pool $(venv)/.binding ## side by side with the field: time, peer, ratio
 	@$(python) tests/bench/bench.py $(BUILD)
