@@ -28,21 +28,13 @@ extern "Python" {
     void on_destroy(void *, void *);
     void on_release(void *);
 }
-
-intptr_t lend(exia_lease *, exia_component *, int64_t, const char *, exia_error *);
 """
 
-# A loan is the one thing that must be quick: one call in place of three.
-SOURCE = """
-#include <exia.h>
-
-static intptr_t lend(exia_lease *out, exia_component *component, int64_t wait_ms,
-                     const char *where, exia_error *err)
-{
-    exia_status rc = exia_component_borrow(out, component, wait_ms, where, err);
-    return rc < 0 ? rc : (intptr_t)out->object;
+LINKED: dict[str, list[str]] = {  # what links libexia.so, which lies beside it
+    "include_dirs": [str(ROOT / "include")],
+    "libraries": ["exia"],
+    "extra_link_args": ["-Wl,-rpath,$ORIGIN"],
 }
-"""
 
 
 def public_api() -> str:
@@ -64,10 +56,4 @@ def public_api() -> str:
 
 ffi = FFI()
 ffi.cdef(public_api() + CALLBACKS)
-ffi.set_source(
-    "exia._native",
-    SOURCE,
-    include_dirs=[str(ROOT / "include")],
-    libraries=["exia"],
-    extra_link_args=["-Wl,-rpath,$ORIGIN"],
-)
+ffi.set_source("exia._native", "#include <exia.h>", **LINKED)

@@ -1,7 +1,8 @@
-"""Build the package: the C library and `vedapkg`, then the cffi module that links the library.
+"""Build the package: the C library and `vedapkg`, then the two modules that link the library.
 
-The wheel carries libexia.so.0 and vedapkg beside the cffi module.  They are built here, out of the
-tree, unless EXIA_BUILD names a directory (relative to the repository) that holds them already.
+The wheel carries libexia.so.0 and vedapkg beside the modules: the one that cffi writes, and _loans,
+written by hand for what must be quick.  The library and the tool are built here, out of the tree,
+unless EXIA_BUILD names a directory (relative to the repository) that holds them already.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from _build import ROOT
+from _build import LINKED, ROOT
 
 CORE = ("Makefile", "include", "libexia", "pkg")
 LIBRARIES = {  # what pkg-config calls it: what Debian calls it
@@ -121,6 +122,9 @@ scratch = tempfile.TemporaryDirectory(prefix="exia-")  # nothing is left behind 
 setup(
     version=version(),
     cffi_modules=["_build.py:ffi"],
+    ext_modules=[
+        Extension("exia._loans", ["src/exia/_loans.c"], py_limited_api=True, **LINKED),
+    ],
     cmdclass={"build_ext": BuildExt, "sdist": Sdist},
     options={
         "bdist_wheel": {"py_limited_api": "cp310"},

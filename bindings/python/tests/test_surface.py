@@ -19,7 +19,6 @@ SOURCES = Path(exia.__file__).parent
 # What Python has no use for, and why.
 UNUSED = {
     "exia_allocator_set": "Python's memory is its own",
-    "exia_component_borrow": "called by `lend`, which _build.py writes in C",
     "exia_component_name": "the name is known where the component is",
     "exia_dag_find": "nodes are found in a dict, for they may be any object",
     "exia_model_tensor": "a header is parsed once for all arrays; a call a tensor would be slow",

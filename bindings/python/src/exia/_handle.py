@@ -28,7 +28,7 @@ from exia._native import ffi, lib
 from exia.errors import ClosedError, error_from
 
 NULL = ffi.NULL
-Self = TypeVar("Self", bound="Handle")
+Self = TypeVar("Self", bound="Closing")
 
 _log = logging.getLogger("exia")
 _log.addHandler(logging.NullHandler())  # a library prints nothing of its own accord
@@ -133,14 +133,11 @@ def not_copied(self: object) -> NoReturn:
     raise TypeError(f"a {type(self).__name__} is one owner: it cannot be copied or pickled")
 
 
-class Handle:
-    """A C object: a context manager that is closed once and refuses to be used after that."""
+class Closing:
+    """What holds a C object: a context manager, closed once, that refuses to be used after that."""
 
-    __slots__ = ("__weakref__", "_lock", "_pointer")
-
-    def __init__(self, pointer: Any, free: Callable[[Any], None]) -> None:
-        self._pointer = own(pointer, free)
-        self._lock = threading.Lock()  # for those that C lets one thread use at a time
+    __slots__ = ()
+    _pointer: Any
 
     __reduce__ = not_copied
 
@@ -166,6 +163,16 @@ class Handle:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class Handle(Closing):
+    """A C object that frees itself."""
+
+    __slots__ = ("__weakref__", "_lock", "_pointer")
+
+    def __init__(self, pointer: Any, free: Callable[[Any], None]) -> None:
+        self._pointer = own(pointer, free)
+        self._lock = threading.Lock()  # for those that C lets one thread use at a time
 
 
 # ---- callbacks ----------------------------------------------------------------------------------

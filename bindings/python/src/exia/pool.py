@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -22,8 +21,8 @@ from exia._arguments import (
     text_or_null,
 )
 from exia._factory import Factory, Shelf, alive, c_factory, resolve
-from exia._handle import NULL, Handle, call, drain, fail, noted, owned, thread
-from exia._lease import Component, Lease, site_of
+from exia._handle import NULL, Closing, call, drain, fail, own, owned, thread
+from exia._lease import Component, Lease, Lender, c_lease
 from exia._native import ffi, lib
 from exia._rows import Rows, rows
 from exia.dag import Dag
@@ -34,12 +33,8 @@ EXIT = 1.0  # seconds that the end of a `with` block waits for loans
 
 _log = logging.getLogger("exia")
 
-# Looked up once: borrowing is the hot path.
-_new, _lend, _frame = ffi.new, lib.lend, sys._getframe
-_LEASE = ffi.typeof("exia_lease *")
 
-
-class Pool(Handle):
+class Pool(Lender, Closing):
     """Named components, each built when it is first borrowed, after what it needs.
 
     A component is one object that all borrowers share, or with `max` up to that many, each lent to
@@ -65,15 +60,14 @@ class Pool(Handle):
     []
     """
 
-    __slots__ = ("_classes", "_found", "_shelf", "name")
+    __slots__ = ("__weakref__", "_classes", "_pointer", "_shelf", "name")
 
     def __init__(self, name: str) -> None:
         out = ffi.new("exia_pool **")
         call(lib.exia_pool_open, out, text(name, "name"))
-        super().__init__(out[0], lib.exia_pool_free)
+        self._pointer = own(out[0], lib.exia_pool_free)
         self.name = name
         self._shelf = Shelf()
-        self._found: dict[Any, Component] = {}
         self._classes: dict[Any, list[str]] = {}
 
     def add(
@@ -132,7 +126,7 @@ class Pool(Handle):
                 raise InvalidError(f"component {name!r} is made by C, which takes no arguments")
             factory = ffi.cast("exia_factory *", what)
             self._call_add(name, needs, out, self._c, c_name, factory, options)
-            self._found[name] = Component(name, out[0], self._c, None)
+            self._found[name] = self._component(name, out[0], None)
             return
         make = resolve(what, name)
         ours = Factory(name, make, keywords, needs, self._shelf)
@@ -145,8 +139,15 @@ class Pool(Handle):
             del alive[handle]  # on failure the factory stays with the caller
             raise
         self._shelf.names.add(name)
-        self._found[name] = Component(name, out[0], self._c, self._shelf.objects)
-        self._classes.setdefault(make, []).append(name)
+        component = self._component(name, out[0], self._shelf.objects)
+        self._found[name] = self._found[make] = component
+        names = self._classes.setdefault(make, [])
+        names.append(name)
+        if len(names) > 1:  # then the callable alone does not say which
+            self._found.pop(make, None)
+
+    def _component(self, name: str, c: Any, objects: list[Any] | None) -> Component:
+        return Component(name, int(ffi.cast("intptr_t", c)), self._c, objects)
 
     def _call_add(self, name: str, needs: tuple[str, ...], *arguments: Any) -> None:
         """Call; a cycle found is put into its error."""
@@ -160,79 +161,44 @@ class Pool(Handle):
                 error.cycle = found.cycle
             raise
 
-    def borrow(self, what: Any, timeout: float | None = None) -> Lease:
-        """Borrow an object, building it and what it needs if there is room.
+    def _borrow_slowly(self, lease: Lease[Any], timeout: float | None) -> None:
+        """Take a loan that cannot be had at once: build it, or wait for it.
 
-        Parameters
-        ----------
-        what
-            A name; or the class or callable that was added.
-        timeout
-            Seconds to wait for a return.  None: as long as it takes; Ctrl-C ends the wait.
-
-        Raises
-        ------
-        TimeoutError
-            All objects are lent.
-        NotFoundError
-            There is no such component, or no such need.
-        Exception
-            Whatever the factory raised, the very exception.
+        The wait goes in slices: between two of them signals and dropped leases are seen.
         """
-        try:
-            component = self._found[what]
-        except (KeyError, TypeError):
-            component = self._find(what)
-        if timeout is not None:
-            timeout = seconds(timeout, "timeout")
-        if noted:
+        end = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
+        component = ffi.cast("exia_component *", lease._component.address)
+        where = NULL if lease._site is None else ffi.from_buffer(lease._site.text)
+        while True:
             drain()
-        site = site_of(_frame(1))
-        c = _new(_LEASE)
-        wait = 100 if timeout is None or timeout >= SLICE else int(timeout * 1000)
-        found = _lend(c, component.c, wait, site.text, thread.err)
-        if found < 0:
-            found = self._wait(found, c, component, timeout, site.text)
-        objects = component.objects
-        return Lease(c, component, site, found if objects is None else objects[found])
-
-    def _wait(
-        self, status: int, c: Any, component: Component, timeout: float | None, site: Any
-    ) -> int:
-        """Go on waiting, in slices: between two of them signals and dropped leases are seen."""
-        end = None if timeout is None else time.monotonic() + timeout - SLICE
-        while status == lib.EXIA_ETIMEOUT:
-            drain()
-            left = SLICE if end is None else end - time.monotonic()
-            if left <= 0:
-                break
+            start = time.monotonic()
+            wait = SLICE if end is None else min(SLICE, max(0.0, end - start))
             thread.parked = None
-            wait = int(min(left, SLICE) * 1000) + 1
-            status = _lend(c, component.c, wait, site, thread.err)
-        if status < 0:
-            fail(status)
-        return status
+            status = lib.exia_component_borrow(
+                c_lease(lease), component, int(wait * 1000), where, thread.err
+            )
+            if status >= 0:
+                return
+            late = end is not None and time.monotonic() >= end
+            never = time.monotonic() - start < int(wait * 1000) / 1000  # nobody could bring it
+            if status != lib.EXIA_ETIMEOUT or late or never:
+                fail(status)
 
     def _find(self, what: Any) -> Component:
-        """Resolve what was not borrowed yet: a class, or a name that came from C."""
-        pool = self._c
-        if isinstance(what, str):
-            c = lib.exia_pool_find(pool, text(what, "what"))
-            if c == NULL:
-                there = ", ".join(row["name"] for row in self.show()) or "none yet"
-                raise NotFoundError(
-                    f"pool {self.name!r} has no component {what!r}; it has: {there}"
-                )
-            component = Component(what, c, pool, None)
-        else:
+        """Resolve what was not borrowed yet: a name that came from C, or what is not there."""
+        if not isinstance(what, str):
             try:
                 names = self._classes.get(what, [])
             except TypeError:  # not hashable
                 names = []
-            if len(names) != 1:
-                said = f"as {', '.join(names)}: say which" if names else "was not added"
-                raise NotFoundError(f"pool {self.name!r}: {what!r} {said}")
-            return self._found[names[0]]
+            self._c  # noqa: B018 - closed, it has nothing at all
+            said = f"as {', '.join(names)}: say which" if names else "was not added"
+            raise NotFoundError(f"pool {self.name!r}: {what!r} {said}")
+        c = lib.exia_pool_find(self._c, text(what, "what"))
+        if c == NULL:
+            there = ", ".join(row["name"] for row in self.show()) or "none yet"
+            raise NotFoundError(f"pool {self.name!r} has no component {what!r}; it has: {there}")
+        component = self._component(what, c, None)
         self._found[what] = component
         return component
 

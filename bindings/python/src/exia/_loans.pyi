@@ -1,0 +1,64 @@
+"""What _loans.c makes: the quick part of lending."""
+
+from collections import deque
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Generic, TypeVar, final, overload
+
+from exia._lease import Site
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+@final
+class Component:
+    def __new__(
+        cls, name: str, address: int, pool: object, objects: list[Any] | None, /
+    ) -> Component: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def address(self) -> int: ...
+    @property
+    def pool(self) -> Any: ...
+
+@final
+class Lease(Generic[T_co]):
+    @property
+    def object(self) -> T_co: ...
+    def close(self) -> None: ...
+    def discard(self) -> None: ...
+    def __enter__(self) -> T_co: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    @property
+    def _address(self) -> int: ...
+    @property
+    def _component(self) -> Component: ...
+    @property
+    def _site(self) -> Site | None: ...
+    @property
+    def _taken(self) -> bool: ...
+    def _open(self) -> None: ...
+
+class Lender:
+    @property
+    def _found(self) -> dict[Any, Component]: ...
+    @overload
+    def borrow(self, what: str, timeout: float | None = None) -> Lease[Any]: ...
+    @overload
+    def borrow(self, what: Callable[..., T], timeout: float | None = None) -> Lease[T]: ...
+    def _begin(self, what: object, frame: FrameType, /) -> Lease[Any]: ...
+
+def hand_over(
+    site: Callable[[FrameType], Site],
+    settle: Callable[[Lease[Any], bool], None],
+    drop: Callable[[Lease[Any], bool], None],
+    noted: deque[Any],
+    /,
+) -> None: ...
