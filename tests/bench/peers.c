@@ -45,6 +45,7 @@ typedef struct stack {
     waiter *first, **end; /* who waits, in order */
     int count;
     object *idle[PEER_OBJECTS];
+    letter letters[BENCH_LETTERS];
 } stack;
 
 void *stack_track(int count)
@@ -59,22 +60,52 @@ void *stack_track(int count)
     return s;
 }
 
+BENCH_INLINE object *take(stack *s)
+{
+    pthread_mutex_lock(&s->lock);
+    if (s->count == 0)
+        bench_fail("the stack is empty");
+    object *o = s->idle[--s->count];
+    pthread_mutex_unlock(&s->lock);
+    return o;
+}
+
+BENCH_INLINE void give(stack *s, object *o)
+{
+    pthread_mutex_lock(&s->lock);
+    s->idle[s->count++] = o;
+    pthread_mutex_unlock(&s->lock);
+}
+
 BENCH_INLINE void stack_lap(const runner *r, visit how)
 {
-    stack *s = r->track;
     for (int i = 0; i < r->pairs; i++) {
-        pthread_mutex_lock(&s->lock);
-        if (s->count == 0)
-            bench_fail("the stack is empty");
-        object *o = s->idle[--s->count];
-        pthread_mutex_unlock(&s->lock);
+        object *o = take(r->track);
         bench_visit(o, how);
-        pthread_mutex_lock(&s->lock);
-        s->idle[s->count++] = o;
-        pthread_mutex_unlock(&s->lock);
+        give(r->track, o);
     }
 }
 BENCH_LAPS(stack);
+
+BENCH_INLINE void passed_lap(const runner *r, visit how)
+{
+    stack *s = r->track;
+    for (int i = 0; i < r->pairs; i++) {
+        object *o = r->index == 0 ? take(s) : NULL;
+        letter *l = &s->letters[i % BENCH_LETTERS];
+        letter_await(l, r->index != 0);
+        if (r->index == 0) {
+            l->words[0] = (uintptr_t)o;
+        } else {
+            o = (object *)(uintptr_t)l->words[0];
+            bench_visit(o, how);
+        }
+        atomic_store_explicit(&l->full, r->index == 0, memory_order_release);
+        if (r->index != 0)
+            give(s, o);
+    }
+}
+BENCH_LAPS(passed);
 
 BENCH_INLINE void waiting_lap(const runner *r, visit how)
 {

@@ -13,6 +13,8 @@ void *swap_track(void);
 /* A last-in-first-out stack of `count` objects under a mutex: without waiting; with one condition
  * variable for all who wait; and so that who comes first is served first, as by the pool. */
 extern lap_fn *const stack_laps[VISITS], *const waiting_laps[VISITS], *const ordered_laps[VISITS];
+/* The same without waiting; thread 0 takes, thread 1 gives back. */
+extern lap_fn *const passed_laps[VISITS];
 void *stack_track(int count);
 
 /* One object for all: its holders counted by atomic instructions, or under a mutex. */

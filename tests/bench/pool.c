@@ -45,6 +45,46 @@ BENCH_INLINE void discard_lap(const runner *r, visit how)
 }
 BENCH_LAPS(discard);
 
+typedef struct passage {
+    exia_component *component;
+    letter letters[BENCH_LETTERS];
+} passage;
+
+/* Thread 0 takes, thread 1 gives back. */
+BENCH_INLINE void passed_loan_lap(const runner *r, visit how)
+{
+    passage *p = r->track;
+    exia_lease lease;
+    exia_error err;
+    for (int i = 0; i < r->pairs; i++) {
+        if (r->index == 0 && exia_component_borrow(&lease, p->component, -1, EXIA_HERE, &err) < 0)
+            bench_fail(err.text);
+        letter *l = &p->letters[i % BENCH_LETTERS];
+        letter_await(l, r->index != 0);
+        if (r->index == 0) {
+            memcpy(l->words, &lease, sizeof lease);
+        } else {
+            memcpy(&lease, l->words, sizeof lease);
+            bench_visit(lease.object, how);
+        }
+        atomic_store_explicit(&l->full, r->index == 0, memory_order_release);
+        if (r->index != 0 && exia_lease_return(&lease, &err) < 0)
+            bench_fail(err.text);
+    }
+}
+BENCH_LAPS(passed_loan);
+
+/* What any two calls into a shared library take. */
+BENCH_INLINE void calls_lap(const runner *r, visit how)
+{
+    (void)how;
+    for (int i = 0; i < r->pairs; i++) {
+        if (exia_component_name(r->track) == NULL || exia_component_name(r->track) == NULL)
+            bench_fail("a component has no name");
+    }
+}
+BENCH_LAPS(calls);
+
 /* Many components, by name or by handle. */
 typedef struct crowd {
     exia_pool *pool;
@@ -191,9 +231,11 @@ static void crowd_free(crowd *c)
 static void race_borrow(void)
 {
     exia_pool *pool = open_pool();
+    exia_component *part = add(pool, "part", &plain, PEER_OBJECTS);
     contestant all[] = {
-        {"exia", loan_laps, add(pool, "part", &plain, PEER_OBJECTS), 0},
+        {"exia", loan_laps, part, 0},
         {"compare-and-swap, release store", swap_laps, swap_track(), 1.5},
+        {"two calls of a function that does nothing", calls_laps, part, 0},
         {"mutex and stack of 32", stack_laps, stack_track(PEER_OBJECTS), 0},
         {apr_name(), apr_laps, apr_track(PEER_OBJECTS), 0},
     };
@@ -273,6 +315,20 @@ static void race_scarce(const char *title, int threads, int objects, visit how)
     exia_pool_free(pool);
 }
 
+static void race_passed(void)
+{
+    exia_pool *pool = open_pool();
+    passage *p = bench_alloc(sizeof *p);
+    race r = {"taken by one thread, given back by the other", 2, PAIRS / 4, .visit = PLAIN};
+    contestant all[] = {
+        {"exia", passed_loan_laps, p, 0},
+        {"mutex and stack of 32", passed_laps, stack_track(PEER_OBJECTS), 0},
+    };
+    p->component = add(pool, "part", &plain, PEER_OBJECTS);
+    race_show(&r, all, COUNT(all));
+    exia_pool_free(pool);
+}
+
 static void race_shared(void)
 {
     exia_pool *pool = open_pool();
@@ -289,15 +345,15 @@ static void race_shared(void)
     exia_pool_free(pool);
 }
 
-static void race_slow_paths(void)
+static void show_slow_paths(void)
 {
     exia_pool *pool = open_pool();
-    race r = {"slow paths, for information", 1, BUILDS, .visit = PLAIN};
-    contestant all[] = {
-        {"activate and passivate at each loan", loan_laps, add(pool, "hooked", &hooked, 8), 0},
-        {"build, lend, discard, destroy", discard_laps, add(pool, "part", &plain, 8), 0},
-    };
-    race_show(&r, all, COUNT(all));
+    race hooks = {"activate and passivate at each loan", 1, BUILDS, .visit = PLAIN};
+    race builds = {"build, lend, discard and destroy", 1, BUILDS, .visit = PLAIN};
+    contestant hooking = {"exia", loan_laps, add(pool, "hooked", &hooked, 8), 0};
+    contestant building = {"exia", discard_laps, add(pool, "part", &plain, 8), 0};
+    race_show(&hooks, &hooking, 1);
+    race_show(&builds, &building, 1);
     exia_pool_free(pool);
 }
 
@@ -313,7 +369,8 @@ int main(void)
     race_sizes();
     race_scarce("hand-offs of one object", 2, 1, PLAIN);
     race_scarce("hand-offs of two objects, each held over a sched_yield()", 4, 2, YIELDED);
+    race_passed();
     race_shared();
-    race_slow_paths();
+    show_slow_paths();
     return 0;
 }

@@ -172,14 +172,15 @@ void race_show(const race *r, const contestant *contestants, int count)
     printf("\n%s, %d thread%s%s, ns %s\n", r->title, r->threads, r->threads == 1 ? "" : "s",
            r->threads > bench_cores() ? " (on fewer cores)" : "",
            r->together ? "a loan, all threads together" : "a pair, in each thread");
-    printf("  %-40s %9s %9s   %s\n", "", "best", "median", "exia / peer: best, median");
+    printf("  %-42s %9s %9s   %s\n", "", "best", "median",
+           count > 1 ? "exia / peer: best, median" : "");
     for (int i = 0; i < count; i++) {
         const contestant *one = &contestants[i];
         if (one->laps == NULL) {
-            printf("  %-40s not on this machine\n", one->name);
+            printf("  %-42s not on this machine\n", one->name);
             continue;
         }
-        printf("  %-40s %9.1f %9.1f", one->name, results[i].best, results[i].median);
+        printf("  %-42s %9.1f %9.1f", one->name, results[i].best, results[i].median);
         if (i > 0)
             printf("   %7.2f %7.2f", results[i].best_ratio, results[i].median_ratio);
         if (one->budget > 0)

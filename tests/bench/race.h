@@ -44,6 +44,21 @@ void race_run(result *out, const race *r, const contestant *contestants, int cou
 /* Run it and print a line for each contestant. */
 void race_show(const race *r, const contestant *contestants, int count);
 
+/* One thread hands things to another through a few of these; both spin. */
+enum { BENCH_LETTERS = 16 };
+typedef struct letter {
+    _Alignas(BENCH_LINE) atomic_bool full;
+    uint64_t words[3];
+} letter;
+
+BENCH_INLINE void letter_await(letter *l, bool full)
+{
+    for (int spins = 1; atomic_load_explicit(&l->full, memory_order_acquire) != full; spins++) {
+        if (spins % 1000 == 0)
+            sched_yield(); /* the other one may be on this very core */
+    }
+}
+
 int bench_cores(void);
 _Noreturn void bench_fail(const char *why);
 void *bench_alloc(uint64_t size); /* zeroed, on a line of its own */
