@@ -72,6 +72,15 @@ EXIA_API const char *exia_component_name(const exia_component *component);
 EXIA_API exia_status exia_component_borrow(exia_lease *out, exia_component *component,
                                            int64_t wait_ms, const char *where, exia_error *err);
 
+/* The same two for a caller that holds a lock of its own, an interpreter's for instance: they take
+ * no lock, call no factory and never wait.
+ *
+ * @return EXIA_OK; EXIA_DONE: it cannot be done so, call exia_component_borrow(), exia_lease_return()
+ */
+EXIA_API exia_status exia_component_try_borrow(exia_lease *out, exia_component *component,
+                                               const char *where);
+EXIA_API exia_status exia_lease_try_return(const exia_lease *lease);
+
 /* Give a loan back, from any thread.  @return EXIA_EINVAL: given back before */
 EXIA_API exia_status exia_lease_return(const exia_lease *lease, exia_error *err);
 

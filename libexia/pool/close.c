@@ -10,6 +10,7 @@ static void stop_lending(exia_pool *pool)
 {
     pool->closing = true;
     for (size_t i = 0; i < pool->names.count; i++) {
+        exia__homes_end(pool->components[i]);
         for (exia__waiter *w = pool->components[i]->first; w != NULL; w = w->next)
             pthread_cond_signal(&w->wake);
     }
@@ -28,9 +29,10 @@ static void name_loans(char *out, size_t size, const exia_pool *pool)
             const exia__slot *slot = exia__slot_at(c, k);
             if (slot->state != EXIA__LENT || slot->dependent != NULL)
                 continue;
+            const char *where = slot->where;
             used += (size_t)snprintf(out + used, size - used, "%s%s%s%s", before,
-                                     exia__shown(shown, c->name), slot->where ? " taken at " : "",
-                                     slot->where ? slot->where : "");
+                                     exia__shown(shown, c->name), where ? " taken at " : "",
+                                     where ? where : "");
             before = ", ";
         }
     }

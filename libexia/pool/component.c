@@ -106,6 +106,7 @@ static exia_status intern(exia_component **out, exia_pool *pool, const char *nam
         return rc;
     }
     component->pool = pool;
+    exia__homes_open(component);
     component->name = exia__names_text(&pool->names, (uint32_t)count);
     pool->components[count] = *out = component;
     return EXIA_OK;

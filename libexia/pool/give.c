@@ -2,7 +2,7 @@
  * that, too: a list of objects to end takes the place of recursion. */
 #include "base/error.h"
 #include "base/memory.h"
-#include "pool/pool.h"
+#include "pool/home.h"
 
 exia_status exia__ask(exia_status (*function)(void *object, void *payload, exia_error *err),
                       void *object, void *payload, exia_error *err)
@@ -46,8 +46,8 @@ static void give_shared(exia_component *c, exia__slot *slot, bool discard, exia_
     exia__object *object = slot->object;
     bool was_current = c->current == object;
     exia__slot_free(c, slot);
-    object->holders--;
     if (discard && was_current) {
+        exia__homes_end(c); /* so that all holders are known */
         object->stale = true;
         c->current = NULL;
     }
@@ -66,10 +66,9 @@ static void give_shared(exia_component *c, exia__slot *slot, bool discard, exia_
 void exia__give(exia_component *c, exia__slot *slot, bool discard, exia__call *call,
                 exia__object **ends)
 {
-    c->lent--;
-    c->pool->loans -= slot->dependent == NULL;
+    exia__slot_count(c, slot, -1);
     slot->dependent = NULL;
-    slot->where = NULL;
+    atomic_store_explicit(&slot->where, NULL, memory_order_relaxed);
     if (c->recipe->max == 0) {
         give_shared(c, slot, discard, call, ends);
         return;
@@ -92,7 +91,7 @@ void exia__give_needs(exia__object *object, exia__call *call, exia__object **end
     while (object->need_count > 0) {
         const exia_lease *lease = &object->needs[--object->need_count];
         exia_component *c = lease->component;
-        exia__give(c, exia__slot_at(c, (uint32_t)(lease->ticket >> 32)), false, call, ends);
+        exia__give(c, exia__slot_at(c, exia__ticket_index(lease->ticket)), false, call, ends);
     }
 }
 
@@ -138,6 +137,7 @@ static bool claim_idle(exia__object *object, exia__call *call)
 {
     exia_component *c = object->component;
     exia__slot *slot = object->slot;
+    exia__homes_end(c);
     if (slot != NULL && slot->state == EXIA__IDLE) {
         exia__slot_unlink(c, slot);
         slot->state = EXIA__BUSY;
@@ -179,14 +179,16 @@ static exia_status end_loan(const exia_lease *lease, bool discard, exia_error *e
         return exia__fail(err, EXIA_EINVAL, 0, "this is no lease: NULL, or empty");
     exia_component *c = lease->component;
     exia_pool *pool = c->pool;
-    uint32_t index = (uint32_t)(lease->ticket >> 32), generation = (uint32_t)lease->ticket;
+    uint32_t index = exia__ticket_index(lease->ticket);
     exia__object *ends = NULL;
     exia__slot *slot = NULL;
     exia__call call = exia__call_here();
     pthread_mutex_lock(&pool->lock);
-    if (index < c->slot_count)
+    if (index < c->slot_count) {
         slot = exia__slot_at(c, index);
-    if (slot == NULL || slot->state != EXIA__LENT || slot->generation != generation ||
+        exia__home_end(c, slot); /* of another thread, or it is discarded */
+    }
+    if (slot == NULL || slot->state != EXIA__LENT || exia__ticket(slot) != lease->ticket ||
         slot->dependent != NULL) {
         pthread_mutex_unlock(&pool->lock);
         return exia__fail(err, EXIA_EINVAL, 0, "component %s: this loan was given back before",
@@ -207,8 +209,17 @@ static exia_status end_loan(const exia_lease *lease, bool discard, exia_error *e
     return EXIA_OK;
 }
 
+exia_status exia_lease_try_return(const exia_lease *lease)
+{
+    if (lease != NULL && lease->component != NULL && exia__home_return(lease))
+        return EXIA_OK;
+    return EXIA_DONE;
+}
+
 exia_status exia_lease_return(const exia_lease *lease, exia_error *err)
 {
+    if (lease != NULL && lease->component != NULL && exia__home_return(lease))
+        return EXIA_OK;
     return end_loan(lease, false, err);
 }
 

@@ -119,11 +119,11 @@ static exia_status add_row(exia_rows *rows, const exia_component *c, exia_error 
     int failed = needs == NULL;
     for (uint32_t i = 0; i < recipe->need_count; i++)
         failed |= json_array_append_new(needs, json_string(recipe->needs[i]->name)) != 0;
-    json_t *row =
-        json_pack("{s:s, s:O?, s:O?, s:I, s:b, s:I, s:I, s:I, s:I}", "name", c->name, "about",
-                  recipe->about, "needs", needs, "max", (json_int_t)recipe->max, "shared",
-                  recipe->max == 0, "built", (json_int_t)c->built, "lent", (json_int_t)c->lent,
-                  "waiting", (json_int_t)c->waiting, "hits", (json_int_t)c->hits);
+    json_t *row = json_pack("{s:s, s:O?, s:O?, s:I, s:b, s:I, s:I, s:I, s:I}", "name", c->name,
+                            "about", recipe->about, "needs", needs, "max", (json_int_t)recipe->max,
+                            "shared", recipe->max == 0, "built", (json_int_t)c->built, "lent",
+                            (json_int_t)(c->lent + exia__homes_lent(c)), "waiting",
+                            (json_int_t)c->waiting, "hits", (json_int_t)exia__component_hits(c));
     exia_status rc =
         failed || row == NULL ? exia__fail_memory(err) : exia__rows_add(rows, row, err);
     json_decref(needs);

@@ -13,6 +13,7 @@
 #define EXIA_POOL_POOL_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "base/job.h"
@@ -26,14 +27,18 @@ typedef struct exia__call exia__call;
 typedef struct exia__waiter exia__waiter;
 typedef struct exia__load exia__load;
 
-enum { EXIA__FREE, EXIA__IDLE, EXIA__BUSY, EXIA__LENT };
-struct exia__slot {
-    uint32_t index, generation; /* the ticket of the last loan */
+enum { EXIA__LINE = 64 };
+enum { EXIA__FREE, EXIA__IDLE, EXIA__BUSY, EXIA__LENT, EXIA__HOME };
+struct exia__slot {                             /* on lines of its own */
+    _Alignas(EXIA__LINE) _Atomic uint64_t word; /* HOME: what pool/home.h says; else 0 */
+    void *made;                                 /* HOME: the object, as its factory made it */
+    _Atomic(const char *) where;                /* LENT, HOME: where it was taken */
+    uint32_t index, generation;                 /* not HOME: of the ticket of the last loan */
     int state;
+    uint32_t home;               /* HOME: which */
     exia__object *object;        /* none when FREE */
     exia__object *dependent;     /* LENT: to this object, for its life; NULL: to a borrower */
     exia__call *call;            /* BUSY: who works at it */
-    const char *where;           /* LENT: where it was taken */
     exia__slot *next, *previous; /* FREE and IDLE: in the component's list */
 };
 
@@ -63,20 +68,23 @@ struct exia__recipe {
     exia_component **needs;
 };
 
-enum { EXIA__FIRST_CHUNK = 8, EXIA__CHUNKS = 29 }; /* 8, 16, 32 ... slots: 2^32 - 8 */
+enum { EXIA__HOMES = 64 };
+enum { EXIA__FIRST_CHUNK = 8, EXIA__CHUNKS = 29 }; /* 8, 16, 32 ... slots */
 struct exia_component {
     exia_pool *pool;
     const char *name;
     exia__recipe *recipe; /* NULL: only named as a need so far */
     bool wanted;          /* named as a need */
-    exia__slot *chunks[EXIA__CHUNKS];
+    void *chunks[EXIA__CHUNKS];
     uint32_t slot_count;
     exia__slot *idle, *free; /* idle: the last one returned comes first */
     exia__object *current;   /* shared: the object */
     exia__call *busy;        /* shared: who makes, checks or ends it */
     exia__waiter *first, *last;
     size_t built, lent, waiting;
-    uint64_t hits;
+    uint64_t turned; /* loans that the slots no longer tell: their generations came round */
+    size_t at_home;
+    _Atomic(exia__slot *) homes[EXIA__HOMES]; /* none: &exia__nobody */
 };
 
 struct exia__waiter {
@@ -123,19 +131,46 @@ void exia__recipe_release(exia__recipe *recipe); /* the factory too */
 /* Make all of the list components of the pool, or none. */
 exia_status exia__recipes_commit(exia_pool *pool, exia__recipe *recipes, exia_error *err);
 
+/* home.c; under the lock */
+void exia__homes_open(exia_component *component);
+/* A slot that is being lent gets a home, if that is possible and of use. */
+bool exia__home_give(exia_component *component, exia__slot *slot);
+void exia__home_end(exia_component *component, exia__slot *slot);
+void exia__homes_end(exia_component *component);
+/* How many at home are lent now. */
+size_t exia__homes_lent(const exia_component *component);
+/* If nothing is idle: see to it that something is that is idle at home. */
+void exia__home_yield(exia_component *component);
+
 /* slot.c; under the lock */
+/* How many loans there were of this slot, and is it lent now? */
+uint32_t exia__slot_generation(const exia__slot *slot);
+bool exia__slot_is_lent(const exia__slot *slot);
+/* A ticket: generation, index, 1. */
+#define EXIA__NEXT_LOAN ((uint64_t)1 << 32 | 1)
+static inline uint64_t exia__ticket(const exia__slot *slot)
+{
+    return (uint64_t)slot->generation << 32 | slot->index << 1 | 1;
+}
+static inline uint32_t exia__ticket_index(uint64_t ticket)
+{
+    return (uint32_t)ticket >> 1;
+}
 exia__slot *exia__slot_at(const exia_component *component, uint32_t index);
 /* Take a slot as BUSY for `call`.  @return EXIA_DONE: none is to be had now */
 exia_status exia__slot_take(exia__slot **out, exia_component *component, exia__call *call,
                             exia_error *err);
 /* A slot that was taken: can its object be lent without asking the factory? */
 bool exia__slot_ready(const exia_component *component, const exia__slot *slot);
+/* It is lent from now on; or, -1, no more. */
+void exia__slot_count(exia_component *component, exia__slot *slot, int change);
 exia_lease exia__slot_lend(exia_component *component, exia__slot *slot, exia__object *dependent,
                            const char *where);
 void exia__slot_idle(exia_component *component, exia__slot *slot);
 void exia__slot_free(exia_component *component, exia__slot *slot);
 void exia__slot_unlink(exia_component *component, exia__slot *slot);
 void exia__component_wake(exia_component *component);
+uint64_t exia__component_hits(const exia_component *component);
 
 /* wait.c; under the lock */
 int64_t exia__deadline(int64_t wait_ms); /* for exia__cond_wait() */

@@ -4,6 +4,11 @@
 #include "base/memory.h"
 #include "pool/pool.h"
 
+static exia__slot *line_up(void *chunk)
+{
+    return (exia__slot *)(((uintptr_t)chunk + EXIA__LINE - 1) & ~(uintptr_t)(EXIA__LINE - 1));
+}
+
 /* Chunk k holds the slots from 8 * (2^k - 1) on. */
 static uint32_t chunk_of(uint32_t index, uint32_t *offset)
 {
@@ -16,21 +21,33 @@ static uint32_t chunk_of(uint32_t index, uint32_t *offset)
 exia__slot *exia__slot_at(const exia_component *component, uint32_t index)
 {
     uint32_t offset, chunk = chunk_of(index, &offset);
-    return &component->chunks[chunk][offset];
+    return line_up(component->chunks[chunk]) + offset;
+}
+
+uint32_t exia__slot_generation(const exia__slot *slot)
+{
+    uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
+    return slot->state == EXIA__HOME ? (uint32_t)(word >> 32) : slot->generation;
+}
+
+bool exia__slot_is_lent(const exia__slot *slot)
+{
+    uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
+    return slot->state == EXIA__HOME ? word & 1 : slot->state == EXIA__LENT;
 }
 
 static exia_status make_slot(exia__slot **out, exia_component *component, exia_error *err)
 {
     uint32_t index = component->slot_count, offset, chunk = chunk_of(index, &offset);
-    if (chunk == EXIA__CHUNKS)
-        return exia__fail(err, EXIA_ENOMEM, 0, "component %s has 4 billion loans", component->name);
+    if (index > INT32_MAX)
+        return exia__fail(err, EXIA_ENOMEM, 0, "component %s has 2 billion loans", component->name);
     if (component->chunks[chunk] == NULL)
         component->chunks[chunk] =
-            exia__zeroed((size_t)EXIA__FIRST_CHUNK << chunk, sizeof(exia__slot));
+            exia__zeroed(((size_t)EXIA__FIRST_CHUNK << chunk) + 1, sizeof(exia__slot));
     if (component->chunks[chunk] == NULL)
         return exia__fail_memory(err);
     component->slot_count++;
-    *out = &component->chunks[chunk][offset];
+    *out = line_up(component->chunks[chunk]) + offset;
     (*out)->index = index;
     return EXIA_OK;
 }
@@ -75,9 +92,11 @@ exia_status exia__slot_take(exia__slot **out, exia_component *component, exia__c
                             exia_error *err)
 {
     const exia__recipe *recipe = component->recipe;
-    exia__slot *slot = component->idle ? component->idle : component->free;
     exia_status rc = EXIA_OK;
     *out = NULL;
+    if (recipe->max > 0)
+        exia__home_yield(component);
+    exia__slot *slot = component->idle ? component->idle : component->free;
     if (recipe->max == 0 ? component->busy != NULL : !slot && component->slot_count == recipe->max)
         return EXIA_DONE;
     if (slot != NULL)
@@ -106,11 +125,19 @@ bool exia__slot_ready(const exia_component *component, const exia__slot *slot)
                                        : factory->activate == NULL && factory->validate == NULL;
 }
 
+void exia__slot_count(exia_component *component, exia__slot *slot, int change)
+{
+    component->lent += (size_t)change;
+    if (slot->dependent == NULL)
+        component->pool->loans += (size_t)change;
+    if (component->recipe->max == 0)
+        slot->object->holders += (size_t)change;
+}
+
 exia_lease exia__slot_lend(exia_component *component, exia__slot *slot, exia__object *dependent,
                            const char *where)
 {
     if (component->recipe->max == 0) {
-        slot->object->holders++;
         if (component->busy == slot->call)
             component->busy = NULL;
         exia__component_wake(component);
@@ -118,13 +145,14 @@ exia_lease exia__slot_lend(exia_component *component, exia__slot *slot, exia__ob
     slot->state = EXIA__LENT;
     slot->call = NULL;
     slot->dependent = dependent;
-    slot->where = where;
-    slot->generation++;
-    component->hits++;
-    component->lent++;
-    component->pool->loans += dependent == NULL;
-    return (exia_lease){slot->object->object, component,
-                        (uint64_t)slot->index << 32 | slot->generation};
+    atomic_store_explicit(&slot->where, where, memory_order_relaxed);
+    if (++slot->generation == 0) {
+        slot->generation = 1;
+        component->turned += UINT32_MAX;
+    }
+    if (dependent != NULL || !exia__home_give(component, slot))
+        exia__slot_count(component, slot, +1);
+    return (exia_lease){slot->object->object, component, exia__ticket(slot)};
 }
 
 /* Whoever makes something available, or leaves the queue, wakes the one who is first in it then. */
@@ -132,4 +160,12 @@ void exia__component_wake(exia_component *component)
 {
     if (component->first != NULL)
         pthread_cond_signal(&component->first->wake);
+}
+
+uint64_t exia__component_hits(const exia_component *component)
+{
+    uint64_t hits = component->turned;
+    for (uint32_t i = 0; i < component->slot_count; i++)
+        hits += exia__slot_generation(exia__slot_at(component, i));
+    return hits;
 }

@@ -185,6 +185,8 @@ exia_status exia__slot_wait(exia__slot **out, exia_component *component, exia__c
                 break;
             enqueue(component, &waiter);
             queued = true;
+            exia__homes_end(component); /* what comes back from now on comes to the queue */
+            continue;
         }
         call->waits = component;
         rc = check_end(component, call, needed_by, err);
