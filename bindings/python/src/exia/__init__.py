@@ -1,6 +1,7 @@
 """Exia carries an algorithm through its life: built, run, kept, packaged, shipped, loaded again.
 
     Pool        named components, built in the order of their needs, lent and taken back
+    Attribute   with `operation`: what can be set and done with a component
     Dag         graphs of what comes before what: order, levels, cycles, parallel runs
     Library     trained models: versions, metrics, aliases, rollback, search
     Package     a workspace packed into one verified file; new_workspace, add_component, pack
@@ -18,6 +19,7 @@ from exia._lease import Lease
 from exia._native import ffi as _ffi
 from exia._native import lib as _lib
 from exia._rows import Rows
+from exia.component import Attribute, operation
 from exia.dag import Dag, Report
 from exia.errors import (
     CallbackError,
@@ -49,6 +51,7 @@ from exia.registry import Registry, Transfer, load
 __version__: str = _ffi.string(_lib.exia_version()).decode()
 
 __all__ = [
+    "Attribute",
     "CallbackError",
     "CancelledError",
     "ClosedError",
@@ -83,5 +86,6 @@ __all__ = [
     "load",
     "new_workspace",
     "open_model",
+    "operation",
     "pack",
 ]

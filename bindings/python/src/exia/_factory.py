@@ -11,11 +11,13 @@ import importlib
 import inspect
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 
 from exia._handle import callback, describe
 from exia._native import ffi, lib
+from exia.component import construct, sort_arguments
 from exia.errors import InvalidError
 
 HOOKS = ("activate", "passivate", "validate")
@@ -30,7 +32,7 @@ class Shelf:
     def __init__(self) -> None:
         self.objects: list[Any] = [None]
         self.free: list[int] = []
-        self.names: set[str] = set()  # of the components whose objects lie here
+        self.makers: dict[str, list[Factory]] = {}  # of the components whose objects lie here
 
     def put(self, obj: Any) -> int:
         try:
@@ -61,18 +63,43 @@ class Factory:
     ) -> None:
         self.name = name
         self.make = make
-        self.arguments = arguments
+        self.own, self.rest = sort_arguments(make, arguments, f"component {name!r}")
         self.needs = needs
         self.shelf = shelf
+        self.made: dict[int, Any] = {}  # by place
 
     def create(self, needs: Any) -> int:
         """Make one object out of what it needs; answer its place."""
         values = []
         for i, name in enumerate(self.needs):
             address = int(ffi.cast("intptr_t", needs[i]))
-            ours = name in self.shelf.names
+            ours = self.shelf.makers.get(name)
             values.append(self.shelf.objects[address] if ours else address)
-        return self.shelf.put(self.make(*values, **self.arguments))
+        made = construct(self.make, values, self.own, self.rest)
+        place = self.shelf.put(made)
+        self.made[place] = made
+        return place
+
+    def take(self, place: int) -> Any:
+        """Forget an object, and answer with it."""
+        self.made.pop(place, None)
+        return self.shelf.take(place)
+
+    @contextmanager
+    def handed_over(self, handle: Any) -> Generator[None]:
+        """Let C have this factory, which on failure stays with the caller."""
+        alive[handle] = self
+        self.shelf.makers.setdefault(self.name, []).append(self)
+        try:
+            yield
+        except BaseException:
+            self.let_go(handle)
+            raise
+
+    def let_go(self, handle: Any) -> None:
+        """C has no use for it any more."""
+        alive.pop(handle, None)
+        self.shelf.makers[self.name].remove(self)
 
 
 def resolve(what: Any, name: str) -> Callable[..., Any]:
@@ -171,7 +198,7 @@ def on_validate(place: Any, payload: Any, err: Any) -> int:
 def on_destroy(place: Any, payload: Any) -> None:
     """Let go of an object; its `close`, where it has one, is called."""
     factory: Factory = ffi.from_handle(payload)
-    obj = factory.shelf.take(int(ffi.cast("intptr_t", place)))
+    obj = factory.take(int(ffi.cast("intptr_t", place)))
     close = getattr(obj, "close", None)
     try:
         if callable(close) and not isinstance(obj, type):
@@ -183,4 +210,5 @@ def on_destroy(place: Any, payload: Any) -> None:
 @callback()
 def on_release(payload: Any) -> None:
     """Let go of a factory, after its last object."""
-    alive.pop(payload, None)
+    factory: Factory = ffi.from_handle(payload)
+    factory.let_go(payload)

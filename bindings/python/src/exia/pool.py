@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -11,22 +10,20 @@ from types import TracebackType
 from typing import Any
 
 from exia._arguments import (
-    integer,
-    iterable,
-    mapping,
     path,
-    plain,
     seconds,
     text,
     text_or_null,
 )
-from exia._factory import Factory, Shelf, alive, c_factory, resolve
-from exia._handle import NULL, Closing, call, drain, fail, own, owned, thread
+from exia._factory import Shelf
+from exia._handle import NULL, Closing, call, drain, fail, own, thread
 from exia._lease import Component, Lease, Lender, c_lease
 from exia._native import ffi, lib
+from exia._recipe import Options, Recipe
 from exia._rows import Rows, rows
+from exia._show import ComponentRow, ComponentRows, add_values
 from exia.dag import Dag
-from exia.errors import CycleError, InvalidError, NotFoundError, TimeoutError
+from exia.errors import CycleError, NotFoundError, TimeoutError
 
 SLICE = 0.1  # seconds: the longest single wait in C, so that Ctrl-C and dropped leases are seen
 EXIT = 1.0  # seconds that the end of a `with` block waits for loans
@@ -93,9 +90,11 @@ class Pool(Lender, Closing):
         max
             How many objects there may be, each lent to one borrower.  None: one, shared by all.
         arguments
-            Keyword arguments for `what`.
+            Keyword arguments for `what`.  Those that its constructor does not take set the object's
+            attributes, before `__init__` runs; they are checked now.
         about
-            A title, or a dict (title, operations ...), for people.
+            A title, or a dict, for people; it goes before what the class tells of itself: the first
+            line of its docstring, its attributes and what is marked with `operation`.
 
         Raises
         ------
@@ -104,41 +103,16 @@ class Pool(Lender, Closing):
         CycleError
             The needs would close a cycle, which the text names and `.cycle` holds.
         """
+        given: Options = {"needs": needs, "max": max, "arguments": arguments, "about": about}
         c_name = text(name, "name")
-        needs = tuple(iterable(needs, "needs"))
-        names = [owned(text(need, "a need")) for need in needs]
-        keywords = {} if arguments is None else mapping(arguments, "arguments")
-        if isinstance(about, str):
-            about = {"title": about}
-        if about is not None:
-            about = plain(mapping(about, "about"), "about")
-        c_needs = ffi.new("const char *[]", names)
-        c_about = owned(NULL if about is None else json.dumps(about).encode())
-        options = ffi.new("exia_component_options *")
-        options.struct_size = ffi.sizeof("exia_component_options")
-        options.needs = c_needs
-        options.need_count = len(needs)
-        options.about = c_about
-        options.max = 0 if max is None else integer(max, "max", 1, 2**32 - 1)
+        recipe = Recipe(self._shelf, name, what, given)
         out = ffi.new("exia_component **")
-        if isinstance(what, ffi.CData) or (isinstance(what, int) and not isinstance(what, bool)):
-            if keywords:
-                raise InvalidError(f"component {name!r} is made by C, which takes no arguments")
-            factory = ffi.cast("exia_factory *", what)
-            self._call_add(name, needs, out, self._c, c_name, factory, options)
+        with recipe.handed_over():
+            self._call_add(name, recipe.needs, out, self._c, c_name, recipe.factory, recipe.options)
+        if recipe.ours is None:
             self._found[name] = self._component(name, out[0], None)
             return
-        make = resolve(what, name)
-        ours = Factory(name, make, keywords, needs, self._shelf)
-        handle = ffi.new_handle(ours)
-        factory = c_factory(make, handle)
-        alive[handle] = ours
-        try:
-            self._call_add(name, needs, out, self._c, c_name, factory, options)
-        except BaseException:
-            del alive[handle]  # on failure the factory stays with the caller
-            raise
-        self._shelf.names.add(name)
+        make = recipe.ours.make
         component = self._component(name, out[0], self._shelf.objects)
         self._found[name] = self._found[make] = component
         names = self._classes.setdefault(make, [])
@@ -210,15 +184,26 @@ class Pool(Lender, Closing):
         call(lib.exia_pool_load, self._c, os.path.abspath(path(shared_object, "shared_object")))
 
     def show(self, name: str | None = None) -> Rows:
-        """List the components, or one: rows {name, about, needs, max, shared, built, lent, ...}."""
+        """List the components: rows {name, about, needs, max, shared, built, lent, ...}.
+
+        `print` and Jupyter show a table with the attributes and operations of each, or one
+        component in detail.  `about["attributes"]` tells the values that the objects built by now
+        have.
+
+        Parameters
+        ----------
+        name
+            One component.
+        """
         text_or_null(name, "name")
-        table = rows(lib.exia_pool_list, self._c)
-        if name is None:
-            return table
-        chosen = Rows(row for row in table if row["name"] == name)
-        if not chosen:
-            raise NotFoundError(f"pool {self.name!r} has no component {name!r}")
-        return chosen
+        table = ComponentRows(rows(lib.exia_pool_list, self._c))
+        if name is not None:
+            table = ComponentRow(row for row in table if row["name"] == name)
+            if not table:
+                raise NotFoundError(f"pool {self.name!r} has no component {name!r}")
+        for row in table:
+            add_values(row, self._shelf)
+        return table
 
     def _repr_html_(self) -> str:
         return self.show()._repr_html_()

@@ -1,0 +1,61 @@
+"""What a component is made from, as Python gives it and as C takes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypedDict
+
+from exia._arguments import integer, iterable, mapping, plain, text
+from exia._factory import Factory, Shelf, c_factory, resolve
+from exia._handle import NULL, owned
+from exia._native import ffi
+from exia.component import describe
+from exia.errors import InvalidError
+
+
+class Options(TypedDict, total=False):
+    """What may be said of a component besides its name and what makes it: see `Pool.add`."""
+
+    needs: Iterable[str]
+    max: int | None
+    arguments: Mapping[str, Any] | None
+    about: Mapping[str, Any] | str | None
+
+
+class Recipe:
+    """One component: what makes it, and its options; it owns what their C structs point to."""
+
+    def __init__(self, shelf: Shelf, name: str, what: Any, given: Options) -> None:
+        self.given = given
+        self.needs = tuple(iterable(given.get("needs") or (), "needs"))
+        keywords = mapping(given.get("arguments") or {}, "arguments")
+        about = given.get("about")
+        about = {"title": about} if isinstance(about, str) else mapping(about or {}, "about")
+        about = plain(about, "about")
+        most = given.get("max")
+        self.options = ffi.new("exia_component_options *")
+        self.options.struct_size = ffi.sizeof("exia_component_options")
+        self._names = [owned(text(need, "a need")) for need in self.needs]
+        self._needs = ffi.new("const char *[]", self._names)
+        self.options.needs = self._needs
+        self.options.need_count = len(self.needs)
+        self.options.max = 0 if most is None else integer(most, "max", 1, 2**32 - 1)
+        self.ours: Factory | None = None  # None: its objects are C's
+        if isinstance(what, ffi.CData) or (isinstance(what, int) and not isinstance(what, bool)):
+            if keywords:
+                raise InvalidError(f"component {name!r} is made by C, which takes no arguments")
+            self.factory = ffi.cast("exia_factory *", what)
+        else:
+            make = resolve(what, name)
+            about = describe(make) | about
+            self.ours = Factory(name, make, keywords, self.needs, shelf)
+            self._handle = ffi.new_handle(self.ours)
+            self.factory = c_factory(make, self._handle)
+        self._about = owned(json.dumps(about).encode() if about else NULL)
+        self.options.about = self._about
+
+    def handed_over(self) -> AbstractContextManager[None]:
+        """Let C have the factory, which on failure stays with the caller."""
+        return nullcontext() if self.ours is None else self.ours.handed_over(self._handle)
