@@ -19,6 +19,8 @@ SOURCES = Path(exia.__file__).parent
 # What Python has no use for, and why.
 UNUSED = {
     "exia_allocator_set": "Python's memory is its own",
+    "exia_component_try_borrow": "called by _loans.c",
+    "exia_lease_try_return": "called by _loans.c",
     "exia_component_name": "the name is known where the component is",
     "exia_dag_find": "nodes are found in a dict, for they may be any object",
     "exia_model_tensor": "a header is parsed once for all arrays; a call a tensor would be slow",

@@ -11,12 +11,21 @@ from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from exia._handle import NULL, call, noted, retire
-from exia._loans import Component, Lease, Lender, hand_over
+from exia._loans import Lease, Lender, hand_over
 from exia._native import ffi, lib
 
 __all__ = ["Component", "Lease", "Lender", "c_lease"]
 
 _log = logging.getLogger("exia")
+
+
+class Component(NamedTuple):
+    """A name resolved once.  It keeps the C pool, so that a loan may outlive the Pool."""
+
+    name: str
+    address: int
+    pool: Any
+    objects: list[Any] | None  # where C has places; None: they are C's, and shown as addresses
 
 
 class Site(NamedTuple):

@@ -65,6 +65,7 @@ class Pool(Lender, Closing):
         self._pointer = own(out[0], lib.exia_pool_free)
         self.name = name
         self._shelf = Shelf()
+        self._found = {}
         self._classes: dict[Any, list[str]] = {}
 
     def add(
