@@ -2,7 +2,7 @@
 # All paths are relative, so that the tree may lie in a directory with spaces in its name.
 
 PREFIX ?= /usr/local
-BUILD ?= build
+BUILD ?= build$(if $(SANITIZE),/$(SANITIZE))
 PYTHON ?= python3
 CFLAGS ?= -O2 -g
 WERROR ?= -Werror
@@ -32,6 +32,7 @@ pkg_cflags = $(eval pkg_cflags := $(shell pkg-config --cflags $(libraries)))$(pk
 pkg_libs = $(eval pkg_libs := $(shell pkg-config --libs $(libraries)))$(pkg_libs)
 
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes $(WERROR)
+RUN ?= $(if $(filter thread,$(SANITIZE)),setarch -R) # it wants addresses to stay
 sanitize := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer)
 own_flags = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fvisibility=hidden -pthread $(warnings) \
 	$(sanitize) -Iinclude -MMD -MP
@@ -48,7 +49,7 @@ headers := include/exia.h $(sort $(wildcard include/exia/*.h))
 c_files = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
 library := $(BUILD)/libexia.so.$(version)
 
-.PHONY: all test test-c test-python demo bench install uninstall lint format asan tsan valgrind \
+.PHONY: all test test-c test-python demo bench install uninstall lint format asan tsan soak valgrind \
 	clean help headers symbols layers
 .DEFAULT_GOAL := all
 all: $(library) $(BUILD)/libexia.a $(BUILD)/vedapkg ## the library and the tool
@@ -152,7 +153,10 @@ demo: build/system-demo $(venv)/.binding $(BUILD)/vedapkg ## the whole life of a
 asan: ## the C tests under the address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory BUILD=build/asan SANITIZE=address,undefined test-c
 tsan: ## the C tests under the thread sanitizer; T=test_pool for one file
-	@$(MAKE) --no-print-directory BUILD=build/tsan SANITIZE=thread RUN="setarch -R" test-c
+	@$(MAKE) --no-print-directory BUILD=build/tsan SANITIZE=thread test-c
+soak: build/system-test $(BUILD)/tests/test_pool_queue $(BUILD)/tests/test_pool_random ## the pool for an hour; SECONDS=60, SEED=1, SANITIZE=thread
+	@EXIA_HANDOFFS=10000000 $(RUN) $(BUILD)/tests/test_pool_queue
+	@EXIA_SECONDS=$(or $(SECONDS),3600) EXIA_SEED=$(or $(SEED),$$RANDOM) $(RUN) $(BUILD)/tests/test_pool_random
 valgrind: build/system-check ## the C tests under valgrind
 	@$(MAKE) --no-print-directory test-c \
 		RUN="valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9"
