@@ -24,6 +24,7 @@ exia_status exia__names_add(exia__names *names, const char *const *texts, size_t
 /* EXIA__NO_NAME when there is none. */
 uint32_t exia__names_find(const exia__names *names, const char *text);
 const char *exia__names_text(const exia__names *names, uint32_t index);
+uint32_t exia__names_hash(const char *text, size_t size);
 void exia__names_free(exia__names *names);
 
 /* The text for an error, cut between characters: 'NAME' or 'NAM...'. */

@@ -174,9 +174,11 @@ exia_status exia__recipes_commit(exia_pool *pool, exia__recipe *recipes, exia_er
     exia_status rc = exia__grow(&pool->rows, &pool->row_capacity, pool->row_count + count,
                                 sizeof *pool->rows, err);
     if (rc == EXIA_OK)
-        rc = link_all(&linked, pool, recipes, err);
+        rc = exia__table_reserve(pool, count, err);
     if (rc == EXIA_OK)
-        pool->row_count += count;
+        rc = link_all(&linked, pool, recipes, err);
+    for (size_t i = 0; rc == EXIA_OK && i < count; i++)
+        exia__table_put(pool, pool->rows[pool->row_count++]);
     for (size_t i = 0; rc < 0 && i < linked; i++)
         pool->rows[pool->row_count + i]->recipe = NULL;
     return rc;

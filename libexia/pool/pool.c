@@ -55,6 +55,7 @@ static void destroy(exia_pool *pool)
     exia__release(pool->components);
     exia__release(pool->rows);
     exia__names_free(&pool->names);
+    exia__table_free(pool->table);
     exia__release(pool->name);
     pthread_cond_destroy(&pool->quiet);
     pthread_mutex_destroy(&pool->lock);
@@ -92,19 +93,6 @@ void exia__leave(exia_pool *pool, exia__call *call)
     pthread_mutex_unlock(&pool->lock);
     if (last)
         destroy(pool);
-}
-
-exia_component *exia_pool_find(exia_pool *pool, const char *name)
-{
-    exia_component *found = NULL;
-    if (pool == NULL || name == NULL)
-        return NULL;
-    pthread_mutex_lock(&pool->lock);
-    uint32_t index = exia__names_find(&pool->names, name);
-    if (index != EXIA__NO_NAME && pool->components[index]->recipe != NULL)
-        found = pool->components[index];
-    pthread_mutex_unlock(&pool->lock);
-    return found;
 }
 
 const char *exia_component_name(const exia_component *component)

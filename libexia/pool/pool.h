@@ -26,6 +26,7 @@ typedef struct exia__recipe exia__recipe;
 typedef struct exia__call exia__call;
 typedef struct exia__waiter exia__waiter;
 typedef struct exia__load exia__load;
+typedef struct exia__table exia__table;
 
 enum { EXIA__LINE = 64 };
 enum { EXIA__FREE, EXIA__IDLE, EXIA__BUSY, EXIA__LENT, EXIA__HOME };
@@ -71,8 +72,9 @@ struct exia__recipe {
 enum { EXIA__HOMES = 64 };
 enum { EXIA__FIRST_CHUNK = 8, EXIA__CHUNKS = 29 }; /* 8, 16, 32 ... slots */
 struct exia_component {
-    exia_pool *pool;
     const char *name;
+    _Atomic(exia__slot *) homes[EXIA__HOMES]; /* none: &exia__nobody */
+    exia_pool *pool;
     exia__recipe *recipe; /* NULL: only named as a need so far */
     bool wanted;          /* named as a need */
     void *chunks[EXIA__CHUNKS];
@@ -84,7 +86,6 @@ struct exia_component {
     size_t built, lent, waiting;
     uint64_t turned; /* loans that the slots no longer tell: their generations came round */
     size_t at_home;
-    _Atomic(exia__slot *) homes[EXIA__HOMES]; /* none: &exia__nobody */
 };
 
 struct exia__waiter {
@@ -105,7 +106,8 @@ struct exia_pool {
     pthread_mutex_t lock;
     pthread_cond_t quiet; /* a loan or a call ended while closing */
     char *name;
-    exia__names names; /* of components, by index */
+    exia__names names;            /* of components, by index */
+    _Atomic(exia__table *) table; /* those added, by name */
     exia_component **components;
     size_t component_capacity;
     exia_component **rows; /* those added, in order */
@@ -130,6 +132,12 @@ void exia__recipe_free(exia__recipe *recipe);    /* not the factory */
 void exia__recipe_release(exia__recipe *recipe); /* the factory too */
 /* Make all of the list components of the pool, or none. */
 exia_status exia__recipes_commit(exia_pool *pool, exia__recipe *recipes, exia_error *err);
+
+/* find.c; under the lock */
+/* Make room for so many more; put one more. */
+exia_status exia__table_reserve(exia_pool *pool, size_t more, exia_error *err);
+void exia__table_put(exia_pool *pool, exia_component *component);
+void exia__table_free(exia__table *table);
 
 /* home.c; under the lock */
 void exia__homes_open(exia_component *component);
