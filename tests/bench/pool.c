@@ -367,7 +367,7 @@ int main(void)
     race_borrow();
     race_names();
     race_sizes();
-    race_scarce("hand-offs of one object", 2, 1, PLAIN);
+    race_scarce("hand-offs of one object, each held for a while", 2, 1, HELD);
     race_scarce("hand-offs of two objects, each held over a sched_yield()", 4, 2, YIELDED);
     race_passed();
     race_shared();

@@ -17,7 +17,7 @@ typedef struct runner {
 } runner;
 
 /* What is done with an object between the two. */
-typedef enum visit { PLAIN, USED, YIELDED, CHECKED, VISITS } visit;
+typedef enum visit { PLAIN, USED, HELD, YIELDED, CHECKED, VISITS } visit;
 typedef void lap_fn(const runner *r);
 
 typedef struct contestant {
@@ -73,8 +73,10 @@ BENCH_INLINE void bench_visit(void *pointer, visit how)
     object *o = pointer;
     if (how == USED)
         o->word++;
+    for (int i = 0; how == HELD && i < 1000; i++)
+        o->word++; /* a microsecond or less, in which others come and want it */
     if (how == YIELDED)
-        sched_yield(); /* so that others run, and want it */
+        sched_yield(); /* so that others of this core do */
     if (how == CHECKED) {
         if (atomic_fetch_add(&o->holders, 1) != 0)
             bench_fail("an object has two holders");
@@ -92,6 +94,10 @@ BENCH_INLINE void bench_visit(void *pointer, visit how)
     {                                                                                              \
         name##_lap(r, USED);                                                                       \
     }                                                                                              \
+    static void name##_held(const runner *r)                                                       \
+    {                                                                                              \
+        name##_lap(r, HELD);                                                                       \
+    }                                                                                              \
     static void name##_yielded(const runner *r)                                                    \
     {                                                                                              \
         name##_lap(r, YIELDED);                                                                    \
@@ -100,6 +106,7 @@ BENCH_INLINE void bench_visit(void *pointer, visit how)
     {                                                                                              \
         name##_lap(r, CHECKED);                                                                    \
     }                                                                                              \
-    lap_fn *const name##_laps[VISITS] = {name##_plain, name##_used, name##_yielded, name##_checked}
+    lap_fn *const name##_laps[VISITS] = {name##_plain, name##_used, name##_held, name##_yielded,   \
+                                         name##_checked}
 
 #endif
