@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 import exia
-from exia import _factory
+from exia import _factory, _handle
 from exia import pool as module
 
 
@@ -457,7 +457,7 @@ def test_a_return_counts_whatever_passivate_does(
     with pool.borrow("bad") as first:
         pass
     assert "too bad" in caplog.text
-    assert module.thread.parked is None  # it must not come up in a later call
+    assert _handle.thread.parked is None  # it must not come up in a later call
     with pool.borrow("bad", timeout=0) as second:
         assert second is not first
 

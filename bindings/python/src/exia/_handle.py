@@ -57,28 +57,25 @@ def call(function: Callable[..., int], *arguments: Any) -> int:
     thread.parked = None
     status = function(*arguments, thread.err)
     if status < 0:
-        fail(status)
+        raise failure(status)
+    thread.parked = None
     return status
 
 
-def fail(status: int) -> None:
-    """Raise what a failed call means."""
-    error = failure(status)
-    try:
-        raise error
-    finally:
-        del error  # or its traceback would hold itself
-
-
 def failure(status: int) -> BaseException:
+    """Answer with what a call means that failed and wrote `thread.err`."""
+    err = thread.err
+    filled = err.status == status
+    said = ffi.string(err.text).decode(errors="replace") if filled else ""
+    return meaning(status, err.native if filled else 0, said)
+
+
+def meaning(status: int, native: int, said: str) -> BaseException:
     """Answer with the exception of a callback, or one made from what the call said."""
     parked, thread.parked = thread.parked, None
     if parked is not None and status in (lib.EXIA_EUSER, lib.EXIA_ECANCELLED):
         return parked
-    err = thread.err
-    said = ffi.string(err.text).decode(errors="replace") if err.status == status else ""
-    said = said or ffi.string(lib.exia_status_text(status)).decode()
-    return error_from(status, err.native, said)
+    return error_from(status, native, said or ffi.string(lib.exia_status_text(status)).decode())
 
 
 def owned(raw: Any) -> Any:

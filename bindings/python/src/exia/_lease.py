@@ -1,6 +1,6 @@
-"""Loans: where they are taken, how they end when it takes longer, and dropped leases.
+"""Loans: where they are taken, and what becomes of dropped leases.
 
-What must be quick is done in C, by `_loans`; what is here it calls when that is not enough.
+What must be quick is done in C, by `_loans`, which calls what is here when that is not enough.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import warnings
 from types import CodeType, FrameType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
-from exia._handle import NULL, call, noted, retire
+from exia._handle import NULL, drain, meaning, noted, retire
 from exia._loans import Lease, Lender, hand_over
 from exia._native import ffi, lib
 
-__all__ = ["Component", "Lease", "Lender", "c_lease"]
+__all__ = ["Component", "Lease", "Lender"]
 
 _log = logging.getLogger("exia")
 
@@ -45,14 +45,8 @@ def _site(frame: FrameType) -> Site:
     return Site(code, shown, line, str(frame.f_globals.get("__name__", "")), {})
 
 
-def c_lease(lease: Lease[Any]) -> Any:
-    """Where C has, or puts, the loan; valid as long as the lease is."""
-    return ffi.cast("exia_lease *", lease._address)
-
-
-def _settle(lease: Lease[Any], discard: bool) -> None:
-    """Give back what takes longer, or tell that it was given back before."""
-    call(lib.exia_lease_discard if discard else lib.exia_lease_return, c_lease(lease))
+def _fail(status: int, native: int, said: str) -> NoReturn:
+    raise meaning(status, native, said)
 
 
 def _drop(lease: Lease[Any], report: bool) -> None:
@@ -62,7 +56,7 @@ def _drop(lease: Lease[Any], report: bool) -> None:
 
 def _return_dropped(lease: Lease[Any], report: bool) -> None:
     """Return it, and say so, as if at the line that borrowed it."""
-    lib.exia_lease_return(c_lease(lease), NULL)
+    lib.exia_lease_return(ffi.cast("exia_lease *", lease._address), NULL)
     site = lease._site
     if not report or site is None:
         return
@@ -72,4 +66,4 @@ def _return_dropped(lease: Lease[Any], report: bool) -> None:
     warnings.warn_explicit(said, ResourceWarning, file, line, site.module, site.warned)
 
 
-hand_over(_site, _settle, _drop, noted)
+hand_over(_site, _fail, _drop, noted, drain)

@@ -1,8 +1,8 @@
 /* Loans, for Python: what must be quick about them.
  *
  * Lender.borrow() is a look-up in a dict, one call that takes no lock, and a Lease; giving back is one
- * call more.  What cannot be had at once (a wait, a factory, an error) is asked of the functions that
- * _lease.py hands over, so that exceptions, Ctrl-C and callbacks have one place, which is not here.
+ * call more.  Where that does not do, the same is asked without the GIL, for then locks are taken and
+ * factories called.  Waiting, errors and what finalisers left to do are Python's, in _lease.py.
  *
  * A Lease takes no part in garbage collection: what it refers to is held by the pool while the loan
  * is out, and let go when it is over, so no cycle through a lease is ever garbage. */
@@ -16,11 +16,12 @@
 
 static struct { /* for one interpreter: others are refused */
     PyTypeObject *lease;
-    PyObject *site;   /* (frame) -> Site */
-    PyObject *settle; /* (lease, discard): give back what takes longer, or was given back before */
-    PyObject *drop;   /* (lease, report): give back what nobody holds any more, perhaps later */
-    PyObject *noted;  /* what finalisers left to do; then nothing is quick, for it comes first */
-    PyObject *find, *borrow_slowly, *f_lasti; /* names */
+    PyObject *site;  /* (frame) -> Site */
+    PyObject *fail;  /* (status, native, text): raise what it means */
+    PyObject *drop;  /* (lease, report): give back what nobody holds any more, perhaps later */
+    PyObject *noted; /* what finalisers left to do ... */
+    PyObject *drain; /* (): do it */
+    PyObject *find, *wait, *f_lasti; /* names */
 } python;
 
 /* ---- where a loan is taken ------------------------------------------------------------------- */
@@ -100,14 +101,30 @@ static lease *lease_new(PyObject *component, const site *where)
     return self;
 }
 
-static bool at_once(void)
+static int drain(void)
 {
-    return PyObject_Size(python.noted) == 0;
+    PyObject *done = NULL;
+    if (PyObject_Size(python.noted) == 0)
+        return 0;
+    done = PyObject_CallNoArgs(python.drain);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
 }
 
-static bool lease_try(lease *self)
+static PyObject *failure(exia_status rc, const exia_error *err)
 {
-    return at_once() && exia_component_try_borrow(&self->c, self->from, self->where) == EXIA_OK;
+    bool filled = err->status == rc;
+    return Py_BuildValue("iis", (int)rc, filled ? (int)err->native : 0, filled ? err->text : "");
+}
+
+/* Answer with None, or with (status, native, text). */
+static PyObject *lease_borrow(lease *self, int64_t wait_ms)
+{
+    exia_error err = {0};
+    PyThreadState *thread = PyEval_SaveThread();
+    exia_status rc = exia_component_borrow(&self->c, self->from, wait_ms, self->where, &err);
+    PyEval_RestoreThread(thread);
+    return rc < 0 ? failure(rc, &err) : Py_NewRef(Py_None);
 }
 
 /* The loan is there: find its object. */
@@ -128,20 +145,33 @@ static int lease_open(lease *self)
 
 static bool lease_try_end(lease *self)
 {
-    if (self->state != OPEN || !at_once() || exia_lease_try_return(&self->c) != EXIA_OK)
+    if (self->state != OPEN || exia_lease_try_return(&self->c) != EXIA_OK)
         return false;
     self->state = ENDED;
     Py_CLEAR(self->object);
     return true;
 }
 
-static PyObject *lease_end(lease *self, PyObject *discard)
+static PyObject *lease_end(lease *self, bool discard)
 {
-    if (discard == Py_False && lease_try_end(self))
+    exia_error err = {0};
+    if (drain() < 0)
+        return NULL;
+    if (!discard && lease_try_end(self))
         return Py_NewRef(Py_None);
     self->state = ENDED;
     Py_CLEAR(self->object);
-    return PyObject_CallFunctionObjArgs(python.settle, self, discard, NULL);
+    PyThreadState *thread = PyEval_SaveThread();
+    exia_status rc =
+        discard ? exia_lease_discard(&self->c, &err) : exia_lease_return(&self->c, &err);
+    PyEval_RestoreThread(thread);
+    if (rc >= 0)
+        return Py_NewRef(Py_None);
+    PyObject *why = failure(rc, &err), *never = NULL;
+    if (why != NULL)
+        never = PyObject_CallObject(python.fail, why);
+    Py_XDECREF(why);
+    return never;
 }
 
 /* The loan goes on without its lease: another one takes it over and is given to Python. */
@@ -179,13 +209,13 @@ static void lease_dealloc(lease *self)
 static PyObject *lease_close(lease *self, PyObject *unused)
 {
     (void)unused;
-    return lease_end(self, Py_False);
+    return lease_end(self, false);
 }
 
 static PyObject *lease_discard(lease *self, PyObject *unused)
 {
     (void)unused;
-    return lease_end(self, Py_True);
+    return lease_end(self, true);
 }
 
 static PyObject *lease_enter(lease *self, PyObject *unused)
@@ -198,7 +228,7 @@ static PyObject *lease_exit(lease *self, PyObject *const *arguments, Py_ssize_t 
 {
     (void)arguments, (void)count;
     if (self->state == OPEN) /* not given back or discarded in the block */
-        return lease_end(self, Py_False);
+        return lease_end(self, false);
     return Py_NewRef(Py_None);
 }
 
@@ -221,11 +251,22 @@ static PyObject *lease_address(lease *self, void *unused)
     return PyLong_FromVoidPtr(&self->c);
 }
 
-/* For those who go on in Python. */
+/* ---- for those who go on in Python ---- */
+
+static PyObject *lease_borrow_for(lease *self, PyObject *wait_ms)
+{
+    long long wait = PyLong_AsLongLong(wait_ms);
+    if (wait == -1 && PyErr_Occurred())
+        return NULL;
+    return lease_borrow(self, wait);
+}
+
 static PyObject *lease_try_open(lease *self, PyObject *unused)
 {
     (void)unused;
-    if (self->state == PENDING && (self->c.component != NULL || lease_try(self)) &&
+    if (self->state == PENDING &&
+        (self->c.component != NULL ||
+         exia_component_try_borrow(&self->c, self->from, self->where) == EXIA_OK) &&
         lease_open(self) < 0)
         return NULL;
     return PyBool_FromLong(self->state == OPEN);
@@ -262,6 +303,7 @@ static PyMethodDef lease_methods[] = {
     {"__exit__", (PyCFunction)(void (*)(void))lease_exit, METH_FASTCALL, NULL},
     {"__reduce__", (PyCFunction)lease_reduce, METH_NOARGS, NULL},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
+    {"_borrow", (PyCFunction)lease_borrow_for, METH_O, NULL},
     {"_try_open", (PyCFunction)lease_try_open, METH_NOARGS, NULL},
     {"_try_close", (PyCFunction)lease_try_close, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
@@ -373,27 +415,39 @@ static bool is_seconds(PyObject *timeout)
     return timeout == NULL || timeout == Py_None || PyLong_CheckExact(timeout);
 }
 
+/* It failed: raise the reason, or wait. */
+static PyObject *go_on(lender *self, lease *loan, PyObject *timeout, PyObject *why)
+{
+    PyObject *answer = NULL;
+    if (PyLong_AsLong(PyTuple_GetItem(why, 0)) == EXIA_ETIMEOUT)
+        answer = PyObject_CallMethodObjArgs((PyObject *)self, python.wait, loan, timeout, NULL);
+    else
+        answer = PyObject_CallObject(python.fail, why);
+    Py_DECREF(why);
+    return answer;
+}
+
 static PyObject *lender_borrow(lender *self, PyObject *const *given, Py_ssize_t count,
                                PyObject *keywords)
 {
-    PyObject *arguments[2] = {NULL, NULL}, *done = NULL;
-    if (read_arguments(arguments, given, count, keywords) < 0)
+    PyObject *arguments[2] = {NULL, NULL}, *why = NULL;
+    if (read_arguments(arguments, given, count, keywords) < 0 || drain() < 0)
         return NULL;
     PyObject *timeout = arguments[1] ? arguments[1] : Py_None;
     lease *loan = lender_begin(self, arguments[0], PyEval_GetFrame());
     if (loan == NULL)
         return NULL;
-    if (!is_seconds(timeout) || !lease_try(loan)) {
-        done =
-            PyObject_CallMethodObjArgs((PyObject *)self, python.borrow_slowly, loan, timeout, NULL);
-        Py_XDECREF(done);
-        if (done == NULL)
-            goto failed;
-    }
-    if (lease_open(loan) < 0)
-        goto failed;
-    return (PyObject *)loan;
-failed:
+    if (!is_seconds(timeout))
+        why = PyObject_CallMethodObjArgs((PyObject *)self, python.wait, loan, timeout, NULL);
+    else if (exia_component_try_borrow(&loan->c, loan->from, loan->where) == EXIA_OK)
+        why = Py_NewRef(Py_None);
+    else
+        why = lease_borrow(loan, 0);
+    if (why != NULL && why != Py_None)
+        why = go_on(self, loan, timeout, why);
+    Py_XDECREF(why);
+    if (why != NULL && lease_open(loan) == 0)
+        return (PyObject *)loan;
     Py_DECREF(loan);
     return NULL;
 }
@@ -446,8 +500,8 @@ static PyType_Spec lender_spec = {.name = "exia._loans.Lender",
 static PyObject *hand_over(PyObject *module, PyObject *functions)
 {
     (void)module;
-    if (!PyArg_ParseTuple(functions, "OOOO:hand_over", &python.site, &python.settle, &python.drop,
-                          &python.noted))
+    if (!PyArg_ParseTuple(functions, "OOOOO:hand_over", &python.site, &python.fail, &python.drop,
+                          &python.noted, &python.drain))
         return NULL;
     Py_INCREF(functions); /* and what is in it, as long as the process lives */
     return Py_NewRef(Py_None);
@@ -460,12 +514,12 @@ static int execute(PyObject *module)
         return -1;
     }
     python.find = PyUnicode_InternFromString("_find");
-    python.borrow_slowly = PyUnicode_InternFromString("_borrow_slowly");
+    python.wait = PyUnicode_InternFromString("_wait");
     python.f_lasti = PyUnicode_InternFromString("f_lasti");
     python.lease = (PyTypeObject *)PyType_FromSpec(&lease_spec);
     PyObject *lends = PyType_FromSpec(&lender_spec);
-    int failed = !python.find || !python.borrow_slowly || !python.f_lasti || !python.lease ||
-                 !lends || PyModule_AddType(module, python.lease) < 0 ||
+    int failed = !python.find || !python.wait || !python.f_lasti || !python.lease || !lends ||
+                 PyModule_AddType(module, python.lease) < 0 ||
                  PyModule_AddType(module, (PyTypeObject *)lends) < 0;
     Py_XDECREF(lends);
     return failed ? -1 : 0;

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any, Generic, TypeVar, final, overload
+from typing import Any, Generic, NoReturn, TypeVar, final, overload
 
 from exia._lease import Component, Site
 
@@ -30,6 +30,7 @@ class Lease(Generic[T_co]):
     def _component(self) -> Component: ...
     @property
     def _site(self) -> Site | None: ...
+    def _borrow(self, wait_ms: int, /) -> tuple[int, int, str] | None: ...
     def _try_open(self) -> bool: ...
     def _try_close(self) -> bool: ...
 
@@ -43,8 +44,9 @@ class Lender:
 
 def hand_over(
     site: Callable[[FrameType], Site],
-    settle: Callable[[Lease[Any], bool], None],
+    fail: Callable[[int, int, str], NoReturn],
     drop: Callable[[Lease[Any], bool], None],
     noted: deque[Any],
+    drain: Callable[[], None],
     /,
 ) -> None: ...

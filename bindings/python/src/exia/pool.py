@@ -16,8 +16,8 @@ from exia._arguments import (
     text_or_null,
 )
 from exia._factory import Shelf
-from exia._handle import NULL, Closing, call, drain, fail, own, thread
-from exia._lease import Component, Lease, Lender, c_lease
+from exia._handle import NULL, Closing, call, drain, meaning, own
+from exia._lease import Component, Lease, Lender
 from exia._native import ffi, lib
 from exia._recipe import Options, Recipe
 from exia._rows import Rows, rows
@@ -136,28 +136,23 @@ class Pool(Lender, Closing):
                 error.cycle = found.cycle
             raise
 
-    def _borrow_slowly(self, lease: Lease[Any], timeout: float | None) -> None:
-        """Take a loan that cannot be had at once: build it, or wait for it.
+    def _wait(self, lease: Lease[Any], timeout: float | None) -> None:
+        """Borrow what cannot be had at once.
 
         The wait goes in slices: between two of them signals and dropped leases are seen.
         """
         end = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
-        component = ffi.cast("exia_component *", lease._component.address)
-        where = NULL if lease._site is None else ffi.from_buffer(lease._site.text)
         while True:
-            drain()
             start = time.monotonic()
-            wait = SLICE if end is None else min(SLICE, max(0.0, end - start))
-            thread.parked = None
-            status = lib.exia_component_borrow(
-                c_lease(lease), component, int(wait * 1000), where, thread.err
-            )
-            if status >= 0:
+            wait = int(1000 * (SLICE if end is None else min(SLICE, max(0.0, end - start))))
+            failed = lease._borrow(wait)
+            if failed is None:
                 return
             late = end is not None and time.monotonic() >= end
-            never = time.monotonic() - start < int(wait * 1000) / 1000  # nobody could bring it
-            if status != lib.EXIA_ETIMEOUT or late or never:
-                fail(status)
+            never = time.monotonic() - start < wait / 1000  # nobody could ever bring it
+            if failed[0] != lib.EXIA_ETIMEOUT or late or never:
+                raise meaning(*failed)
+            drain()
 
     def _find(self, what: Any) -> Component:
         """Resolve what was not borrowed yet: a name that came from C, or what is not there."""
