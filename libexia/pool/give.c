@@ -173,21 +173,21 @@ void exia__sweep(exia_pool *pool, exia__call *call)
     }
 }
 
-static exia_status end_loan(const exia_lease *lease, bool discard, exia_error *err)
+static __attribute__((noinline)) exia_status end_loan(const exia_lease *lease, bool discard,
+                                                      exia_error *err)
 {
     if (lease == NULL || lease->component == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "this is no lease: NULL, or empty");
     exia_component *c = lease->component;
     exia_pool *pool = c->pool;
-    uint32_t index = exia__ticket_index(lease->ticket);
     exia__object *ends = NULL;
-    exia__slot *slot = NULL;
+    exia__slot *slot = exia__slot_at(c, exia__ticket_index(lease->ticket));
     exia__call call = exia__call_here();
+    if (!discard && exia__home_return_there(lease))
+        return EXIA_OK;
     pthread_mutex_lock(&pool->lock);
-    if (index < c->slot_count) {
-        slot = exia__slot_at(c, index);
-        exia__home_end(c, slot); /* of another thread, or it is discarded */
-    }
+    if (slot != NULL)
+        exia__home_end(c, slot);
     if (slot == NULL || slot->state != EXIA__LENT || exia__ticket(slot) != lease->ticket ||
         slot->dependent != NULL) {
         pthread_mutex_unlock(&pool->lock);
@@ -211,9 +211,9 @@ static exia_status end_loan(const exia_lease *lease, bool discard, exia_error *e
 
 exia_status exia_lease_try_return(const exia_lease *lease)
 {
-    if (lease != NULL && lease->component != NULL && exia__home_return(lease))
-        return EXIA_OK;
-    return EXIA_DONE;
+    if (lease == NULL || lease->component == NULL)
+        return EXIA_DONE;
+    return exia__home_return(lease) || exia__home_return_there(lease) ? EXIA_OK : EXIA_DONE;
 }
 
 exia_status exia_lease_return(const exia_lease *lease, exia_error *err)

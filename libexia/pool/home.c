@@ -51,6 +51,12 @@ bool exia__home_give(exia_component *component, exia__slot *slot)
     return true;
 }
 
+bool exia__home_return_there(const exia_lease *lease)
+{
+    exia__slot *slot = exia__slot_at(lease->component, exia__ticket_index(lease->ticket));
+    return slot != NULL && exia__home_take_back(slot, lease->ticket);
+}
+
 void exia__home_end(exia_component *component, exia__slot *slot)
 {
     if (slot->state != EXIA__HOME)

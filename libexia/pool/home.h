@@ -35,14 +35,21 @@ static inline bool exia__home_lend(exia_lease *out, exia_component *component, c
     return true;
 }
 
-static inline bool exia__home_return(const exia_lease *lease)
+static inline bool exia__home_take_back(exia__slot *slot, uint64_t ticket)
 {
-    exia__slot *slot =
-        atomic_load_explicit(&lease->component->homes[exia__my_home], memory_order_acquire);
-    uint64_t word = lease->ticket;
+    uint64_t word = ticket;
     return word & 1 &&
            atomic_compare_exchange_strong_explicit(&slot->word, &word, word - 1,
                                                    memory_order_release, memory_order_relaxed);
 }
+
+static inline bool exia__home_return(const exia_lease *lease)
+{
+    return exia__home_take_back(
+        atomic_load_explicit(&lease->component->homes[exia__my_home], memory_order_acquire),
+        lease->ticket);
+}
+/* A loan that was taken in another thread, or before another one was: it is found by its ticket. */
+bool exia__home_return_there(const exia_lease *lease);
 
 #endif

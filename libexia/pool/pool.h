@@ -77,7 +77,7 @@ struct exia_component {
     exia_pool *pool;
     exia__recipe *recipe; /* NULL: only named as a need so far */
     bool wanted;          /* named as a need */
-    void *chunks[EXIA__CHUNKS];
+    _Atomic(void *) chunks[EXIA__CHUNKS];
     uint32_t slot_count;
     exia__slot *idle, *free; /* idle: the last one returned comes first */
     exia__object *current;   /* shared: the object */
@@ -164,6 +164,7 @@ static inline uint32_t exia__ticket_index(uint64_t ticket)
 {
     return (uint32_t)ticket >> 1;
 }
+/* Also without the lock.  NULL: that chunk is not there. */
 exia__slot *exia__slot_at(const exia_component *component, uint32_t index);
 /* Take a slot as BUSY for `call`.  @return EXIA_DONE: none is to be had now */
 exia_status exia__slot_take(exia__slot **out, exia_component *component, exia__call *call,

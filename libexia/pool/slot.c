@@ -4,11 +4,6 @@
 #include "base/memory.h"
 #include "pool/pool.h"
 
-static exia__slot *line_up(void *chunk)
-{
-    return (exia__slot *)(((uintptr_t)chunk + EXIA__LINE - 1) & ~(uintptr_t)(EXIA__LINE - 1));
-}
-
 /* Chunk k holds the slots from 8 * (2^k - 1) on. */
 static uint32_t chunk_of(uint32_t index, uint32_t *offset)
 {
@@ -21,7 +16,12 @@ static uint32_t chunk_of(uint32_t index, uint32_t *offset)
 exia__slot *exia__slot_at(const exia_component *component, uint32_t index)
 {
     uint32_t offset, chunk = chunk_of(index, &offset);
-    return line_up(component->chunks[chunk]) + offset;
+    uintptr_t start =
+        (uintptr_t)atomic_load_explicit(&component->chunks[chunk], memory_order_acquire);
+    if (start == 0)
+        return NULL;
+    start = (start + EXIA__LINE - 1) & ~(uintptr_t)(EXIA__LINE - 1);
+    return (exia__slot *)start + offset;
 }
 
 uint32_t exia__slot_generation(const exia__slot *slot)
@@ -41,13 +41,14 @@ static exia_status make_slot(exia__slot **out, exia_component *component, exia_e
     uint32_t index = component->slot_count, offset, chunk = chunk_of(index, &offset);
     if (index > INT32_MAX)
         return exia__fail(err, EXIA_ENOMEM, 0, "component %s has 2 billion loans", component->name);
-    if (component->chunks[chunk] == NULL)
-        component->chunks[chunk] =
-            exia__zeroed(((size_t)EXIA__FIRST_CHUNK << chunk) + 1, sizeof(exia__slot));
-    if (component->chunks[chunk] == NULL)
-        return exia__fail_memory(err);
+    if (offset == 0) {
+        void *slots = exia__zeroed(((size_t)EXIA__FIRST_CHUNK << chunk) + 1, sizeof(exia__slot));
+        if (slots == NULL)
+            return exia__fail_memory(err);
+        atomic_store_explicit(&component->chunks[chunk], slots, memory_order_release);
+    }
     component->slot_count++;
-    *out = line_up(component->chunks[chunk]) + offset;
+    *out = exia__slot_at(component, index);
     (*out)->index = index;
     return EXIA_OK;
 }
