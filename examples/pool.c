@@ -49,7 +49,8 @@ int main(void)
     const exia_factory window = {sizeof window, .create = make_window, .destroy = destroy};
     const exia_factory filter = {sizeof filter, .create = make_filter, .destroy = destroy};
     const char *needs[] = {"window"};
-    const exia_component_options options = {sizeof options, needs, 1, .max = 2};
+    const exia_component_options options = {
+        .struct_size = sizeof options, .needs = needs, .need_count = 1, .max = 2};
     exia_error err = {0};
     exia_pool *pool = NULL;
     exia_component *filters;

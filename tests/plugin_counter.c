@@ -44,7 +44,11 @@ exia_status exia_plugin_entry(exia_pool *pool, const exia_plugin_core *core, exi
         .struct_size = sizeof first, .create = create, .destroy = destroy, .release = release};
     exia_factory second = first;
     exia_component_options plain = {.struct_size = sizeof plain};
-    exia_component_options needing = {sizeof needing, one, 1, "{\"title\": \"one more\"}", 0};
+    exia_component_options needing = {.struct_size = sizeof needing,
+                                      .needs = one,
+                                      .need_count = 1,
+                                      .about = "{\"title\": \"one more\"}",
+                                      .max = 0};
     if (core->struct_size < sizeof *core)
         return core->fail(err, EXIA_EVERSION, 0, "this plugin needs a newer Exia");
     second.payload = &second; /* only to be told from the first */

@@ -298,7 +298,11 @@ static exia_status whole_life(void *payload, exia_error *error)
                             .passivate = passivate,
                             .destroy = destroy,
                             .payload = r};
-    exia_component_options top = {sizeof top, needs, 2, "{}", 3},
+    exia_component_options top = {.struct_size = sizeof top,
+                                  .needs = needs,
+                                  .need_count = 2,
+                                  .about = "{}",
+                                  .max = 3},
                            plain = {.struct_size = sizeof plain};
     exia_status rc = exia_pool_open(&pool, "test", error);
     if (rc == EXIA_OK)

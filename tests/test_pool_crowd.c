@@ -172,7 +172,10 @@ TEST(builds_that_take_the_same_needs_in_other_orders_wait_for_ever_and_never_han
                                 .create = make_item,
                                 .destroy = end_item,
                                 .payload = (void *)(intptr_t)i};
-        exia_component_options options = {sizeof options, needs[i], counts[i], NULL, most[i]};
+        exia_component_options options = {.struct_size = sizeof options,
+                                          .needs = needs[i],
+                                          .need_count = counts[i],
+                                          .max = most[i]};
         check_ok(exia_pool_add(&components[i], pool, names[i], &factory, &options, &err));
     }
     for (int i = 0; i < THREADS; i++) {

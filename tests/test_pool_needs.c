@@ -90,7 +90,10 @@ TEST(a_chain_of_needs_may_be_of_any_length)
     for (int i = 0; i < COUNT; i++) {
         char name[16], before[16];
         const char *const needs[] = {before};
-        exia_component_options options = {sizeof options, needs, i > 0, NULL, i % 2 ? 3 : 0};
+        exia_component_options options = {.struct_size = sizeof options,
+                                          .needs = needs,
+                                          .need_count = i > 0,
+                                          .max = i % 2 ? 3 : 0};
         snprintf(name, sizeof name, "c%d", i);
         snprintf(before, sizeof before, "c%d", i - 1);
         check_ok(exia_pool_add(&last, pool, name, &factory, &options, &err));
@@ -129,7 +132,11 @@ TEST(the_list_tells_what_there_is)
     const char *const needs[] = {"a"};
     exia_factory factory = {
         .struct_size = sizeof factory, .create = create, .destroy = destroy, .payload = &b};
-    exia_component_options options = {sizeof options, needs, 1, "{\"title\": \"B\"}", 5};
+    exia_component_options options = {.struct_size = sizeof options,
+                                      .needs = needs,
+                                      .need_count = 1,
+                                      .about = "{\"title\": \"B\"}",
+                                      .max = 5};
     exia_component *c;
     add(pool, &a, 0, "", "");
     check_ok(exia_pool_add(&c, pool, "b", &factory, &options, &err));
@@ -141,11 +148,13 @@ TEST(the_list_tells_what_there_is)
     check_ok(exia_rows_next(&text, rows, &err));
     assert_string_equal(text,
                         "{\"name\":\"a\",\"about\":null,\"needs\":[],\"max\":0,\"shared\":true,"
-                        "\"built\":1,\"lent\":2,\"waiting\":0,\"hits\":2}");
+                        "\"built\":1,\"idle\":0,\"lent\":2,\"waiting\":0,\"hits\":2,\"created\":1,"
+                        "\"destroyed\":0,\"failed\":0,\"expired\":0,\"last_hit\":0,\"ticks\":0}");
     check_ok(exia_rows_next(&text, rows, &err));
     assert_string_equal(text, "{\"name\":\"b\",\"about\":{\"title\":\"B\"},\"needs\":[\"a\"],"
-                              "\"max\":5,\"shared\":false,\"built\":2,\"lent\":1,\"waiting\":0,"
-                              "\"hits\":2}");
+                              "\"max\":5,\"shared\":false,\"built\":2,\"idle\":1,\"lent\":1,"
+                              "\"waiting\":0,\"hits\":2,\"created\":2,\"destroyed\":0,\"failed\":0,"
+                              "\"expired\":0,\"last_hit\":0,\"ticks\":0}");
     check_done(exia_rows_next(&text, rows, &err));
     exia_rows_free(rows);
     give(lease);

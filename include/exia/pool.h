@@ -31,12 +31,20 @@ typedef struct exia_factory {
     void *payload;
 } exia_factory;
 
+/* What a component needs, and its limits.  Those in ms are kept by exia_pool_maintain(): who does not
+ * call it has only `max`.  min_idle above max (above 1 where one object is shared), a negative
+ * idle_ms or life_ms: EXIA_EINVAL. */
 typedef struct exia_component_options {
     size_t struct_size;
     const char *const *needs; /* names of components, which may be added later */
     size_t need_count;
-    const char *about; /* a JSON object for people: title, operations ...; NULL: none */
-    uint32_t max;      /* 0: one object, shared; n: up to n, each lent to one borrower */
+    const char *about;  /* a JSON object for people: title, operations ...; NULL: none */
+    uint32_t max;       /* 0: one object, shared; n: up to n, each lent to one borrower */
+    uint32_t min_idle;  /* so many are kept ready, besides those lent; shared: 1 keeps it built */
+    int64_t idle_ms;    /* one that nobody borrowed for so long goes; 0: it stays */
+    int64_t life_ms;    /* one of this age goes, when it is given back; 0: it stays */
+    int64_t overdue_ms; /* a loan out for so long is told to the log; 0: five minutes, but never for
+                         * a shared object, which a long loan takes from nobody; negative: never */
 } exia_component_options;
 
 /* One loan.  Plain data: the first return counts, every later one is EXIA_EINVAL. */
@@ -88,24 +96,84 @@ EXIA_API exia_status exia_lease_return(const exia_lease *lease, exia_error *err)
  * borrower gets a new one and the old goes with its last holder. */
 EXIA_API exia_status exia_lease_discard(const exia_lease *lease, exia_error *err);
 
+/* Put another factory behind a component that is in use.
+ *
+ * The first new object is built at once, with its needs; if that fails, all is as it was, and the
+ * factory stays with the caller.  On EXIA_OK it belongs to the pool, and every loan from then on,
+ * also for who was waiting, is of a new object.  Old objects that are idle are destroyed before the
+ * call returns.  Those that are lent, or just being built, go when they are given back; they take no
+ * room from new ones, so that for a while there may be more than `max`.  The old factory destroys
+ * them, and is released after the last.
+ *
+ * Objects that were built with an old one keep it until they go, unless `rebuild` asks for new ones:
+ * then all that depend on it, near or far, are old, too.  exia_component_loans() tells who has what
+ * is old.
+ *
+ * Of two calls at once for one component, the one that ends last stands.
+ *
+ * @param options  NULL: needs, about and limits stay; else all of them are as given, and one shared
+ *                 object may become many, or many one
+ * @param rebuild  0: what depends on it stays as it is
+ * @return EXIA_ECYCLE: the new needs would close one; EXIA_EINVAL: contradictory limits, or the new
+ *         factory replaces its own component; EXIA_ETIMEOUT: a need did not come within 30 s, or
+ *         never can; EXIA_ENOTFOUND, EXIA_ECLOSED; or what the factory said
+ */
+EXIA_API exia_status exia_component_replace(exia_component *component, const exia_factory *factory,
+                                            const exia_component_options *options, int rebuild,
+                                            exia_error *err);
+
+/* Who has a component's objects.  Rows {where, by, ticks, old}: where it was taken (null: not said);
+ * the component whose object has it for life (null: a borrower has it); how many ticks of
+ * exia_pool_maintain() ago it was first seen; and whether the object goes when it comes back, since
+ * it was replaced, discarded by another or is too old. */
+EXIA_API exia_status exia_component_loans(exia_rows **out, exia_component *component,
+                                          exia_error *err);
+
 /* Add the components that a `.so` offers through its one symbol, exia_plugin_entry: all or none. */
 EXIA_API exia_status exia_pool_load(exia_pool *pool, const char *shared_object, exia_error *err);
 
-/* Rows {name, about, needs, max, shared, built, lent, waiting, hits}, in order of addition. */
+/* What there is, in order of addition.  Rows
+ *
+ *     name, about, needs, max, shared       what was given
+ *     built, idle, lent, waiting            objects now; loans out; calls that wait for one
+ *     hits, created, destroyed, failed      loans, objects, and failures of its factory, ever
+ *     expired                               objects that maintenance destroyed, ever
+ *     last_hit, ticks                       the ticks that there had been at the last loan (null: no
+ *                                           loan yet), and those that there were by now */
 EXIA_API exia_status exia_pool_list(exia_rows **out, exia_pool *pool, exia_error *err);
 
 /* The needs as a graph; node i is row i of exia_pool_list().  Its order is the building order. */
 EXIA_API exia_status exia_pool_plan(exia_dag **out, exia_pool *pool, exia_error *err);
 
+/* Keep the limits.  Call it now and then, from a timer or a thread: one call is one tick.  It
+ *
+ * - destroys what is idle for longer than idle_ms, as far as min_idle allows, or older than life_ms;
+ *   what is lent and too old goes at its return;
+ * - builds until min_idle objects are idle, as far as max allows; what fails goes to the log and is
+ *   tried again at the next tick, and the rest is done all the same;
+ * - tells the log (EXIA_LOG_WARNING) of loans that are out for longer than overdue_ms, each once, in
+ *   one line a place.
+ *
+ * Borrowing reads no clock.  Times count from the first tick that saw a thing as it is, so nothing
+ * goes too early, and late by at most the time between two ticks.
+ *
+ * @return EXIA_EINVAL: called from a factory that maintenance called
+ */
+EXIA_API exia_status exia_pool_maintain(exia_pool *pool, exia_error *err);
+
 /* Destroy what is idle, dependents first. */
 EXIA_API exia_status exia_pool_clear(exia_pool *pool, exia_error *err);
 
 /* Stop lending, wait for the loans at most `wait_ms` (negative: for ever), destroy in reverse order
- * of building.  @return EXIA_ETIMEOUT: the text names the loans that are out; what comes back later
- * is destroyed at its return */
+ * of building.
+ *
+ * @return EXIA_ETIMEOUT: the text names the loans that are out, and the log (EXIA_LOG_WARNING) gets
+ *         each of them once, in one line a place; what comes back later is destroyed at its return
+ */
 EXIA_API exia_status exia_pool_close(exia_pool *pool, int64_t wait_ms, exia_error *err);
 
-/* Close without waiting.  With loans out the memory stays until the last of them is returned. */
+/* Close without waiting.  Loans that are out go to the log (EXIA_LOG_WARNING), one line a place; the
+ * memory stays until the last of them is returned. */
 EXIA_API void exia_pool_free(exia_pool *pool);
 
 /* What the pool lends to a plugin, which therefore needs no symbol of Exia. */

@@ -1,7 +1,6 @@
 /* The end of a pool: lending stops, loans are waited for, objects go in reverse order of building.
  * What is still out is named; its return does the rest. */
 #include <stdio.h>
-#include <string.h>
 
 #include "base/error.h"
 #include "pool/pool.h"
@@ -16,28 +15,6 @@ static void stop_lending(exia_pool *pool)
     }
 }
 
-/* "2 loans are out: 'db' taken at main.c:10, 'db' taken at main.c:20": as many as there is room. */
-static void name_loans(char *out, size_t size, const exia_pool *pool)
-{
-    char shown[EXIA__SHOWN_SIZE];
-    size_t used = (size_t)snprintf(out, size, "%zu loan%s out", pool->loans,
-                                   pool->loans == 1 ? " is" : "s are");
-    const char *before = ": ";
-    for (size_t i = 0; i < pool->row_count; i++) {
-        const exia_component *c = pool->rows[i];
-        for (uint32_t k = 0; k < c->slot_count && used < size; k++) {
-            const exia__slot *slot = exia__slot_at(c, k);
-            if (slot->state != EXIA__LENT || slot->dependent != NULL)
-                continue;
-            const char *where = slot->where;
-            used += (size_t)snprintf(out + used, size - used, "%s%s%s%s", before,
-                                     exia__shown(shown, c->name), where ? " taken at " : "",
-                                     where ? where : "");
-            before = ", ";
-        }
-    }
-}
-
 static exia_status fail_open(const exia_pool *pool, exia_error *err)
 {
     char loans[sizeof err->text] = "", calls[64] = "";
@@ -45,7 +22,7 @@ static exia_status fail_open(const exia_pool *pool, exia_error *err)
     for (const exia__call *call = pool->calls; call != NULL; call = call->next)
         others++;
     if (pool->loans > 0)
-        name_loans(loans, sizeof loans, pool);
+        exia__loans_name(loans, sizeof loans, pool);
     if (--others > 0) /* this one is not meant */
         snprintf(calls, sizeof calls, "%zu other call%s under way%s", others,
                  others == 1 ? " is" : "s are", pool->loans > 0 ? ", " : "");
@@ -78,7 +55,7 @@ exia_status exia_pool_close(exia_pool *pool, int64_t wait_ms, exia_error *err)
     for (;;) {
         bool quiet = pool->loans == 0 && pool->working == 0;
         if (quiet || !in_time)
-            exia__sweep(pool, &call);
+            exia__sweep(pool, &call, NULL, 0);
         if (!in_time || (quiet && pool->newest == NULL))
             break;
         in_time = exia__cond_wait(&pool->quiet, &pool->lock, deadline);
@@ -86,13 +63,14 @@ exia_status exia_pool_close(exia_pool *pool, int64_t wait_ms, exia_error *err)
     pool->closers--;
     if (pool->newest != NULL || pool->loans > 0 || pool->working > 0)
         rc = fail_open(pool, err);
+    if (rc < 0)
+        exia__loans_tell(pool, EXIA__CLOSED, exia__clock_ms());
     exia__leave(pool, &call);
     return rc;
 }
 
 void exia_pool_free(exia_pool *pool)
 {
-    char loans[240] = "";
     if (pool == NULL)
         return;
     exia__call call = exia__call_here();
@@ -101,11 +79,6 @@ void exia_pool_free(exia_pool *pool)
     exia__enter(pool, &call);
     stop_lending(pool);
     pool->orphaned = true;
-    if (pool->loans > 0) {
-        name_loans(loans, sizeof loans, pool);
-        pthread_mutex_unlock(&pool->lock);
-        exia__log(EXIA_LOG_WARNING, "pool", "pool %s is freed while %s", pool->name, loans);
-        pthread_mutex_lock(&pool->lock);
-    }
+    exia__loans_tell(pool, EXIA__FREED, exia__clock_ms());
     exia__leave(pool, &call);
 }

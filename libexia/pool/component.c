@@ -29,6 +29,19 @@ void exia__recipe_release(exia__recipe *recipe)
     exia__recipe_free(recipe);
 }
 
+void exia__recipe_keep(exia__recipe *recipe)
+{
+    recipe->users++;
+}
+
+void exia__recipe_drop(exia_pool *pool, exia__recipe *recipe)
+{
+    if (--recipe->users > 0)
+        return;
+    recipe->next = pool->dead;
+    pool->dead = recipe;
+}
+
 static exia_status copy_needs(exia__recipe *recipe, const exia_component_options *options,
                               exia_error *err)
 {
@@ -51,6 +64,28 @@ static exia_status copy_needs(exia__recipe *recipe, const exia_component_options
     return rc;
 }
 
+static exia_status copy_limits(exia__recipe *recipe, const char *name,
+                               const exia_component_options *options, exia_error *err)
+{
+    uint32_t max = recipe->max = options->max;
+    uint32_t min_idle = recipe->min_idle = options->min_idle;
+    recipe->idle_ms = options->idle_ms;
+    recipe->life_ms = options->life_ms;
+    recipe->overdue_ms = options->overdue_ms;
+    if (max == 0 && min_idle > 1)
+        return exia__fail(err, EXIA_EINVAL, 0,
+                          "component %s: min_idle is %u, but it has one object, which is shared",
+                          name, (unsigned)min_idle);
+    if (max > 0 && min_idle > max)
+        return exia__fail(err, EXIA_EINVAL, 0, "component %s: min_idle is %u, more than max, %u",
+                          name, (unsigned)min_idle, (unsigned)max);
+    if (options->idle_ms < 0 || options->life_ms < 0)
+        return exia__fail(err, EXIA_EINVAL, 0,
+                          "component %s: idle_ms is %lld, life_ms %lld: 0 means no limit", name,
+                          (long long)options->idle_ms, (long long)options->life_ms);
+    return EXIA_OK;
+}
+
 exia_status exia__recipe_open(exia__recipe **out, const char *name, const exia_factory *factory,
                               const exia_component_options *options, exia_error *err)
 {
@@ -65,8 +100,10 @@ exia_status exia__recipe_open(exia__recipe **out, const char *name, const exia_f
     recipe = exia__zeroed(1, sizeof *recipe);
     if (recipe == NULL)
         return exia__fail_memory(err);
-    recipe->max = given.max;
-    rc = exia__options(&recipe->factory, sizeof recipe->factory, factory, err);
+    recipe->users = 1;
+    rc = copy_limits(recipe, name, &given, err);
+    if (rc == EXIA_OK)
+        rc = exia__options(&recipe->factory, sizeof recipe->factory, factory, err);
     if (rc == EXIA_OK && recipe->factory.create == NULL)
         rc = exia__fail(err, EXIA_EINVAL, 0, "component %s: its factory has no create", name);
     if (rc == EXIA_OK)
@@ -133,6 +170,31 @@ static exia_status check_cycles(const exia_pool *pool, exia_error *err)
     return rc;
 }
 
+static exia_status link_needs(exia_pool *pool, exia__recipe *recipe, exia_error *err)
+{
+    exia_status rc = EXIA_OK;
+    for (uint32_t i = 0; i < recipe->need_count && rc == EXIA_OK; i++) {
+        rc = intern(&recipe->needs[i], pool, recipe->need_names[i], err);
+        if (rc == EXIA_OK)
+            recipe->needs[i]->wanted = true;
+    }
+    return rc;
+}
+
+exia_status exia__recipe_link(exia_component *component, exia__recipe *recipe, exia_error *err)
+{
+    exia__recipe *was = component->recipe;
+    exia_status rc = link_needs(component->pool, recipe, err);
+    if (rc < 0)
+        return rc;
+    component->recipe = recipe;
+    rc = check_cycles(component->pool, err);
+    component->recipe = was;
+    if (rc == EXIA_ECYCLE)
+        return exia__prefix(err, rc, "cannot replace %s, its needs go round", component->name);
+    return rc;
+}
+
 /* Give each recipe its component and resolve its needs.  `*linked` says how far it came. */
 static exia_status link_all(size_t *linked, exia_pool *pool, exia__recipe *recipes, exia_error *err)
 {
@@ -142,11 +204,8 @@ static exia_status link_all(size_t *linked, exia_pool *pool, exia__recipe *recip
     for (exia__recipe *recipe = recipes; recipe != NULL && rc == EXIA_OK; recipe = recipe->next) {
         exia_component *component = NULL;
         rc = intern(&component, pool, recipe->name, err);
-        for (uint32_t i = 0; i < recipe->need_count && rc == EXIA_OK; i++) {
-            rc = intern(&recipe->needs[i], pool, recipe->need_names[i], err);
-            if (rc == EXIA_OK)
-                recipe->needs[i]->wanted = true;
-        }
+        if (rc == EXIA_OK)
+            rc = link_needs(pool, recipe, err);
         if (rc == EXIA_OK && component->recipe != NULL)
             rc = exia__fail(err, EXIA_EEXISTS, 0, "pool %s has a component %s already", pool->name,
                             recipe->name);

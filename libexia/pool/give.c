@@ -14,15 +14,16 @@ exia_status exia__ask(exia_status (*function)(void *object, void *payload, exia_
     return rc < 0 ? rc : EXIA_OK;
 }
 
-static void passivate(const exia_component *c, void *object, bool *failed)
+/* Without the lock.  @return whether it could be done */
+static bool passivate(const exia__object *object)
 {
-    const exia_factory *factory = &c->recipe->factory;
+    const exia_factory *factory = &object->recipe->factory;
     exia_error why;
-    if (exia__ask(factory->passivate, object, factory->payload, &why) == EXIA_OK)
-        return;
-    *failed = true;
-    exia__log(EXIA_LOG_WARNING, "pool", "component %s: an object is dropped: %s", c->name,
-              why.text);
+    if (exia__ask(factory->passivate, object->object, factory->payload, &why) == EXIA_OK)
+        return true;
+    exia__log(EXIA_LOG_WARNING, "pool", "component %s: an object is dropped: %s",
+              object->component->name, why.text);
+    return false;
 }
 
 void exia__doom(exia__object **ends, exia__object *object, exia__call *call)
@@ -69,20 +70,37 @@ void exia__give(exia_component *c, exia__slot *slot, bool discard, exia__call *c
     exia__slot_count(c, slot, -1);
     slot->dependent = NULL;
     atomic_store_explicit(&slot->where, NULL, memory_order_relaxed);
-    if (c->recipe->max == 0) {
+    if (slot->object->recipe->max == 0) {
         give_shared(c, slot, discard, call, ends);
         return;
     }
     slot->state = EXIA__BUSY;
     slot->call = call;
-    if (!discard && c->recipe->factory.passivate != NULL) {
+    if (!discard && slot->object->recipe->factory.passivate != NULL) {
         pthread_mutex_unlock(&c->pool->lock);
-        passivate(c, slot->object->object, &discard);
+        discard = !passivate(slot->object);
         pthread_mutex_lock(&c->pool->lock);
+        c->failed += discard;
     }
-    if (discard)
-        exia__doom(ends, slot->object, call);
-    else
+    slot->object->stale |= discard;
+    exia__settle(c, slot, call, ends);
+}
+
+void exia__settle(exia_component *c, exia__slot *slot, exia__call *call, exia__object **ends)
+{
+    exia__object *object = slot->object;
+    bool shared = object->recipe->max == 0;
+    object->call = NULL;
+    object->stale |= object->recipe != c->recipe;
+    if (shared && !object->stale)
+        c->current = object;
+    if (shared && c->busy == call)
+        c->busy = NULL;
+    if (shared)
+        exia__slot_free(c, slot);
+    if (object->stale)
+        exia__doom(ends, object, call);
+    else if (!shared)
         exia__slot_idle(c, slot);
 }
 
@@ -110,52 +128,55 @@ void exia__end(exia_pool *pool, exia__object *ends, exia__call *call)
     while (ends != NULL) {
         exia__object *object = ends;
         exia_component *c = object->component;
-        const exia_factory *factory = &c->recipe->factory;
-        bool ignored = false;
+        const exia_factory *factory = &object->recipe->factory;
+        bool failed = false;
         ends = object->next;
         pthread_mutex_unlock(&pool->lock);
-        if (c->recipe->max == 0)
-            passivate(c, object->object, &ignored);
+        if (object->recipe->max == 0)
+            failed = !passivate(object);
         if (factory->destroy != NULL)
             factory->destroy(object->object, factory->payload);
         pthread_mutex_lock(&pool->lock);
         exia__give_needs(object, call, &ends);
         unlink_object(pool, object);
-        c->built--;
-        if (object->exclusive) {
+        c->failed += failed;
+        c->destroyed++;
+        if (object->exclusive && object->recipe == c->recipe) {
             c->busy = NULL;
             exia__component_wake(c);
         }
         if (object->slot != NULL)
             exia__slot_free(c, object->slot);
+        exia__recipe_drop(pool, object->recipe);
         exia__release(object);
     }
 }
 
-/* Take the object out of use if nobody uses it. */
-static bool claim_idle(exia__object *object, exia__call *call)
+bool exia__object_idle(exia__object *object)
+{
+    if (object->component == NULL || object->call != NULL)
+        return false;
+    exia__homes_end(object->component);
+    return object->slot ? object->slot->state == EXIA__IDLE : object->holders == 0;
+}
+
+void exia__object_claim(exia__object *object, exia__call *call)
 {
     exia_component *c = object->component;
-    exia__slot *slot = object->slot;
-    exia__homes_end(c);
-    if (slot != NULL && slot->state == EXIA__IDLE) {
-        exia__slot_unlink(c, slot);
-        slot->state = EXIA__BUSY;
-        slot->call = call;
-        return true;
-    }
-    if (slot == NULL && c->current == object && c->busy == NULL && object->holders == 0) {
+    if (object->slot != NULL) {
+        exia__slot_unlink(c, object->slot);
+        object->slot->state = EXIA__BUSY;
+        object->slot->call = call;
+    } else if (c->current == object) {
         c->current = NULL;
         c->busy = call;
         object->exclusive = true;
-        return true;
     }
-    return false;
 }
 
 /* A mark walks from the newest to the oldest: what an object needed becomes idle when it ends, and
  * is older, so that one walk meets everything in the reverse order of building. */
-void exia__sweep(exia_pool *pool, exia__call *call)
+void exia__sweep(exia_pool *pool, exia__call *call, exia__choose *chosen, int64_t now_ms)
 {
     exia__object mark = {0};
     for (exia__object *object = pool->newest; object != NULL; object = mark.older) {
@@ -164,8 +185,9 @@ void exia__sweep(exia_pool *pool, exia__call *call)
         object->older = &mark;
         if (mark.older != NULL)
             mark.older->newer = &mark;
-        if (object->component != NULL && claim_idle(object, call)) {
+        if (exia__object_idle(object) && (chosen == NULL || chosen(object, now_ms))) {
             exia__object *ends = NULL;
+            exia__object_claim(object, call);
             exia__doom(&ends, object, call);
             exia__end(pool, ends, call);
         }
@@ -194,9 +216,9 @@ static __attribute__((noinline)) exia_status end_loan(const exia_lease *lease, b
         return exia__fail(err, EXIA_EINVAL, 0, "component %s: this loan was given back before",
                           c->name);
     }
-    const exia_factory *factory = &c->recipe->factory;
-    bool quick = !pool->closing && !discard &&
-                 (c->recipe->max > 0 ? factory->passivate == NULL : !slot->object->stale);
+    const exia__recipe *recipe = slot->object->recipe;
+    bool quick = !pool->closing && !discard && !slot->object->stale &&
+                 (recipe->max == 0 || recipe->factory.passivate == NULL);
     if (!quick)
         exia__enter(pool, &call);
     exia__give(c, slot, discard, &call, &ends);

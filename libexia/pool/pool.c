@@ -76,10 +76,23 @@ void exia__enter(exia_pool *pool, exia__call *call)
     pool->working += !call->closes;
 }
 
+/* The recipes that were replaced and have no object any more. */
+static void release_dead(exia_pool *pool)
+{
+    while (pool->dead != NULL) {
+        exia__recipe *recipe = pool->dead;
+        pool->dead = recipe->next;
+        pthread_mutex_unlock(&pool->lock);
+        exia__recipe_release(recipe);
+        pthread_mutex_lock(&pool->lock);
+    }
+}
+
 void exia__leave(exia_pool *pool, exia__call *call)
 {
     if (pool->closing && pool->closers == 0)
-        exia__sweep(pool, call);
+        exia__sweep(pool, call, NULL, 0);
+    release_dead(pool);
     if (call->next != NULL)
         call->next->previous = call->previous;
     if (call->previous != NULL)
@@ -102,16 +115,23 @@ const char *exia_component_name(const exia_component *component)
 
 static exia_status add_row(exia_rows *rows, const exia_component *c, exia_error *err)
 {
+    const exia_pool *pool = c->pool;
     const exia__recipe *recipe = c->recipe;
     json_t *needs = json_array();
     int failed = needs == NULL;
     for (uint32_t i = 0; i < recipe->need_count; i++)
         failed |= json_array_append_new(needs, json_string(recipe->needs[i]->name)) != 0;
-    json_t *row = json_pack("{s:s, s:O?, s:O?, s:I, s:b, s:I, s:I, s:I, s:I}", "name", c->name,
-                            "about", recipe->about, "needs", needs, "max", (json_int_t)recipe->max,
-                            "shared", recipe->max == 0, "built", (json_int_t)c->built, "lent",
-                            (json_int_t)(c->lent + exia__homes_lent(c)), "waiting",
-                            (json_int_t)c->waiting, "hits", (json_int_t)exia__component_hits(c));
+    uint64_t hits = exia__component_hits(c), last_hit = hits != c->seen ? pool->ticks : c->last_hit;
+    json_t *when = hits > 0 ? json_integer((json_int_t)last_hit) : json_null();
+    json_t *row = json_pack(
+        "{s:s, s:O?, s:O?, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o?, s:I}",
+        "name", c->name, "about", recipe->about, "needs", needs, "max", (json_int_t)recipe->max,
+        "shared", recipe->max == 0, "built", (json_int_t)(c->created - c->destroyed), "idle",
+        (json_int_t)exia__component_idle(c), "lent", (json_int_t)(c->lent + exia__homes_lent(c)),
+        "waiting", (json_int_t)c->waiting, "hits", (json_int_t)hits, "created",
+        (json_int_t)c->created, "destroyed", (json_int_t)c->destroyed, "failed",
+        (json_int_t)c->failed, "expired", (json_int_t)c->expired, "last_hit", when, "ticks",
+        (json_int_t)pool->ticks);
     exia_status rc =
         failed || row == NULL ? exia__fail_memory(err) : exia__rows_add(rows, row, err);
     json_decref(needs);
@@ -185,7 +205,7 @@ exia_status exia_pool_clear(exia_pool *pool, exia_error *err)
     exia__call call = exia__call_here();
     pthread_mutex_lock(&pool->lock);
     exia__enter(pool, &call);
-    exia__sweep(pool, &call);
+    exia__sweep(pool, &call, NULL, 0);
     exia__leave(pool, &call);
     return EXIA_OK;
 }

@@ -37,34 +37,50 @@ struct exia__slot {                             /* on lines of its own */
     uint32_t index, generation;                 /* not HOME: of the ticket of the last loan */
     int state;
     uint32_t home;               /* HOME: which */
+    bool counts;                 /* it takes room: old objects that are still lent do not */
     exia__object *object;        /* none when FREE */
     exia__object *dependent;     /* LENT: to this object, for its life; NULL: to a borrower */
     exia__call *call;            /* BUSY: who works at it */
     exia__slot *next, *previous; /* FREE and IDLE: in the component's list */
+    /* What the last exia_pool_maintain() saw; it holds while the generation is still the same. */
+    uint32_t seen;
+    unsigned told;       /* EXIA__OVERDUE ...: the log knows of this loan */
+    uint64_t since_tick; /* LENT: when it was first seen so */
+    int64_t since_ms;
 };
 
 struct exia__object {
     exia_component *component; /* NULL: a mark that walks through the list */
+    exia__recipe *recipe;      /* what made it; the component may have another one by now */
     exia__object *older, *newer;
     exia__object *next; /* in a list of objects to end */
     void *object;
     exia__slot *slot;    /* where it lives; NULL: shared */
-    exia__call *call;    /* who builds or ends it; NULL: it is in use or idle */
+    exia__call *call;    /* who builds, checks or ends it; NULL: it is in use or idle */
     size_t holders;      /* shared: its loans */
-    bool stale;          /* shared: goes with its last holder */
+    bool stale;          /* it goes when its holder, or the last one, gives it back */
+    bool outdated;       /* what it is, or was built with, is replaced; while that is marked */
     bool exclusive;      /* shared: no other one is made before this one is gone */
+    uint64_t asked;      /* the last question that came by, in wait.c */
+    int64_t born_ms;     /* when exia_pool_maintain() first saw it; 0: not yet */
+    int64_t idle_ms;     /* when it first saw it idle, without a loan since; 0: in use */
+    uint64_t seen;       /* the number of loans it saw */
     uint32_t need_count; /* how many it holds by now */
     exia_lease *needs;   /* in this block of memory, as is `given` */
     void **given;        /* their objects, for `create` */
 };
 
-/* What exia_pool_add() was given. */
+/* What exia_pool_add() or exia_component_replace() was given.  It lives as long as its component or
+ * an object uses it. */
 struct exia__recipe {
-    exia__recipe *next; /* in a plugin's list */
+    exia__recipe *next; /* in a plugin's list, or the pool's of those to release */
+    size_t users;
     char *name;
     exia_factory factory;
     json_t *about;
-    uint32_t max, need_count;
+    uint32_t max, min_idle;
+    int64_t idle_ms, life_ms, overdue_ms;
+    uint32_t need_count;
     char **need_names;
     exia_component **needs;
 };
@@ -79,12 +95,16 @@ struct exia_component {
     bool wanted;          /* named as a need */
     _Atomic(void *) chunks[EXIA__CHUNKS];
     uint32_t slot_count;
-    exia__slot *idle, *free; /* idle: the last one returned comes first */
-    exia__object *current;   /* shared: the object */
-    exia__call *busy;        /* shared: who makes, checks or ends it */
+    uint32_t taken, idle_count; /* with `max`: slots that count; that are IDLE */
+    exia__slot *idle, *free;    /* idle: the last one returned comes first */
+    exia__object *current;      /* shared: the object */
+    exia__call *busy;           /* shared: who makes, checks or ends it */
     exia__waiter *first, *last;
-    size_t built, lent, waiting;
-    uint64_t turned; /* loans that the slots no longer tell: their generations came round */
+    size_t lent, waiting;
+    uint64_t created, destroyed, failed, expired;
+    uint64_t turned;   /* loans that the slots no longer tell: their generations came round */
+    uint64_t seen;     /* the loans at the last tick */
+    uint64_t last_hit; /* the ticks that there had been at the last loan that a tick saw */
     size_t at_home;
 };
 
@@ -100,6 +120,9 @@ struct exia__call {
     int seen;              /* while asking who waits for whom */
     bool closes;           /* exia_pool_close(): the others do not wait for it */
     exia__load *load;      /* exia_pool_load(): what it has collected */
+    exia__object *making;  /* what it builds, the last one first, linked as `older` */
+    exia_component *replaces;
+    bool maintains;
 };
 
 struct exia_pool {
@@ -116,6 +139,9 @@ struct exia_pool {
     exia__call *calls;
     size_t loans, working; /* to borrowers; calls that do not close */
     unsigned closers;      /* who will destroy what is idle when the wait is over */
+    uint64_t ticks;        /* calls of exia_pool_maintain() */
+    uint64_t questions;    /* in wait.c */
+    exia__recipe *dead;    /* to be released by who lets the lock go next */
     bool closing, orphaned;
 };
 
@@ -130,6 +156,10 @@ exia_status exia__recipe_open(exia__recipe **out, const char *name, const exia_f
                               const exia_component_options *options, exia_error *err);
 void exia__recipe_free(exia__recipe *recipe);    /* not the factory */
 void exia__recipe_release(exia__recipe *recipe); /* the factory too */
+void exia__recipe_keep(exia__recipe *recipe);
+void exia__recipe_drop(exia_pool *pool, exia__recipe *recipe);
+/* Resolve the needs of what may become the component's recipe, and see whether they go round. */
+exia_status exia__recipe_link(exia_component *component, exia__recipe *recipe, exia_error *err);
 /* Make all of the list components of the pool, or none. */
 exia_status exia__recipes_commit(exia_pool *pool, exia__recipe *recipes, exia_error *err);
 
@@ -169,6 +199,9 @@ exia__slot *exia__slot_at(const exia_component *component, uint32_t index);
 /* Take a slot as BUSY for `call`.  @return EXIA_DONE: none is to be had now */
 exia_status exia__slot_take(exia__slot **out, exia_component *component, exia__call *call,
                             exia_error *err);
+/* Take a FREE one, whatever the limit, for what the recipe makes. */
+exia_status exia__slot_open(exia__slot **out, exia_component *component, const exia__recipe *recipe,
+                            exia__call *call, exia_error *err);
 /* A slot that was taken: can its object be lent without asking the factory? */
 bool exia__slot_ready(const exia_component *component, const exia__slot *slot);
 /* It is lent from now on; or, -1, no more. */
@@ -177,9 +210,18 @@ exia_lease exia__slot_lend(exia_component *component, exia__slot *slot, exia__ob
                            const char *where);
 void exia__slot_idle(exia_component *component, exia__slot *slot);
 void exia__slot_free(exia_component *component, exia__slot *slot);
+/* It takes room no more. */
+void exia__slot_uncount(exia_component *component, exia__slot *slot);
 void exia__slot_unlink(exia_component *component, exia__slot *slot);
 void exia__component_wake(exia_component *component);
 uint64_t exia__component_hits(const exia_component *component);
+size_t exia__component_idle(const exia_component *component);
+
+/* borrow.c; under the lock, which it lets go while factories work */
+/* Build an object in a slot that is BUSY for `call`, and what it needs, as borrowing would; it is
+ * for exia__settle() then.  On failure the slot is FREE. */
+exia_status exia__build(exia_component *component, exia__recipe *recipe, exia__slot *slot,
+                        exia__call *call, int64_t deadline, exia_error *err);
 
 /* wait.c; under the lock */
 int64_t exia__deadline(int64_t wait_ms); /* for exia__cond_wait() */
@@ -196,15 +238,33 @@ const char *exia__who_is(char out[EXIA__WHO_SIZE], const exia_component *compone
 void exia__give(exia_component *component, exia__slot *slot, bool discard, exia__call *call,
                 exia__object **ends);
 void exia__give_needs(exia__object *object, exia__call *call, exia__object **ends);
+/* A BUSY slot's object is now to be had; or, if it is not what the component makes any more, it is
+ * put into `*ends`. */
+void exia__settle(exia_component *component, exia__slot *slot, exia__call *call,
+                  exia__object **ends);
 /* Put an object that nobody can get any more before the list, and end all of a list. */
 void exia__doom(exia__object **ends, exia__object *object, exia__call *call);
 void exia__end(exia_pool *pool, exia__object *ends, exia__call *call);
 /* How long the object keeps its needs has changed: who waits for them should look again. */
 void exia__wake_rivals(const exia__object *object);
-/* End what is idle, newest first. */
-void exia__sweep(exia_pool *pool, exia__call *call);
+/* Nobody uses it; take it, so that nobody can. */
+bool exia__object_idle(exia__object *object);
+void exia__object_claim(exia__object *object, exia__call *call);
+/* End what is idle and chosen (NULL: all), newest first. */
+typedef bool exia__choose(exia__object *object, int64_t now_ms);
+void exia__sweep(exia_pool *pool, exia__call *call, exia__choose *chosen, int64_t now_ms);
 /* Call a factory's function; an error that it did not fill is filled. */
 exia_status exia__ask(exia_status (*function)(void *object, void *payload, exia_error *err),
                       void *object, void *payload, exia_error *err);
+
+/* loans.c; under the lock */
+enum { EXIA__OVERDUE = 1, EXIA__CLOSED = 2, EXIA__FREED = 4 };
+/* Bring up to date what a slot, which is LENT, tells of its loan. */
+void exia__loan_watch(const exia_component *component, exia__slot *slot, int64_t now_ms);
+/* "2 loans are out: 'db' taken at main.c:10, 'db' taken at main.c:20": as many as there is room. */
+void exia__loans_name(char *out, size_t size, const exia_pool *pool);
+/* Tell the log of loans that are out, once a loan and reason, one line a place.  The lock is let go
+ * meanwhile. */
+void exia__loans_tell(exia_pool *pool, unsigned reason, int64_t now_ms);
 
 #endif

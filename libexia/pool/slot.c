@@ -67,13 +67,23 @@ static void push(exia__slot **list, exia__slot *slot, int state)
 void exia__slot_idle(exia_component *component, exia__slot *slot)
 {
     push(&component->idle, slot, EXIA__IDLE);
+    component->idle_count++;
     exia__component_wake(component);
 }
 
 void exia__slot_free(exia_component *component, exia__slot *slot)
 {
+    component->taken -= slot->counts;
+    slot->counts = false;
     slot->object = NULL;
     push(&component->free, slot, EXIA__FREE);
+    exia__component_wake(component);
+}
+
+void exia__slot_uncount(exia_component *component, exia__slot *slot)
+{
+    component->taken -= slot->counts;
+    slot->counts = false;
     exia__component_wake(component);
 }
 
@@ -87,6 +97,26 @@ void exia__slot_unlink(exia_component *component, exia__slot *slot)
     if (slot->next != NULL)
         slot->next->previous = slot->previous;
     slot->next = slot->previous = NULL;
+    component->idle_count -= slot->state == EXIA__IDLE;
+}
+
+exia_status exia__slot_open(exia__slot **out, exia_component *component, const exia__recipe *recipe,
+                            exia__call *call, exia_error *err)
+{
+    exia__slot *slot = component->free;
+    exia_status rc = EXIA_OK;
+    if (slot != NULL)
+        exia__slot_unlink(component, slot);
+    else
+        rc = make_slot(&slot, component, err);
+    if (rc < 0)
+        return rc;
+    slot->state = EXIA__BUSY;
+    slot->call = call;
+    slot->counts = recipe->max > 0 && recipe == component->recipe;
+    component->taken += slot->counts;
+    *out = slot;
+    return EXIA_OK;
 }
 
 exia_status exia__slot_take(exia__slot **out, exia_component *component, exia__call *call,
@@ -97,17 +127,18 @@ exia_status exia__slot_take(exia__slot **out, exia_component *component, exia__c
     *out = NULL;
     if (recipe->max > 0)
         exia__home_yield(component);
-    exia__slot *slot = component->idle ? component->idle : component->free;
-    if (recipe->max == 0 ? component->busy != NULL : !slot && component->slot_count == recipe->max)
+    exia__slot *slot = component->idle;
+    if (recipe->max == 0 ? component->busy != NULL : !slot && component->taken == recipe->max)
         return EXIA_DONE;
-    if (slot != NULL)
+    if (slot != NULL) {
         exia__slot_unlink(component, slot);
-    else
-        rc = make_slot(&slot, component, err);
+        slot->state = EXIA__BUSY;
+        slot->call = call;
+    } else {
+        rc = exia__slot_open(&slot, component, recipe, call, err);
+    }
     if (rc < 0)
         return rc;
-    slot->state = EXIA__BUSY;
-    slot->call = call;
     if (recipe->max == 0) {
         slot->object = component->current;
         if (slot->object == NULL || (slot->object->holders == 0 && recipe->factory.validate))
@@ -119,9 +150,9 @@ exia_status exia__slot_take(exia__slot **out, exia_component *component, exia__c
 
 bool exia__slot_ready(const exia_component *component, const exia__slot *slot)
 {
-    const exia_factory *factory = &component->recipe->factory;
     if (slot->object == NULL)
         return false;
+    const exia_factory *factory = &slot->object->recipe->factory;
     return component->recipe->max == 0 ? component->busy == NULL
                                        : factory->activate == NULL && factory->validate == NULL;
 }
@@ -131,14 +162,14 @@ void exia__slot_count(exia_component *component, exia__slot *slot, int change)
     component->lent += (size_t)change;
     if (slot->dependent == NULL)
         component->pool->loans += (size_t)change;
-    if (component->recipe->max == 0)
+    if (slot->object->recipe->max == 0)
         slot->object->holders += (size_t)change;
 }
 
 exia_lease exia__slot_lend(exia_component *component, exia__slot *slot, exia__object *dependent,
                            const char *where)
 {
-    if (component->recipe->max == 0) {
+    if (slot->object->recipe->max == 0) {
         if (component->busy == slot->call)
             component->busy = NULL;
         exia__component_wake(component);
@@ -169,4 +200,13 @@ uint64_t exia__component_hits(const exia_component *component)
     for (uint32_t i = 0; i < component->slot_count; i++)
         hits += exia__slot_generation(exia__slot_at(component, i));
     return hits;
+}
+
+size_t exia__component_idle(const exia_component *component)
+{
+    size_t lent_at_home = exia__homes_lent(component);
+    const exia__object *current = component->current;
+    if (component->recipe->max > 0)
+        return component->idle_count + component->at_home - lent_at_home;
+    return current != NULL && current->call == NULL && current->holders + lent_at_home == 0;
 }

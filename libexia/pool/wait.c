@@ -38,6 +38,8 @@ const char *exia__who_is(char out[EXIA__WHO_SIZE], const exia_component *compone
 enum { UNSEEN, SEEN, ASKED };
 typedef struct question {
     exia_pool *pool;
+    uint64_t number;
+    exia__object *stale;          /* those still to be asked about */
     const exia_component *keeper; /* whose objects hold it for life */
     bool round;                   /* somebody waits for the one who asks */
 } question;
@@ -56,31 +58,55 @@ static bool runs(question *q, const exia__call *holder)
     return true;
 }
 
-/* Does what was built with it let it go by itself?  A stale object does when its last holder does. */
-static bool lets_go(question *q, const exia__object *dependent)
+/* Somebody works at it; or it is to be asked who has it, once. */
+static bool in_hands(question *q, exia__object *object)
 {
-    const exia_component *c = dependent->component;
-    if (dependent->call != NULL)
-        return runs(q, dependent->call);
-    for (uint32_t i = 0; dependent->stale && i < c->slot_count; i++) {
-        const exia__slot *slot = exia__slot_at(c, i);
-        if (slot->object == dependent && slot->state == EXIA__LENT && slot->dependent == NULL)
-            return true;
+    if (object->call != NULL)
+        return runs(q, object->call);
+    if (!object->stale) {
+        q->keeper = object->component;
+    } else if (object->asked != q->number) {
+        object->asked = q->number;
+        object->next = q->stale;
+        q->stale = object;
     }
-    q->keeper = c;
     return false;
+}
+
+/* Does what was built with it let it go by itself?  A stale object does when its last holder does,
+ * which is a borrower, or an object of which the same is to be asked. */
+static bool lets_go(question *q, exia__object *dependent)
+{
+    bool may = in_hands(q, dependent);
+    while (!may && q->stale != NULL) {
+        const exia__object *object = q->stale;
+        const exia_component *c = object->component;
+        q->stale = object->next;
+        q->keeper = c;
+        for (uint32_t i = 0; i < c->slot_count && !may; i++) {
+            const exia__slot *slot = exia__slot_at(c, i);
+            if (slot->object != object)
+                continue;
+            if (slot->state == EXIA__BUSY)
+                may = runs(q, slot->call);
+            else
+                may = slot->dependent == NULL || in_hands(q, slot->dependent);
+        }
+    }
+    q->stale = NULL;
+    return may;
 }
 
 static bool may_come(question *q, const exia_component *wanted)
 {
     if (wanted->recipe->max == 0)
         return wanted->busy == NULL || runs(q, wanted->busy);
-    if (wanted->slot_count < wanted->recipe->max)
+    if (wanted->taken < wanted->recipe->max || wanted->idle != NULL)
         return true;
     for (uint32_t i = 0; i < wanted->slot_count; i++) {
         const exia__slot *slot = exia__slot_at(wanted, i);
-        if (slot->state == EXIA__FREE || slot->state == EXIA__IDLE)
-            return true;
+        if (!slot->counts) /* FREE, or it makes no room when it comes back */
+            continue;
         if (slot->state == EXIA__BUSY ? runs(q, slot->call)
                                       : !slot->dependent || lets_go(q, slot->dependent))
             return true;
@@ -112,7 +138,7 @@ static bool can_end(question *q, exia__call *self)
 static exia_status check_end(exia_component *component, exia__call *call,
                              const exia_component *needed_by, exia_error *err)
 {
-    question q = {.pool = component->pool};
+    question q = {.pool = component->pool, .number = ++component->pool->questions};
     char who[EXIA__WHO_SIZE], keeper[EXIA__SHOWN_SIZE];
     if (can_end(&q, call))
         return EXIA_OK;

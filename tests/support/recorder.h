@@ -151,7 +151,8 @@ static inline exia_status try_add(exia_component **out, exia_pool *pool, recorde
                             .destroy = destroy,
                             .release = release,
                             .payload = r};
-    exia_component_options options = {sizeof options, names, r->need_count, NULL, max};
+    exia_component_options options = {
+        .struct_size = sizeof options, .needs = names, .need_count = r->need_count, .max = max};
     return exia_pool_add(out, pool, name, &factory, &options, &err);
 }
 
