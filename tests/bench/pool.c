@@ -9,7 +9,8 @@
 
 #include "peers.h"
 
-enum { PAIRS = 200000, HANDOFFS = 3000, NAMES = 1000, BUILDS = 20000 };
+/* Laps of a millisecond or so: most of them pass between two ticks of the scheduler. */
+enum { PAIRS = 40000, HANDOFFS = 1000, NAMES = 1000, BUILDS = 4000 };
 
 /* ---- laps of the pool ------------------------------------------------------------------------ */
 
@@ -281,7 +282,7 @@ static void race_sizes(void)
         contestant both[] = {{"", held_laps, c, 0}, {"", in_turn_laps, c, 0}};
         printf("  %6d x %-13d", count, max);
         for (int threads = 1; threads <= 2; threads++) {
-            race r = {"", threads, PAIRS / 2, .visit = PLAIN};
+            race r = {"", threads, PAIRS, .visit = PLAIN};
             result results[COUNT(both)];
             c->apart = threads == 2 && max == 1 ? 2 : 1;
             if (c->apart > count) {
@@ -319,7 +320,7 @@ static void race_passed(void)
 {
     exia_pool *pool = open_pool();
     passage *p = bench_alloc(sizeof *p);
-    race r = {"taken by one thread, given back by the other", 2, PAIRS / 4, .visit = PLAIN};
+    race r = {"taken by one thread, given back by the other", 2, PAIRS, .visit = PLAIN};
     contestant all[] = {
         {"exia", passed_loan_laps, p, 0},
         {"mutex and stack of 32", passed_laps, stack_track(PEER_OBJECTS), 0},
@@ -339,7 +340,7 @@ static void race_shared(void)
         {"mutex and count", locked_laps, counted, 0},
     };
     for (int threads = 1; threads <= 2; threads++) {
-        race r = {"one object shared by all", threads, PAIRS / 2, PLAIN, .shared = true};
+        race r = {"one object shared by all", threads, PAIRS, PLAIN, .shared = true};
         race_show(&r, all, COUNT(all));
     }
     exia_pool_free(pool);
@@ -359,9 +360,12 @@ static void show_slow_paths(void)
 
 int main(void)
 {
+    double load = 0;
     printf("pool, C: compiler %s, glibc %s, %d core(s); peers: %s%s\n", __VERSION__,
            gnu_get_libc_version(), bench_cores(), apr_name(),
            apr_laps == NULL ? " is skipped: it is not installed" : "");
+    if (getloadavg(&load, 1) == 1 && load > bench_cores() * 0.5)
+        printf("others are at work here, load average %.1f: look at the best times\n", load);
     if (bench_cores() < 2)
         printf("one core only: two threads take turns on it\n");
     race_borrow();

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { ROUNDS = 11, UNCOUNTED = 2 };
+enum { ROUNDS = 31, UNCOUNTED = 2 };
 
 typedef struct course {
     const race *race;
