@@ -38,7 +38,8 @@ uint32_t exia__names_hash(const char *text, size_t size)
         first = (unsigned char)text[0];
         last = (unsigned char)text[size / 2] << 8 | (unsigned char)text[size - 1];
     }
-    return (uint32_t)mix(hash, (uint64_t)last << 32 | first);
+    /* Once more, or the last bytes, which are often all that differs, stay among the high bits. */
+    return (uint32_t)mix(mix(hash, (uint64_t)last << 32 | first), 0);
 }
 
 /* Where the text is, or where it would be put. */
