@@ -239,11 +239,19 @@ def on_log(level: int, topic: Any, line: Any, payload: Any) -> None:
     )
 
 
+def leaving() -> bool:
+    """Whether the interpreter ends: C must call no Python any more."""
+    return _left
+
+
 def _leave() -> None:
     """At the end of the interpreter: do what is left, and let C be silent from now on."""
+    global _left
     drain()
     lib.exia_log_set(NULL, NULL)
+    _left = True
 
 
+_left = False
 lib.exia_log_set(lib.on_log, NULL)
 atexit.register(_leave)

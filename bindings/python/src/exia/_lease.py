@@ -10,11 +10,12 @@ import warnings
 from types import CodeType, FrameType
 from typing import Any, NamedTuple, NoReturn
 
-from exia._handle import NULL, drain, meaning, noted, retire
-from exia._loans import Lease, Lender, hand_over
+from exia._handle import NULL, drain, leaving, meaning, noted, retire
+from exia._loans import Lease, hand_over
 from exia._native import ffi, lib
+from exia._waiting import wait
 
-__all__ = ["Component", "Lease", "Lender"]
+__all__ = ["Component", "Lease"]
 
 _log = logging.getLogger("exia")
 
@@ -51,7 +52,8 @@ def _fail(status: int, native: int, said: str) -> NoReturn:
 
 def _drop(lease: Lease[Any], report: bool) -> None:
     """Give back what nobody holds any more: now, or when this thread has left the C library."""
-    retire(_return_dropped, lease, report)
+    if not leaving():
+        retire(_return_dropped, lease, report)
 
 
 def _return_dropped(lease: Lease[Any], report: bool) -> None:
@@ -66,4 +68,4 @@ def _return_dropped(lease: Lease[Any], report: bool) -> None:
     warnings.warn_explicit(said, ResourceWarning, file, line, site.module, site.warned)
 
 
-hand_over(_site, _fail, _drop, noted, drain)
+hand_over(_site, _fail, wait, _drop, noted, drain)

@@ -18,10 +18,11 @@ static struct { /* for one interpreter: others are refused */
     PyTypeObject *lease;
     PyObject *site;  /* (frame) -> Site */
     PyObject *fail;  /* (status, native, text): raise what it means */
+    PyObject *wait;  /* (lease, timeout): borrow what cannot be had at once */
     PyObject *drop;  /* (lease, report): give back what nobody holds any more, perhaps later */
     PyObject *noted; /* what finalisers left to do ... */
     PyObject *drain; /* (): do it */
-    PyObject *find, *wait, *f_lasti; /* names */
+    PyObject *find, *f_lasti; /* names */
 } python;
 
 /* ---- where a loan is taken ------------------------------------------------------------------- */
@@ -416,11 +417,11 @@ static bool is_seconds(PyObject *timeout)
 }
 
 /* It failed: raise the reason, or wait. */
-static PyObject *go_on(lender *self, lease *loan, PyObject *timeout, PyObject *why)
+static PyObject *go_on(lease *loan, PyObject *timeout, PyObject *why)
 {
     PyObject *answer = NULL;
     if (PyLong_AsLong(PyTuple_GetItem(why, 0)) == EXIA_ETIMEOUT)
-        answer = PyObject_CallMethodObjArgs((PyObject *)self, python.wait, loan, timeout, NULL);
+        answer = PyObject_CallFunctionObjArgs(python.wait, loan, timeout, NULL);
     else
         answer = PyObject_CallObject(python.fail, why);
     Py_DECREF(why);
@@ -438,13 +439,13 @@ static PyObject *lender_borrow(lender *self, PyObject *const *given, Py_ssize_t 
     if (loan == NULL)
         return NULL;
     if (!is_seconds(timeout))
-        why = PyObject_CallMethodObjArgs((PyObject *)self, python.wait, loan, timeout, NULL);
+        why = PyObject_CallFunctionObjArgs(python.wait, loan, timeout, NULL);
     else if (exia_component_try_borrow(&loan->c, loan->from, loan->where) == EXIA_OK)
         why = Py_NewRef(Py_None);
     else
         why = lease_borrow(loan, 0);
     if (why != NULL && why != Py_None)
-        why = go_on(self, loan, timeout, why);
+        why = go_on(loan, timeout, why);
     Py_XDECREF(why);
     if (why != NULL && lease_open(loan) == 0)
         return (PyObject *)loan;
@@ -500,8 +501,8 @@ static PyType_Spec lender_spec = {.name = "exia._loans.Lender",
 static PyObject *hand_over(PyObject *module, PyObject *functions)
 {
     (void)module;
-    if (!PyArg_ParseTuple(functions, "OOOOO:hand_over", &python.site, &python.fail, &python.drop,
-                          &python.noted, &python.drain))
+    if (!PyArg_ParseTuple(functions, "OOOOOO:hand_over", &python.site, &python.fail, &python.wait,
+                          &python.drop, &python.noted, &python.drain))
         return NULL;
     Py_INCREF(functions); /* and what is in it, as long as the process lives */
     return Py_NewRef(Py_None);
@@ -514,11 +515,10 @@ static int execute(PyObject *module)
         return -1;
     }
     python.find = PyUnicode_InternFromString("_find");
-    python.wait = PyUnicode_InternFromString("_wait");
     python.f_lasti = PyUnicode_InternFromString("f_lasti");
     python.lease = (PyTypeObject *)PyType_FromSpec(&lease_spec);
     PyObject *lends = PyType_FromSpec(&lender_spec);
-    int failed = !python.find || !python.wait || !python.f_lasti || !python.lease || !lends ||
+    int failed = !python.find || !python.f_lasti || !python.lease || !lends ||
                  PyModule_AddType(module, python.lease) < 0 ||
                  PyModule_AddType(module, (PyTypeObject *)lends) < 0;
     Py_XDECREF(lends);

@@ -45,6 +45,7 @@ class Lender:
 def hand_over(
     site: Callable[[FrameType], Site],
     fail: Callable[[int, int, str], NoReturn],
+    wait: Callable[[Lease[Any], float | None], None],
     drop: Callable[[Lease[Any], bool], None],
     noted: deque[Any],
     drain: Callable[[], None],

@@ -16,19 +16,26 @@ from exia._arguments import (
     text_or_null,
 )
 from exia._factory import Shelf
-from exia._handle import NULL, Closing, call, drain, meaning, own
-from exia._lease import Component, Lease, Lender
+from exia._handle import NULL, Closing, call, drain, leaving, own
+from exia._lease import Component
+from exia._loans import Lender
 from exia._native import ffi, lib
 from exia._recipe import Options, Recipe
 from exia._rows import Rows, rows
 from exia._show import ComponentRow, ComponentRows, add_values
+from exia._waiting import SLICE
 from exia.dag import Dag
 from exia.errors import CycleError, NotFoundError, TimeoutError
 
-SLICE = 0.1  # seconds: the longest single wait in C, so that Ctrl-C and dropped leases are seen
 EXIT = 1.0  # seconds that the end of a `with` block waits for loans
 
 _log = logging.getLogger("exia")
+
+
+def _free(pool: Any) -> None:
+    """Let go of a pool; at the end of the interpreter it is too late to destroy its objects."""
+    if not leaving():
+        lib.exia_pool_free(pool)
 
 
 class Pool(Lender, Closing):
@@ -62,7 +69,7 @@ class Pool(Lender, Closing):
     def __init__(self, name: str) -> None:
         out = ffi.new("exia_pool **")
         call(lib.exia_pool_open, out, text(name, "name"))
-        self._pointer = own(out[0], lib.exia_pool_free)
+        self._pointer = own(out[0], _free)
         self.name = name
         self._shelf = Shelf()
         self._found = {}
@@ -135,24 +142,6 @@ class Pool(Lender, Closing):
             except CycleError as found:
                 error.cycle = found.cycle
             raise
-
-    def _wait(self, lease: Lease[Any], timeout: float | None) -> None:
-        """Borrow what cannot be had at once.
-
-        The wait goes in slices: between two of them signals and dropped leases are seen.
-        """
-        end = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
-        while True:
-            start = time.monotonic()
-            wait = int(1000 * (SLICE if end is None else min(SLICE, max(0.0, end - start))))
-            failed = lease._borrow(wait)
-            if failed is None:
-                return
-            late = end is not None and time.monotonic() >= end
-            never = time.monotonic() - start < wait / 1000  # nobody could ever bring it
-            if failed[0] != lib.EXIA_ETIMEOUT or late or never:
-                raise meaning(*failed)
-            drain()
 
     def _find(self, what: Any) -> Component:
         """Resolve what was not borrowed yet: a name that came from C, or what is not there."""
