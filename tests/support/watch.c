@@ -4,6 +4,8 @@
  *                         \----passivate---->/
  *     SPOILT: a function failed, so only its end may follow.    GONE: destroyed
  *
+ * One that was lent is passivated before it is destroyed, unless it is discarded.
+ *
  * What is destroyed stays in memory for a while, so that who still uses it is caught. */
 #include "support/watch.h"
 
@@ -20,8 +22,8 @@ typedef struct watched {
     atomic_int users;      /* borrowers that have it */
     atomic_int dependents; /* objects that were built with it */
     atomic_int inside;     /* functions of the factory that work at it */
-    atomic_bool discarded;
-    unsigned long holder; /* plain: only who has it alone may touch it */
+    atomic_bool lent;      /* since it is READY, and not discarded */
+    unsigned long holder;  /* plain: only who has it alone may touch it */
     struct watched *needs[];
 } watched;
 
@@ -107,10 +109,11 @@ static exia_status create(void **out, void *const *needs, void *payload, exia_er
         w->needs[i] = needs[i];
         int others = atomic_fetch_add(&w->needs[i]->dependents, 1);
         expect(w->needs[i], w->needs[i]->kind->max == 0 || others == 0, "lent for life twice");
+        atomic_store(&w->needs[i]->lent, true);
     }
     atomic_fetch_add(&b->created, 1);
     int alive = atomic_fetch_add(&b->alive, 1) + 1;
-    if (b->max > 0 && alive > (int)b->max)
+    if (b->max > 0 && alive > (int)b->max && !b->rebuilt)
         watch_wrong("%d objects of at most %u", alive, b->max);
     for (int most = atomic_load(&b->most); alive > most;) {
         if (atomic_compare_exchange_weak(&b->most, &most, alive))
@@ -144,6 +147,7 @@ static exia_status activate(void *object, void *payload, exia_error *err_)
 {
     int state = atomic_load(&((watched *)object)->state);
     bool right = state == RAW || (state == RESTS && ((breed *)payload)->max > 0);
+    atomic_store(&((watched *)object)->lent, false);
     return finish(begin(object, payload, right, "activate"), READY, "activate", err_);
 }
 
@@ -158,7 +162,8 @@ static exia_status validate(void *object, void *payload, exia_error *err_)
 {
     const breed *b = payload;
     int state = atomic_load(&((watched *)object)->state);
-    bool right = state == (b->hooked && b->max > 0 ? RESTS : READY);
+    bool rests = state == RESTS || state == RAW; /* RAW: built to be idle */
+    bool right = b->hooked && b->max > 0 ? rests : state == READY;
     return finish(begin(object, payload, right, "validate"), state, "validate", err_);
 }
 
@@ -167,8 +172,8 @@ static void destroy(void *object, void *payload)
     watched *w = object;
     breed *b = payload;
     int state = atomic_load(&w->state);
-    bool worn = state == RESTS || state == SPOILT || !b->hooked;
-    begin(object, payload, state != GONE && (worn || atomic_load(&w->discarded)), "destroy");
+    bool rests = state == RESTS || state == SPOILT || (b->max > 0 && !atomic_load(&w->lent));
+    begin(object, payload, state != GONE && (rests || !b->hooked), "destroy");
     turn(b);
     for (uint32_t i = 0; i < b->need_count; i++) {
         int state_of = atomic_load(&w->needs[i]->state);
@@ -239,7 +244,7 @@ void watch_enter(void *object)
         return;
     expect(w, users == 0 && atomic_load(&w->dependents) == 0, "lent twice");
     expect(w, w->holder == 0, "not left by who had it before");
-    atomic_store(&w->discarded, false);
+    atomic_store(&w->lent, true);
     w->holder = self();
 }
 
@@ -256,6 +261,6 @@ void watch_leave(void *object)
 
 void watch_discard(void *object)
 {
-    atomic_store(&((watched *)object)->discarded, true);
+    atomic_store(&((watched *)object)->lent, false);
     watch_leave(object);
 }
