@@ -1,37 +1,6 @@
 /* Another factory behind a component in use: what the old and the new factory see, call by call. */
 #include "support/recorder.h"
 
-static exia_factory factory_of(recorder *r, const char *which)
-{
-    return (exia_factory){.struct_size = sizeof(exia_factory),
-                          .create = create,
-                          .activate = strchr(which, '!') ? activate : NULL,
-                          .validate = strchr(which, '?') ? validate : NULL,
-                          .passivate = strchr(which, '-') ? passivate : NULL,
-                          .destroy = destroy,
-                          .release = release,
-                          .payload = r};
-}
-
-/* `needs` as for add(); NULL: options are NULL, everything stays. */
-static exia_status replace(exia_component *c, recorder *r, uint32_t max, const char *needs,
-                           const char *which, int rebuild)
-{
-    char letters[8][2];
-    const char *names[8];
-    exia_factory factory = factory_of(r, which);
-    exia_component_options options = {.struct_size = sizeof options, .needs = names, .max = max};
-    if (needs == NULL)
-        return exia_component_replace(c, &factory, NULL, rebuild, &err);
-    options.need_count = r->need_count = strlen(needs);
-    for (size_t i = 0; i < options.need_count; i++) {
-        letters[i][0] = needs[i];
-        letters[i][1] = '\0';
-        names[i] = letters[i];
-    }
-    return exia_component_replace(c, &factory, &options, rebuild, &err);
-}
-
 /* Rows of exia_component_loans(), "where by ticks old" each; `where` without its line. */
 static void check_loans(exia_component *c, const char *expected)
 {
@@ -323,6 +292,19 @@ TEST(rebuild_goes_through_what_was_discarded_before)
     exia_pool_free(pool);
 }
 
+TEST(an_old_object_outlives_the_pool)
+{
+    exia_pool *pool = open_pool();
+    recorder a = {.name = 'a'}, x = {.name = 'x'};
+    exia_component *c = add(pool, &a, 1, "", "-");
+    exia_lease lease = borrow(c);
+    check_ok(replace(c, &x, 0, NULL, "-", 0));
+    exia_pool_free(pool);
+    check_calls("+a1 +x1 ~x1");
+    give(lease);
+    check_calls("-a1 ~a1 .a .x");
+}
+
 TEST(a_need_that_the_old_objects_keep_for_life_cannot_come_for_the_new_one)
 {
     exia_pool *pool = open_pool();
@@ -337,4 +319,109 @@ TEST(a_need_that_the_old_objects_keep_for_life_cannot_come_for_the_new_one)
     check_ok(replace(c, &x, 0, NULL, "", 0));
     check_calls("+n1 +a1 ~a1 ~n1 +n2 +x1 .a");
     exia_pool_free(pool);
+}
+
+/* ---- from inside a factory ------------------------------------------------------------------- */
+
+static recorder successor;
+
+static void replace_inside(recorder *r)
+{
+    r->inside = NULL;
+    r->status = replace(r->borrows, &successor, 0, NULL, "", 1);
+}
+
+TEST(a_factory_may_replace_its_own_component_and_others)
+{
+    for (int own = 0; own < 2; own++) {
+        exia_pool *pool = open_pool();
+        successor = (recorder){.name = 'x'};
+        recorder a = {.name = 'a', .inside = replace_inside}, b = {.name = 'b'};
+        exia_component *c = add(pool, &a, 1, "", ""), *other = add(pool, &b, 0, "", "");
+        give(borrow(other));
+        a.borrows = own ? c : other;
+        exia_lease lease = borrow(c);
+        assert_int_equal(((thing *)lease.object)->maker->name, 'a');
+        check_calls(own ? "+b1 +a1 +x1" : "+b1 +a1 +x1 ~b1 .b");
+        give(lease);
+        lease = borrow(c);
+        assert_int_equal(((thing *)lease.object)->maker->name, own ? 'x' : 'a');
+        check_calls(own ? "~a1 .a" : "");
+        give(lease);
+        exia_pool_free(pool);
+        called();
+    }
+}
+
+TEST(a_factory_that_replaces_itself_for_ever_is_refused)
+{
+    exia_pool *pool = open_pool();
+    successor = (recorder){.name = 'y'};
+    recorder a = {.name = 'a'}, x = {.name = 'x', .inside = replace_inside};
+    exia_component *c = add(pool, &a, 1, "", "");
+    x.borrows = c;
+    check_fails(EXIA_EINVAL, replace(c, &x, 0, NULL, "", 0));
+    check_text("its new factory replaces it, and so on for ever");
+    give(borrow(c));
+    exia_pool_free(pool);
+    check_calls("+x1 +a1 ~a1 .a");
+}
+
+/* ---- out of memory --------------------------------------------------------------------------- */
+
+static exia_status replace_all(void *payload, exia_error *error)
+{
+    recorder *r = payload;
+    exia_pool *pool = NULL;
+    exia_component *c = NULL, *above = NULL;
+    exia_rows *rows = NULL;
+    exia_lease lease = {0}, lent = {0};
+    const char *const need[] = {"base"}, *const other[] = {"other"};
+    exia_factory factory = {
+        .struct_size = sizeof factory, .create = create, .destroy = destroy, .payload = r};
+    exia_component_options plain = {.struct_size = sizeof plain, .max = 2},
+                           top = {.struct_size = sizeof top, .needs = need, .need_count = 1},
+                           moved = {.struct_size = sizeof moved,
+                                    .needs = other,
+                                    .need_count = 1,
+                                    .about = "{}"};
+    exia_status rc = exia_pool_open(&pool, "test", error);
+    if (rc == EXIA_OK)
+        rc = exia_pool_add(&c, pool, "base", &factory, &plain, error);
+    if (rc == EXIA_OK)
+        rc = exia_pool_add(NULL, pool, "other", &factory, &plain, error);
+    if (rc == EXIA_OK)
+        rc = exia_pool_add(&above, pool, "top", &factory, &top, error);
+    if (rc == EXIA_OK)
+        rc = exia_component_borrow(&lease, above, 0, NULL, error);
+    if (rc == EXIA_OK)
+        rc = exia_component_borrow(&lent, c, 0, NULL, error);
+    if (rc == EXIA_OK) {
+        rc = exia_component_replace(c, &factory, NULL, 1, error);
+        if (rc < 0) { /* before */
+            exia_error own;
+            assert_int_equal(exia_lease_return(&lent, &own), EXIA_OK);
+            lent.component = NULL;
+        }
+    }
+    if (rc == EXIA_OK)
+        rc = exia_component_replace(above, &factory, &moved, 0, error);
+    if (rc == EXIA_OK)
+        rc = exia_component_loans(&rows, c, error);
+    if (lent.component != NULL)
+        assert_int_equal(exia_lease_return(&lent, NULL), EXIA_OK);
+    if (lease.component != NULL)
+        assert_int_equal(exia_lease_return(&lease, NULL), EXIA_OK);
+    exia_rows_free(rows);
+    if (pool != NULL)
+        assert_int_equal(exia_pool_close(pool, 0, NULL), EXIA_OK);
+    exia_pool_free(pool);
+    return rc;
+}
+
+TEST(each_allocation_of_a_replacement_may_fail)
+{
+    recorder r = {.name = 'r'};
+    called();
+    check_survives_no_memory(replace_all, &r);
 }

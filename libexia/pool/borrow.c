@@ -98,10 +98,31 @@ static void give_up(loan *l, exia__object **ends)
 }
 
 /* Was the factory replaced since the slot was taken? */
-static bool replaced(const loan *l)
+static bool replaced(const loan *l, const frame *f)
 {
-    const frame *f = l->top;
     return f->recipe != f->component->recipe && !(l->builds && f == &l->root);
+}
+
+/* Is it no use to go on building what this frame builds? */
+static bool outdated(const loan *l, const frame *f)
+{
+    return replaced(l, f) || (f->made != NULL && f->made->stale);
+}
+
+/* Something was replaced while this call waited: give up what is being made ready for what is not
+ * built any more. */
+static void unwind(loan *l)
+{
+    exia__object *ends = NULL;
+    const frame *last = NULL;
+    l->call->again = false;
+    for (const frame *f = l->top->below; f != NULL; f = f->below) {
+        if (outdated(l, f))
+            last = f;
+    }
+    while (last != NULL && l->top != last)
+        give_up(l, &ends);
+    exia__end(l->root.component->pool, ends, l->call);
 }
 
 /* What is replaced, or what it would be built with, is not built any more: begin again. */
@@ -110,7 +131,7 @@ static void begin_again(loan *l)
     exia_pool *pool = l->top->component->pool;
     exia__object *ends = NULL;
     drop_made(l, &ends);
-    if (replaced(l))
+    if (replaced(l, l->top))
         drop_slot(l);
     exia__end(pool, ends, l->call);
 }
@@ -228,7 +249,7 @@ static exia_status build(loan *l, exia_error *err)
         return EXIA_OK;
     }
     object->call = NULL;
-    object->stale |= replaced(l);
+    object->stale |= replaced(l, f);
     if (object->stale)
         exia__slot_uncount(c, f->slot);
     else if (f->recipe->max == 0)
@@ -246,8 +267,8 @@ static exia_status take(loan *l, exia_error *err)
         return exia__fail(err, EXIA_ENOTFOUND, 0, "%s, is not in pool %s: add it",
                           exia__who_is(who, c, needed_by(f)), c->pool->name);
     exia_status rc = exia__slot_wait(&f->slot, c, l->call, l->deadline, needed_by(f), err);
-    if (rc < 0)
-        return rc;
+    if (rc != EXIA_OK)
+        return rc < 0 ? rc : EXIA_OK;
     f->recipe = c->recipe;
     exia__recipe_keep(f->recipe);
     if (exia__slot_ready(c, f->slot))
@@ -257,6 +278,8 @@ static exia_status take(loan *l, exia_error *err)
 
 static exia_status step(loan *l, exia_error *err)
 {
+    if (l->call->again)
+        unwind(l);
     frame *f = l->top;
     if (f->slot == NULL)
         return take(l, err);
@@ -264,7 +287,7 @@ static exia_status step(loan *l, exia_error *err)
         revive(l);
         return EXIA_OK;
     }
-    if (replaced(l) || (f->made != NULL && f->made->stale)) {
+    if (outdated(l, f)) {
         begin_again(l);
         return EXIA_OK;
     }

@@ -42,6 +42,17 @@ void exia__recipe_drop(exia_pool *pool, exia__recipe *recipe)
     pool->dead = recipe;
 }
 
+void exia__recipes_bury(exia_pool *pool)
+{
+    while (pool->dead != NULL) {
+        exia__recipe *recipe = pool->dead;
+        pool->dead = recipe->next;
+        pthread_mutex_unlock(&pool->lock);
+        exia__recipe_release(recipe);
+        pthread_mutex_lock(&pool->lock);
+    }
+}
+
 static exia_status copy_needs(exia__recipe *recipe, const exia_component_options *options,
                               exia_error *err)
 {

@@ -150,6 +150,7 @@ void exia__end(exia_pool *pool, exia__object *ends, exia__call *call)
         exia__recipe_drop(pool, object->recipe);
         exia__release(object);
     }
+    exia__recipes_bury(pool);
 }
 
 bool exia__object_idle(exia__object *object)

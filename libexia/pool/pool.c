@@ -76,23 +76,11 @@ void exia__enter(exia_pool *pool, exia__call *call)
     pool->working += !call->closes;
 }
 
-/* The recipes that were replaced and have no object any more. */
-static void release_dead(exia_pool *pool)
-{
-    while (pool->dead != NULL) {
-        exia__recipe *recipe = pool->dead;
-        pool->dead = recipe->next;
-        pthread_mutex_unlock(&pool->lock);
-        exia__recipe_release(recipe);
-        pthread_mutex_lock(&pool->lock);
-    }
-}
-
 void exia__leave(exia_pool *pool, exia__call *call)
 {
     if (pool->closing && pool->closers == 0)
         exia__sweep(pool, call, NULL, 0);
-    release_dead(pool);
+    exia__recipes_bury(pool);
     if (call->next != NULL)
         call->next->previous = call->previous;
     if (call->previous != NULL)

@@ -123,6 +123,7 @@ struct exia__call {
     exia__object *making;  /* what it builds, the last one first, linked as `older` */
     exia_component *replaces;
     bool maintains;
+    bool again; /* something was replaced: what it builds may be outdated */
 };
 
 struct exia_pool {
@@ -141,7 +142,7 @@ struct exia_pool {
     unsigned closers;      /* who will destroy what is idle when the wait is over */
     uint64_t ticks;        /* calls of exia_pool_maintain() */
     uint64_t questions;    /* in wait.c */
-    exia__recipe *dead;    /* to be released by who lets the lock go next */
+    exia__recipe *dead;    /* those that nothing uses any more, to be released */
     bool closing, orphaned;
 };
 
@@ -158,6 +159,8 @@ void exia__recipe_free(exia__recipe *recipe);    /* not the factory */
 void exia__recipe_release(exia__recipe *recipe); /* the factory too */
 void exia__recipe_keep(exia__recipe *recipe);
 void exia__recipe_drop(exia_pool *pool, exia__recipe *recipe);
+/* Release those that were dropped by all; the lock is let go meanwhile. */
+void exia__recipes_bury(exia_pool *pool);
 /* Resolve the needs of what may become the component's recipe, and see whether they go round. */
 exia_status exia__recipe_link(exia_component *component, exia__recipe *recipe, exia_error *err);
 /* Make all of the list components of the pool, or none. */
@@ -225,7 +228,8 @@ exia_status exia__build(exia_component *component, exia__recipe *recipe, exia__s
 
 /* wait.c; under the lock */
 int64_t exia__deadline(int64_t wait_ms); /* for exia__cond_wait() */
-/* Wait in a queue for a slot.  `needed_by` (NULL: a borrower) is for the error. */
+/* Wait in a queue for a slot.  `needed_by` (NULL: a borrower) is for the error.
+ * @return EXIA_DONE: call->again */
 exia_status exia__slot_wait(exia__slot **out, exia_component *component, exia__call *call,
                             int64_t deadline, const exia_component *needed_by, exia_error *err);
 /* For an error: component 'a', or component 'a', needed by 'b'. */

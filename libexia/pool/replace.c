@@ -35,6 +35,16 @@ static void retire_object(exia__object *object, exia__call *call, exia__object *
     exia__doom(ends, object, call);
 }
 
+/* Have a call see whether it goes on with what it builds, also if it waits. */
+static void look_again(exia__call *call)
+{
+    call->again = call->making != NULL;
+    if (call->again && call->waits != NULL) {
+        for (exia__waiter *w = call->waits->first; w != NULL; w = w->next)
+            pthread_cond_signal(&w->wake);
+    }
+}
+
 /* Mark what the component's former recipes made and, if asked, what was built with it, and so on.
  * What is needed is older than who needs it: one walk from the oldest on meets it first.  What is
  * idle is taken out of use at once. */
@@ -49,9 +59,10 @@ static void retire(exia_component *c, bool rebuild, exia__call *call, exia__obje
         if (object->outdated)
             retire_object(object, call, ends);
     }
-    for (const exia__call *other = c->pool->calls; other != NULL; other = other->next) {
+    for (exia__call *other = c->pool->calls; other != NULL; other = other->next) {
         for (object = other->making; object != NULL; object = object->older)
             object->stale |= rebuild && needs_outdated(object);
+        look_again(other);
     }
 }
 

@@ -219,7 +219,9 @@ exia_status exia__slot_wait(exia__slot **out, exia_component *component, exia__c
         if (rc == EXIA_OK)
             in_time = exia__cond_wait(&waiter.wake, &pool->lock, deadline);
         call->waits = NULL;
-        if (rc < 0)
+        if (rc == EXIA_OK && call->again)
+            rc = EXIA_DONE;
+        if (rc != EXIA_OK)
             break;
     }
     if (queued) {

@@ -131,29 +131,59 @@ static inline exia_pool *open_pool(void)
     return pool;
 }
 
-/* `which` lists the optional functions: "!?-"; `needs` has one letter a need. */
+/* `which` lists the optional functions: "!?-". */
+static inline exia_factory factory_of(recorder *r, const char *which)
+{
+    return (exia_factory){.struct_size = sizeof(exia_factory),
+                          .create = create,
+                          .activate = strchr(which, '!') ? activate : NULL,
+                          .validate = strchr(which, '?') ? validate : NULL,
+                          .passivate = strchr(which, '-') ? passivate : NULL,
+                          .destroy = destroy,
+                          .release = release,
+                          .payload = r};
+}
+
+typedef struct wishes {
+    exia_component_options options;
+    char letters[8][2];
+    const char *names[8];
+} wishes;
+
+/* `needs` has one letter a need. */
+static inline const exia_component_options *options_of(wishes *w, recorder *r, uint32_t max,
+                                                       const char *needs)
+{
+    r->need_count = strlen(needs);
+    w->options = (exia_component_options){.struct_size = sizeof w->options,
+                                          .needs = w->names,
+                                          .need_count = r->need_count,
+                                          .max = max};
+    for (size_t i = 0; i < r->need_count; i++) {
+        w->letters[i][0] = needs[i];
+        w->letters[i][1] = '\0';
+        w->names[i] = w->letters[i];
+    }
+    return &w->options;
+}
+
 static inline exia_status try_add(exia_component **out, exia_pool *pool, recorder *r, uint32_t max,
                                   const char *needs, const char *which)
 {
-    char name[] = {r->name, '\0'}, letters[8][2];
-    const char *names[8];
-    r->need_count = strlen(needs);
-    for (size_t i = 0; i < r->need_count; i++) {
-        letters[i][0] = needs[i];
-        letters[i][1] = '\0';
-        names[i] = letters[i];
-    }
-    exia_factory factory = {.struct_size = sizeof factory,
-                            .create = create,
-                            .activate = strchr(which, '!') ? activate : NULL,
-                            .validate = strchr(which, '?') ? validate : NULL,
-                            .passivate = strchr(which, '-') ? passivate : NULL,
-                            .destroy = destroy,
-                            .release = release,
-                            .payload = r};
-    exia_component_options options = {
-        .struct_size = sizeof options, .needs = names, .need_count = r->need_count, .max = max};
-    return exia_pool_add(out, pool, name, &factory, &options, &err);
+    char name[] = {r->name, '\0'};
+    exia_factory factory = factory_of(r, which);
+    wishes w;
+    return exia_pool_add(out, pool, name, &factory, options_of(&w, r, max, needs), &err);
+}
+
+/* `needs` NULL: options are NULL, everything stays. */
+static inline exia_status replace(exia_component *c, recorder *r, uint32_t max, const char *needs,
+                                  const char *which, int rebuild)
+{
+    exia_factory factory = factory_of(r, which);
+    wishes w;
+    return exia_component_replace(c, &factory, needs ? options_of(&w, r, max, needs) : NULL,
+                                  rebuild, &err);
 }
 
 static inline exia_component *add(exia_pool *pool, recorder *r, uint32_t max, const char *needs,
