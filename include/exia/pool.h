@@ -124,7 +124,7 @@ EXIA_API exia_status exia_component_replace(exia_component *component, const exi
 
 /* Who has a component's objects.  Rows {where, by, ticks, old}: where it was taken (null: not said);
  * the component whose object has it for life (null: a borrower has it); how many ticks of
- * exia_pool_maintain() ago it was first seen; and whether the object goes when it comes back, since
+ * exia_pool_maintain() saw it out; and whether the object goes when it comes back, since
  * it was replaced, discarded by another or is too old. */
 EXIA_API exia_status exia_component_loans(exia_rows **out, exia_component *component,
                                           exia_error *err);
