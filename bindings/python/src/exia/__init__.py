@@ -16,6 +16,7 @@ nowhere unless you ask for it.
 """
 
 from exia._lease import Lease
+from exia._modules import components, kits
 from exia._native import ffi as _ffi
 from exia._native import lib as _lib
 from exia._rows import Rows
@@ -83,6 +84,8 @@ __all__ = [
     "UntrustedError",
     "VersionError",
     "add_component",
+    "components",
+    "kits",
     "load",
     "new_workspace",
     "open_model",

@@ -7,15 +7,14 @@ it is destroyed.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import logging
-import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
 from exia._handle import callback, describe
+from exia._modules import lookup
 from exia._native import ffi, lib
 from exia.component import construct, sort_arguments
 from exia.errors import InvalidError
@@ -105,13 +104,7 @@ class Factory:
 def resolve(what: Any, name: str) -> Callable[..., Any]:
     """Turn what was added into a callable."""
     if isinstance(what, str):
-        module, _, path = what.partition(":")
-        if not re.fullmatch(r"[\w.]+", module) or not re.fullmatch(r"[\w.]+", path):
-            raise InvalidError(f'component {name!r}: {what!r} is not of the form "module:Class"')
-        found: Any = importlib.import_module(module)
-        for part in path.split("."):
-            found = getattr(found, part)
-        what = found
+        what = lookup(what, f"component {name!r}")
     if not callable(what):
         raise TypeError(
             f"component {name!r}: {what!r} cannot be called; to lend one object, add lambda: object"

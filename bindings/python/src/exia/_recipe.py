@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypedDict
 
-from exia._arguments import integer, iterable, mapping, plain, text
+from exia._arguments import integer, iterable, mapping, plain, seconds, text
 from exia._factory import Factory, Shelf, c_factory, resolve
 from exia._handle import NULL, owned
 from exia._native import ffi
@@ -20,6 +20,10 @@ class Options(TypedDict, total=False):
 
     needs: Iterable[str]
     max: int | None
+    min_idle: int
+    idle: float | None
+    life: float | None
+    overdue: float | None
     arguments: Mapping[str, Any] | None
     about: Mapping[str, Any] | str | None
 
@@ -28,7 +32,10 @@ class Recipe:
     """One component: what makes it, and its options; it owns what their C structs point to."""
 
     def __init__(self, shelf: Shelf, name: str, what: Any, given: Options) -> None:
+        for key in given.keys() - Options.__annotations__.keys():
+            raise TypeError(f"component {name!r}: there is no option {key!r}")
         self.given = given
+        self.path = what if isinstance(what, str) else None
         self.needs = tuple(iterable(given.get("needs") or (), "needs"))
         keywords = mapping(given.get("arguments") or {}, "arguments")
         about = given.get("about")
@@ -42,6 +49,10 @@ class Recipe:
         self.options.needs = self._needs
         self.options.need_count = len(self.needs)
         self.options.max = 0 if most is None else integer(most, "max", 1, 2**32 - 1)
+        self.options.min_idle = integer(given.get("min_idle", 0), "min_idle", 0, 2**32 - 1)
+        self.options.idle_ms = _milliseconds(given.get("idle"), "idle")
+        self.options.life_ms = _milliseconds(given.get("life"), "life")
+        self.options.overdue_ms = _milliseconds(given.get("overdue"), "overdue")
         self.ours: Factory | None = None  # None: its objects are C's
         if isinstance(what, ffi.CData) or (isinstance(what, int) and not isinstance(what, bool)):
             if keywords:
@@ -59,3 +70,12 @@ class Recipe:
     def handed_over(self) -> AbstractContextManager[None]:
         """Let C have the factory, which on failure stays with the caller."""
         return nullcontext() if self.ours is None else self.ours.handed_over(self._handle)
+
+
+def _milliseconds(value: float | None, what: str) -> int:
+    """Check a limit; None: there is none."""
+    if value is None:
+        return 0
+    if seconds(value, what) == 0 and value < 0:
+        raise InvalidError(f"{what} must be 0 or more seconds, not {value}")
+    return max(1, int(seconds(value, what) * 1000))

@@ -14,6 +14,8 @@ from exia._factory import Shelf
 from exia._rows import Rows
 from exia.component import current
 
+COLUMNS = ("needs", "max", "built", "lent", "waiting", "hits")  # of the table; the rest: stats()
+
 
 class ComponentRows(Rows):
     """Rows {name, about, ...}: shown with each component's title, attributes and operations."""
@@ -31,9 +33,9 @@ class ComponentRows(Rows):
                 "operations": [_call(item) for item in lists["operations"]],
             }
             title = about["title"] if list(about) == ["title"] else about or None
-            first = {"name": row.get("name"), "about": title}
-            table.append(first | {key: value for key, value in short.items() if value} | row)
-            table[-1]["about"] = title
+            told = {key: value for key, value in short.items() if value}
+            rest = {key: row[key] for key in COLUMNS if key in row}
+            table.append({"name": row.get("name"), "about": title} | told | rest)
         return table
 
     def __str__(self) -> str:

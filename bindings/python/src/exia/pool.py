@@ -5,27 +5,27 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from exia._arguments import (
-    path,
-    seconds,
-    text,
-    text_or_null,
-)
+from exia._arguments import flag, path, seconds, text, text_or_null
 from exia._factory import Shelf
-from exia._handle import NULL, Closing, call, drain, leaving, own
+from exia._handle import NULL, Closing, call, drain, failure, leaving, own, thread
 from exia._lease import Component
 from exia._loans import Lender
+from exia._modules import COMPONENTS, find_kit, load_entry_point, read_again
 from exia._native import ffi, lib
 from exia._recipe import Options, Recipe
 from exia._rows import Rows, rows
 from exia._show import ComponentRow, ComponentRows, add_values
 from exia._waiting import SLICE
 from exia.dag import Dag
-from exia.errors import CycleError, NotFoundError, TimeoutError
+from exia.errors import CycleError, InvalidError, NotFoundError, TimeoutError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 EXIT = 1.0  # seconds that the end of a `with` block waits for loans
 
@@ -53,6 +53,10 @@ class Pool(Lender, Closing):
     ----------
     name
         For errors and the log.
+    kit
+        A function that is called with the pool and adds components to it; or "module:function", or
+        the name of an entry point of `exia.kits`, see `kits()`.  If it fails there is no pool.
+        None: the pool starts empty.
 
     Examples
     --------
@@ -64,9 +68,10 @@ class Pool(Lender, Closing):
     []
     """
 
-    __slots__ = ("__weakref__", "_classes", "_pointer", "_shelf", "name")
+    __slots__ = ("__weakref__", "_classes", "_pointer", "_recipes", "_shelf", "name")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, kit: Callable[[Pool], object] | str | None = None) -> None:
+        fill = None if kit is None else find_kit(kit)
         out = ffi.new("exia_pool **")
         call(lib.exia_pool_open, out, text(name, "name"))
         self._pointer = own(out[0], _free)
@@ -74,6 +79,18 @@ class Pool(Lender, Closing):
         self._shelf = Shelf()
         self._found = {}
         self._classes: dict[Any, list[str]] = {}
+        self._recipes: dict[str, Recipe] = {}
+        if fill is not None:
+            try:
+                fill(self)
+            except BaseException as error:
+                if hasattr(error, "add_note"):
+                    error.add_note(f"in kit {kit!r} of pool {name!r}")
+                with suppress(TimeoutError):  # a loan that the kit took
+                    self.close(0)
+                raise
+
+    # ---- components -----------------------------------------------------------------------------
 
     def add(
         self,
@@ -82,6 +99,10 @@ class Pool(Lender, Closing):
         *,
         needs: Iterable[str] = (),
         max: int | None = None,
+        min_idle: int = 0,
+        idle: float | None = None,
+        life: float | None = None,
+        overdue: float | None = None,
         arguments: Mapping[str, Any] | None = None,
         about: Mapping[str, Any] | str | None = None,
     ) -> None:
@@ -97,6 +118,11 @@ class Pool(Lender, Closing):
             positional arguments, in this order.
         max
             How many objects there may be, each lent to one borrower.  None: one, shared by all.
+        min_idle, idle, life, overdue
+            Limits that `maintain` keeps, in seconds but for the first: so many objects are ready
+            besides those lent; one that nobody borrowed for so long goes; one of this age goes
+            when it is given back; a loan out for so long is told to the log (None: five minutes,
+            if the object is not shared).
         arguments
             Keyword arguments for `what`.  Those that its constructor does not take set the object's
             attributes, before `__init__` runs; they are checked now.
@@ -111,32 +137,172 @@ class Pool(Lender, Closing):
         CycleError
             The needs would close a cycle, which the text names and `.cycle` holds.
         """
-        given: Options = {"needs": needs, "max": max, "arguments": arguments, "about": about}
+        given: Options = {
+            "needs": needs, "max": max, "min_idle": min_idle, "idle": idle, "life": life,
+            "overdue": overdue, "arguments": arguments, "about": about,
+        }  # fmt: skip
         c_name = text(name, "name")
         recipe = Recipe(self._shelf, name, what, given)
         out = ffi.new("exia_component **")
         with recipe.handed_over():
-            self._call_add(name, recipe.needs, out, self._c, c_name, recipe.factory, recipe.options)
-        if recipe.ours is None:
-            self._found[name] = self._component(name, out[0], None)
-            return
-        make = recipe.ours.make
-        component = self._component(name, out[0], self._shelf.objects)
-        self._found[name] = self._found[make] = component
-        names = self._classes.setdefault(make, [])
-        names.append(name)
-        if len(names) > 1:  # then the callable alone does not say which
-            self._found.pop(make, None)
+            self._change(
+                name,
+                recipe,
+                lib.exia_pool_add,
+                out,
+                self._c,
+                c_name,
+                recipe.factory,
+                recipe.options,
+            )
+        objects = None if recipe.ours is None else self._shelf.objects
+        self._found[name] = self._component(name, out[0], objects)
+        self._know(name, recipe)
+
+    def add_entry_point(
+        self,
+        entry_point: str,
+        name: str | None = None,
+        *,
+        distribution: str | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        """Put a component into the pool that an installed distribution offers; see `components()`.
+
+        Parameters
+        ----------
+        entry_point
+            The name of an entry point of the group `exia.components`.
+        name
+            The component's name.  None: that of the entry point.
+        distribution
+            Which distribution's, where several offer one of this name.
+        **options
+            As for `add`.
+
+        Raises
+        ------
+        NotFoundError
+            No distribution offers it.
+        ConflictError
+            Several do; the text names them.
+        InvalidError
+            It cannot be imported; the text names the distribution.
+        """
+        found = load_entry_point(COMPONENTS, entry_point, distribution)
+        self.add(entry_point if name is None else name, found, **options)
+
+    def replace(
+        self, name: str, what: Any, *, rebuild: bool = False, **options: Unpack[Options]
+    ) -> Rows:
+        """Put something else behind a component while it is in use.
+
+        The first new object is built at once; if that fails, all is as it was.  From then on every
+        loan is of a new object.  Old ones that are idle are destroyed now; those that are lent go
+        when they are given back.
+
+        Parameters
+        ----------
+        what
+            As for `add`.  What Python makes is replaced by what Python makes, and C's by C's.
+        rebuild
+            Build anew what depends on it, too.  False: what was built with an old object keeps it.
+        **options
+            As for `add`; what is not said stays as it was.
+
+        Returns
+        -------
+        Rows
+            Who still has an old object, as `loans` tells it.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such component.
+        CycleError
+            The new needs would close a cycle.
+        Exception
+            Whatever the new factory raised, the very exception.
+        """
+        c = self._c_component(name)
+        was = self._recipes.get(name)
+        kept: Options = {} if was is None else was.given
+        recipe = Recipe(self._shelf, name, what, {**kept, **options})
+        if (recipe.ours is None) != (was is None or was.ours is None):
+            ours, theirs = ("C", "Python") if recipe.ours is None else ("Python", "C")
+            raise InvalidError(
+                f"component {name!r} is made by {theirs}: {ours} cannot replace it; add another one"
+            )
+        as_it_was = was is None and not options
+        with recipe.handed_over():
+            self._change(
+                name, recipe, lib.exia_component_replace, c, recipe.factory,
+                NULL if as_it_was else recipe.options, flag(rebuild, "rebuild"),
+            )  # fmt: skip
+        self._know(name, recipe)
+        return Rows(row for row in self.loans(name) if row["old"])
+
+    def reload(self, name: str) -> Rows:
+        """Read the module of a component's class or function again, and replace the component.
+
+        Old and new code live side by side: old objects run on with the old module until they are
+        given back.  If the new source cannot be imported, or its first object cannot be built, the
+        old module and the old component stay.  Other modules, and other components of this one, go
+        on with what they have.
+
+        Returns
+        -------
+        Rows
+            Who still has an old object, as `loans` tells it.
+
+        Raises
+        ------
+        InvalidError
+            Its code has no source file, such as a class written in a notebook: use `replace`.
+        Exception
+            Whatever the module, or the new factory, raised.
+        """
+        self._c_component(name)
+        recipe = self._recipes.get(name)
+        if recipe is None or recipe.ours is None:
+            raise InvalidError(f"component {name!r} is made by C: there is no module to read again")
+        with read_again(recipe.ours.make, recipe.path, f"component {name!r}") as what:
+            old = self.replace(name, what)
+        self._recipes[name].path = recipe.path
+        return old
+
+    def _know(self, name: str, recipe: Recipe) -> None:
+        """Remember what a component is made from, so that its class finds it, if that is one."""
+        was, self._recipes[name] = self._recipes.get(name), recipe
+        for made_by, known in ((was, False), (recipe, True)):
+            make = None if made_by is None or made_by.ours is None else made_by.ours.make
+            if make is None or not isinstance(make, Hashable):
+                continue
+            names = self._classes.setdefault(make, [])
+            if known:
+                names.append(name)
+            else:
+                names.remove(name)
+            if len(names) == 1:
+                self._found[make] = self._found[names[0]]
+            else:  # the callable alone does not say which
+                self._found.pop(make, None)
 
     def _component(self, name: str, c: Any, objects: list[Any] | None) -> Component:
         return Component(name, int(ffi.cast("intptr_t", c)), self._c, objects)
 
-    def _call_add(self, name: str, needs: tuple[str, ...], *arguments: Any) -> None:
+    def _c_component(self, name: str) -> Any:
+        """Find a component by its name."""
+        text(name, "name")
+        found = self._found.get(name) or self._find(name)
+        return ffi.cast("exia_component *", found.address)
+
+    def _change(self, name: str, recipe: Recipe, *arguments: Any) -> None:
         """Call; a cycle found is put into its error."""
         try:
-            call(lib.exia_pool_add, *arguments)
+            call(*arguments)
         except CycleError as error:
-            after = {row["name"]: row["needs"] for row in self.show()} | {name: needs}
+            after = {row["name"]: row["needs"] for row in self.show()} | {name: recipe.needs}
             try:
                 Dag(after).order()
             except CycleError as found:
@@ -193,11 +359,48 @@ class Pool(Lender, Closing):
     def _repr_html_(self) -> str:
         return self.show()._repr_html_()
 
+    def stats(self) -> Rows:
+        """Count: rows {name, built, idle, lent, waiting, hits, created, destroyed, failed, ...}."""
+        said = ("about", "needs", "max", "shared")
+        return Rows(
+            {key: value for key, value in row.items() if key not in said}
+            for row in rows(lib.exia_pool_list, self._c)
+        )
+
+    def loans(self, name: str) -> Rows:
+        """Tell who has a component's objects.
+
+        Returns
+        -------
+        Rows
+            {where, by, ticks, old}: the line that borrowed it; the component that has it for life
+            (None: a borrower); how many calls of `maintain` ago it was first seen; whether the
+            object goes when it comes back, such as one that was replaced.
+        """
+        return rows(lib.exia_component_loans, self._c_component(name))
+
     def plan(self) -> Dag:
         """Show the needs as a graph; its order is the building order."""
         out = ffi.new("exia_dag **")
         call(lib.exia_pool_plan, out, self._c)
         return Dag._from_c(out[0])
+
+    # ---- upkeep and the end ---------------------------------------------------------------------
+
+    def maintain(self) -> None:
+        """Keep the limits `min_idle`, `idle`, `life` and `overdue`: call it now and then.
+
+        Each call is one tick.  It destroys what is idle or has lived for too long, builds what
+        should be ready, and tells the log of loans that are overdue.  What fails goes to the log.
+        """
+        drain()
+        thread.parked = None
+        status = lib.exia_pool_maintain(self._c, thread.err)
+        parked, thread.parked = thread.parked, None
+        if parked is not None and not isinstance(parked, Exception):
+            raise parked  # Ctrl-C in a factory, which C took for one more failure
+        if status < 0:
+            raise failure(status)
 
     def clear(self) -> None:
         """Destroy what is idle, dependents first."""
@@ -229,7 +432,8 @@ class Pool(Lender, Closing):
             except TimeoutError:
                 if left <= 0:
                     raise
-        self._found.clear()  # nothing is found any more, and nothing kept
+        for kept in (self._found, self._classes, self._recipes):
+            kept.clear()  # nothing is found any more, and nothing kept
         super().close()
 
     def __exit__(

@@ -1,0 +1,238 @@
+"""Python code that is named by a text: "module:Class", entry points, and modules read again.
+
+Entry points are listed from the metadata of the installed distributions; nothing is imported before
+one of them is asked for.
+
+A module is read again beside the old one, which keeps its namespace: objects of the old code that
+are still lent run on with what they know.  Only when all has gone well does the new module stay.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from importlib import metadata
+from types import ModuleType
+from typing import Any
+
+from exia._arguments import refuse, text, text_or_null
+from exia._rows import Rows
+from exia.errors import ConflictError, InvalidError, NotFoundError
+
+COMPONENTS, KITS = "exia.components", "exia.kits"
+
+_log = logging.getLogger("exia")
+_reading = threading.RLock()  # two at once would each take the other's module for the old one
+
+
+def lookup(path: str, who: str) -> Any:
+    """Import what "module:name.name" names."""
+    module, _, names = path.partition(":")
+    if not re.fullmatch(r"[\w.]+", module) or not re.fullmatch(r"[\w.]+", names):
+        raise InvalidError(f'{who}: {path!r} is not of the form "module:Class"')
+    return _walk(importlib.import_module(module), names)
+
+
+def _walk(module: Any, names: str) -> Any:
+    for name in names.split("."):
+        module = getattr(module, name)
+    return module
+
+
+# ---- entry points -------------------------------------------------------------------------------
+
+
+def components() -> Rows:
+    """List the components that installed distributions offer: entry points of `exia.components`.
+
+    Nothing is imported; `Pool.add_entry_point` takes a name.
+
+    Returns
+    -------
+    Rows
+        {name, value, distribution, version}
+    """
+    return _listed(COMPONENTS)
+
+
+def kits() -> Rows:
+    """List the kits that installed distributions offer: entry points of `exia.kits`.
+
+    A kit is a function that is called with a pool and adds components to it.  Nothing is imported;
+    `Pool(name, kit=...)` takes a name.
+
+    Returns
+    -------
+    Rows
+        {name, value, distribution, version}
+    """
+    return _listed(KITS)
+
+
+def _listed(group: str) -> Rows:
+    return Rows(
+        {
+            "name": entry.name,
+            "value": entry.value,
+            "distribution": distribution.metadata["Name"],
+            "version": distribution.metadata["Version"],
+        }
+        for entry, distribution in sorted(_offered(group), key=lambda found: found[0].name)
+    )
+
+
+def _offered(group: str) -> list[tuple[metadata.EntryPoint, metadata.Distribution]]:
+    """Find the entry points of a group; of two distributions of one name the first one counts."""
+    found, seen = [], set()
+    for distribution in metadata.distributions():
+        try:
+            name = _normal(distribution.metadata["Name"] or "")
+            entries = () if name in seen else distribution.entry_points
+            seen.add(name)
+            found += [(entry, distribution) for entry in entries if entry.group == group]
+        except Exception as error:  # of one that is broken, perhaps half uninstalled
+            where = getattr(distribution, "_path", "a distribution")
+            _log.warning("%s: its entry points cannot be read: %s", where, error)
+    return found
+
+
+def _normal(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def load_entry_point(group: str, name: str, distribution: str | None = None) -> Any:
+    """Import what an entry point names.
+
+    Raises
+    ------
+    NotFoundError
+        There is none.
+    ConflictError
+        Several distributions offer it.
+    InvalidError
+        It cannot be imported.
+    """
+    text(name, "the name of an entry point")
+    text_or_null(distribution, "distribution")
+    there = _offered(group)
+    wanted = [
+        (entry, d)
+        for entry, d in there
+        if entry.name == name
+        and (distribution is None or _normal(d.metadata["Name"]) == _normal(distribution))
+    ]
+    if not wanted:
+        names = ", ".join(sorted({entry.name for entry, _ in there})) or "none"
+        by = "" if distribution is None else f" of {distribution}"
+        raise NotFoundError(f"no entry point {name!r}{by} in the group {group}; there is: {names}")
+    if len(wanted) > 1:
+        offers = " and ".join(f"{entry.value} of {_release(d)}" for entry, d in wanted)
+        raise ConflictError(f"entry point {name!r} in the group {group} is {offers}: say which")
+    entry, offering = wanted[0]
+    try:
+        found = entry.load()
+        if not callable(found):
+            raise TypeError(f"{found!r:.80} cannot be called")
+        return found
+    except Exception as error:
+        raise InvalidError(
+            f"entry point {name!r} of {_release(offering)} cannot be loaded from {entry.value!r}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _release(distribution: metadata.Distribution) -> str:
+    return f"{distribution.metadata['Name']} {distribution.metadata['Version']}"
+
+
+def find_kit(kit: Any) -> Callable[[Any], object]:
+    """Find a kit: a function, "module:function", or the name of an entry point."""
+    if isinstance(kit, str):
+        kit = lookup(kit, "kit") if ":" in kit else load_entry_point(KITS, kit)
+    if not callable(kit):
+        refuse(kit, "a kit", 'a function of a pool, "module:function", or the name of one')
+    found: Callable[[Any], object] = kit
+    return found
+
+
+# ---- read again ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def read_again(made_by: Any, path: str | None, who: str) -> Generator[Any]:
+    """Import the module of a class or function anew, and give what has its name there now.
+
+    Where the import or the block fails, the old module is in its place as it was.
+
+    Parameters
+    ----------
+    path
+        "module:Class", where it was named so.
+    """
+    module, names = _home(made_by, path, who)
+    with _reading:
+        old = sys.modules[module]
+        _forget_bytecode(old)
+        importlib.invalidate_caches()
+        del sys.modules[module]
+        try:
+            new = importlib.import_module(module)
+            _adopt(new, old)
+            found = _walk(new, names)
+            if not callable(found):
+                raise TypeError(f"{who}: {module}:{names} is {found!r:.80} now, not callable")
+            yield found
+        except BaseException:
+            _put_back(module, old)
+            raise
+
+
+def _home(made_by: Any, path: str | None, who: str) -> tuple[str, str]:
+    """Tell where a class or function is found: its module, and its name there."""
+    module, names = getattr(made_by, "__module__", None), getattr(made_by, "__qualname__", None)
+    if isinstance(module, str) and isinstance(names, str):
+        with suppress(AttributeError, KeyError):
+            found = _walk(sys.modules[module], names)  # or one that was read since
+            if (found.__module__, found.__qualname__) == (module, names):
+                path = f"{module}:{names}"
+    if path is None:
+        raise InvalidError(f"{who}: {made_by!r:.80} is not found in a module; use replace()")
+    module, _, names = path.partition(":")
+    spec = getattr(sys.modules.get(module), "__spec__", None)
+    source = None
+    with suppress(Exception):
+        source = spec.loader.get_source(module)  # type: ignore[union-attr]
+    if source is None:
+        raise InvalidError(f"{who}: module {module!r} has no source to read again; use replace()")
+    return module, names
+
+
+def _forget_bytecode(module: ModuleType) -> None:
+    """Make sure the source is read: Python would not see a change within the same second."""
+    cached = getattr(module.__spec__, "cached", None)
+    if cached:
+        with suppress(OSError):
+            os.unlink(cached)
+
+
+def _adopt(new: ModuleType, old: ModuleType) -> None:
+    """Let a package have its submodules, which are not read again."""
+    for name, module in list(sys.modules.items()):
+        parent, _, tail = name.rpartition(".")
+        if parent == new.__name__ and getattr(old, tail, None) is module:
+            if not hasattr(new, tail):
+                setattr(new, tail, module)
+
+
+def _put_back(name: str, module: ModuleType) -> None:
+    sys.modules[name] = module
+    parent, _, tail = name.rpartition(".")
+    if parent in sys.modules:
+        setattr(sys.modules[parent], tail, module)
