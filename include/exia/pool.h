@@ -129,13 +129,47 @@ EXIA_API exia_status exia_component_replace(exia_component *component, const exi
 EXIA_API exia_status exia_component_loans(exia_rows **out, exia_component *component,
                                           exia_error *err);
 
+/* A place in the queue of those who wait, for an event loop: a coroutine, a libuv handle, epoll.
+ * Threads and places are served in one order, that of arrival. */
+typedef struct exia_place exia_place;
+
+/* Join the queue at its end.  Nothing is set aside for a place, and nobody overtakes it: from its
+ * turn on, all who are behind it wait until it borrows or is freed.  (Not so for a shared object,
+ * which is never scarce.)
+ *
+ * @return EXIA_ENOSPACE: none can ever come, the text names the dependents that keep them for life;
+ *         EXIA_ECLOSED; what eventfd(2) said, with its errno in `native`
+ */
+EXIA_API exia_status exia_place_open(exia_place **out, exia_component *component, exia_error *err);
+
+/* A file descriptor to watch: it becomes readable when it is the place's turn and an object or room
+ * for one is there, or when the pool closes.  Never read it, never close it.  NULL: -1 */
+EXIA_API int exia_place_fd(const exia_place *place);
+
+/* Borrow when the descriptor has become readable.  It does not wait for its turn, but it calls the
+ * factory where exia_component_borrow() would, and waits for what is needed first, so an event loop
+ * may want to have it done by a worker thread.
+ *
+ * @return EXIA_ETIMEOUT: not its turn yet, it keeps its place.  After any other answer, a factory's
+ *         error too, it has left the queue and can only be freed: EXIA_OK, EXIA_ECLOSED,
+ *         EXIA_ENOSPACE (see above), EXIA_ECANCELLED (freed meanwhile), EXIA_EINVAL (used before),
+ *         or what exia_component_borrow() answers
+ */
+EXIA_API exia_status exia_place_borrow(exia_lease *out, exia_place *place, const char *where,
+                                       exia_error *err);
+
+/* Give the place up, at any moment and from any thread; the next in the queue is woken.  The loan
+ * that it brought stays.  A borrow with it that another thread has begun waits for nothing more, and
+ * its own answer counts.  The pool's memory stays until its last place is freed. */
+EXIA_API void exia_place_free(exia_place *place);
+
 /* Add the components that a `.so` offers through its one symbol, exia_plugin_entry: all or none. */
 EXIA_API exia_status exia_pool_load(exia_pool *pool, const char *shared_object, exia_error *err);
 
 /* What there is, in order of addition.  Rows
  *
  *     name, about, needs, max, shared       what was given
- *     built, idle, lent, waiting            objects now; loans out; calls that wait for one
+ *     built, idle, lent, waiting            objects now; loans out; threads and places in the queue
  *     hits, created, destroyed, failed      loans, objects, and failures of its factory, ever
  *     expired                               objects that maintenance destroyed, ever
  *     last_hit, ticks                       the ticks that there had been at the last loan (null: no

@@ -15,6 +15,7 @@ typedef struct frame {
 
 typedef struct loan {
     exia__call *call;
+    exia_place *place; /* it has stood in the queue for us; NULL: from now on we do it ourselves */
     frame root, *top;
     bool builds; /* exia__build(): the root's recipe is given, its object stays in our hands */
     int64_t deadline;
@@ -266,7 +267,12 @@ static exia_status take(loan *l, exia_error *err)
     if (c->recipe == NULL)
         return exia__fail(err, EXIA_ENOTFOUND, 0, "%s, is not in pool %s: add it",
                           exia__who_is(who, c, needed_by(f)), c->pool->name);
-    exia_status rc = exia__slot_wait(&f->slot, c, l->call, l->deadline, needed_by(f), err);
+    exia_status rc = EXIA_OK;
+    if (l->place != NULL)
+        rc = exia__place_take(&f->slot, l->place, l->call, err);
+    else
+        rc = exia__slot_wait(&f->slot, c, l->call, l->deadline, needed_by(f), err);
+    l->place = NULL;
     if (rc != EXIA_OK)
         return rc < 0 ? rc : EXIA_OK;
     f->recipe = c->recipe;
@@ -321,12 +327,11 @@ exia_status exia__build(exia_component *component, exia__recipe *recipe, exia__s
     return run(&l, err);
 }
 
-/* Under the lock, which is let go in the end. */
-static exia_status borrow_slowly(exia_lease *out, exia_component *component, int64_t wait_ms,
-                                 const char *where, exia_error *err)
+exia_status exia__borrow(exia_lease *out, exia_component *component, exia_place *place,
+                         int64_t wait_ms, const char *where, exia_error *err)
 {
     exia__call call = exia__call_here();
-    loan l = {.root.component = component, .call = &call, .where = where};
+    loan l = {.root.component = component, .call = &call, .place = place, .where = where};
     exia_pool *pool = component->pool;
     l.top = &l.root;
     l.deadline = exia__deadline(wait_ms);
@@ -339,6 +344,8 @@ static exia_status borrow_slowly(exia_lease *out, exia_component *component, int
         exia__end(pool, ends, &call);
         rc = exia__fail(err, EXIA_ECLOSED, 0, "pool %s is closed", pool->name);
     }
+    if (place != NULL)
+        exia__place_done(place, &call);
     exia__leave(pool, &call);
     if (rc == EXIA_OK)
         *out = l.lease;
@@ -379,7 +386,7 @@ static __attribute__((noinline)) exia_status borrow_locked(exia_lease *out,
     pthread_mutex_lock(&component->pool->lock);
     exia__slot *slot = ready_slot(component);
     if (slot == NULL)
-        return borrow_slowly(out, component, wait_ms, where, err);
+        return exia__borrow(out, component, NULL, wait_ms, where, err);
     *out = exia__slot_lend(component, slot, NULL, where);
     pthread_mutex_unlock(&component->pool->lock);
     return EXIA_OK;

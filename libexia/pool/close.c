@@ -10,8 +10,7 @@ static void stop_lending(exia_pool *pool)
     pool->closing = true;
     for (size_t i = 0; i < pool->names.count; i++) {
         exia__homes_end(pool->components[i]);
-        for (exia__waiter *w = pool->components[i]->first; w != NULL; w = w->next)
-            pthread_cond_signal(&w->wake);
+        exia__queue_wake_all(pool->components[i]);
     }
 }
 

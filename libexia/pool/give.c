@@ -35,10 +35,8 @@ void exia__doom(exia__object **ends, exia__object *object, exia__call *call)
 
 void exia__wake_rivals(const exia__object *object)
 {
-    for (uint32_t i = 0; i < object->need_count; i++) {
-        for (exia__waiter *w = object->needs[i].component->first; w != NULL; w = w->next)
-            pthread_cond_signal(&w->wake);
-    }
+    for (uint32_t i = 0; i < object->need_count; i++)
+        exia__queue_wake_all(object->needs[i].component);
 }
 
 static void give_shared(exia_component *c, exia__slot *slot, bool discard, exia__call *call,
@@ -143,7 +141,7 @@ void exia__end(exia_pool *pool, exia__object *ends, exia__call *call)
         c->destroyed++;
         if (object->exclusive && object->recipe == c->recipe) {
             c->busy = NULL;
-            exia__component_wake(c);
+            exia__queue_wake(c);
         }
         if (object->slot != NULL)
             exia__slot_free(c, object->slot);

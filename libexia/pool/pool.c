@@ -1,5 +1,5 @@
 /* The pool as a whole: opened, listed, closed, freed.  Memory belongs to whoever uses it last: the
- * owner, a loan, or a call that is under way. */
+ * owner, a loan, a place in a queue, or a call that is under way. */
 #include "pool/pool.h"
 
 #include <string.h>
@@ -90,7 +90,7 @@ void exia__leave(exia_pool *pool, exia__call *call)
     pool->working -= !call->closes;
     if (pool->closing)
         pthread_cond_broadcast(&pool->quiet);
-    bool last = pool->orphaned && pool->loans == 0 && pool->calls == NULL;
+    bool last = pool->orphaned && pool->loans == 0 && pool->calls == NULL && pool->places == NULL;
     pthread_mutex_unlock(&pool->lock);
     if (last)
         destroy(pool);

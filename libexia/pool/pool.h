@@ -108,9 +108,20 @@ struct exia_component {
     size_t at_home;
 };
 
+/* One in a component's queue: a thread that sleeps, or a place that an event loop watches. */
 struct exia__waiter {
     exia__waiter *next, *previous;
-    pthread_cond_t wake;
+    pthread_cond_t wake; /* the thread's */
+    int fd;              /* the place's eventfd; -1: a thread */
+    bool told;           /* the eventfd is readable */
+};
+
+struct exia_place {
+    exia_place *next, *previous; /* in the pool's list */
+    exia__waiter waiter;         /* in the queue until `used` */
+    exia_component *component;   /* NULL: opened before a fork; no pool knows it any more */
+    exia__call *call;            /* who borrows with it now */
+    bool used, freed;            /* freed while `call` borrows: ends with it */
 };
 
 struct exia__call {
@@ -119,6 +130,7 @@ struct exia__call {
     exia_component *waits; /* NULL: runs */
     int seen;              /* while asking who waits for whom */
     bool closes;           /* exia_pool_close(): the others do not wait for it */
+    bool cancelled;        /* its place was given up: it waits no longer */
     exia__load *load;      /* exia_pool_load(): what it has collected */
     exia__object *making;  /* what it builds, the last one first, linked as `older` */
     exia_component *replaces;
@@ -138,6 +150,7 @@ struct exia_pool {
     size_t row_count, row_capacity;
     exia__object *newest;
     exia__call *calls;
+    exia_place *places;
     size_t loans, working; /* to borrowers; calls that do not close */
     unsigned closers;      /* who will destroy what is idle when the wait is over */
     uint64_t ticks;        /* calls of exia_pool_maintain() */
@@ -199,7 +212,9 @@ static inline uint32_t exia__ticket_index(uint64_t ticket)
 }
 /* Also without the lock.  NULL: that chunk is not there. */
 exia__slot *exia__slot_at(const exia_component *component, uint32_t index);
-/* Take a slot as BUSY for `call`.  @return EXIA_DONE: none is to be had now */
+/* Is there an object, or room for one, for the next who asks?  Not: at home. */
+bool exia__slot_at_hand(const exia_component *component);
+/* Take a slot as BUSY for `call`.  @return EXIA_DONE: none is at hand */
 exia_status exia__slot_take(exia__slot **out, exia_component *component, exia__call *call,
                             exia_error *err);
 /* Take a FREE one, whatever the limit, for what the recipe makes. */
@@ -216,7 +231,6 @@ void exia__slot_free(exia_component *component, exia__slot *slot);
 /* It takes room no more. */
 void exia__slot_uncount(exia_component *component, exia__slot *slot);
 void exia__slot_unlink(exia_component *component, exia__slot *slot);
-void exia__component_wake(exia_component *component);
 uint64_t exia__component_hits(const exia_component *component);
 size_t exia__component_idle(const exia_component *component);
 
@@ -228,6 +242,17 @@ exia_status exia__build(exia_component *component, exia__recipe *recipe, exia__s
 
 /* wait.c; under the lock */
 int64_t exia__deadline(int64_t wait_ms); /* for exia__cond_wait() */
+/* The queue: everybody joins and leaves it here; who leaves wakes the next. */
+void exia__queue_join(exia_component *component, exia__waiter *waiter);
+void exia__queue_leave(exia_component *component, exia__waiter *waiter);
+/* Is it the turn of this one (NULL: one who is not in the queue)? */
+bool exia__queue_turn(const exia_component *component, const exia__waiter *waiter);
+/* Wake those whose turn it is, if something is at hand. */
+void exia__queue_wake(exia_component *component);
+/* What they wait for, or whether it can ever come, has changed: all look again. */
+void exia__queue_wake_all(exia_component *component);
+/* @return EXIA_ENOSPACE: nobody will ever bring one; a place cannot go on waiting */
+exia_status exia__queue_hope(exia_component *component, exia_error *err);
 /* Wait in a queue for a slot.  `needed_by` (NULL: a borrower) is for the error.
  * @return EXIA_DONE: call->again */
 exia_status exia__slot_wait(exia__slot **out, exia_component *component, exia__call *call,
@@ -236,6 +261,18 @@ exia_status exia__slot_wait(exia__slot **out, exia_component *component, exia__c
 enum { EXIA__WHO_SIZE = 2 * EXIA__SHOWN_SIZE + 32 };
 const char *exia__who_is(char out[EXIA__WHO_SIZE], const exia_component *component,
                          const exia_component *needed_by);
+
+/* borrow.c; under the lock, which is let go in the end.  `place` (NULL: none) stands in the queue
+ * for the borrower. */
+exia_status exia__borrow(exia_lease *out, exia_component *component, exia_place *place,
+                         int64_t wait_ms, const char *where, exia_error *err);
+
+/* place.c; under the lock */
+/* @return EXIA_ETIMEOUT: not its turn yet; after any other answer the place is used up */
+exia_status exia__place_take(exia__slot **out, exia_place *place, exia__call *call,
+                             exia_error *err);
+/* The call that borrowed with it is over. */
+void exia__place_done(exia_place *place, const exia__call *call);
 
 /* give.c; under the lock, which they let go while a factory works */
 /* The loan is over.  What must go with it is put into `*ends`. */

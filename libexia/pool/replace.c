@@ -39,10 +39,8 @@ static void retire_object(exia__object *object, exia__call *call, exia__object *
 static void look_again(exia__call *call)
 {
     call->again = call->making != NULL;
-    if (call->again && call->waits != NULL) {
-        for (exia__waiter *w = call->waits->first; w != NULL; w = w->next)
-            pthread_cond_signal(&w->wake);
-    }
+    if (call->again && call->waits != NULL)
+        exia__queue_wake_all(call->waits);
 }
 
 /* Mark what the component's former recipes made and, if asked, what was built with it, and so on.
@@ -138,7 +136,7 @@ static exia_status replace(exia_component *c, exia__recipe *recipe, bool rebuild
     if (rc == EXIA_OK)
         change(c, recipe, slot, rebuild, call, &ends);
     exia__settle(c, slot, call, &ends);
-    exia__component_wake(c);
+    exia__queue_wake(c);
     exia__end(c->pool, ends, call);
     return rc;
 }

@@ -68,7 +68,7 @@ void exia__slot_idle(exia_component *component, exia__slot *slot)
 {
     push(&component->idle, slot, EXIA__IDLE);
     component->idle_count++;
-    exia__component_wake(component);
+    exia__queue_wake(component);
 }
 
 void exia__slot_free(exia_component *component, exia__slot *slot)
@@ -77,14 +77,14 @@ void exia__slot_free(exia_component *component, exia__slot *slot)
     slot->counts = false;
     slot->object = NULL;
     push(&component->free, slot, EXIA__FREE);
-    exia__component_wake(component);
+    exia__queue_wake(component);
 }
 
 void exia__slot_uncount(exia_component *component, exia__slot *slot)
 {
     component->taken -= slot->counts;
     slot->counts = false;
-    exia__component_wake(component);
+    exia__queue_wake(component);
 }
 
 void exia__slot_unlink(exia_component *component, exia__slot *slot)
@@ -119,6 +119,13 @@ exia_status exia__slot_open(exia__slot **out, exia_component *component, const e
     return EXIA_OK;
 }
 
+bool exia__slot_at_hand(const exia_component *component)
+{
+    const exia__recipe *recipe = component->recipe;
+    return recipe->max == 0 ? component->busy == NULL
+                            : component->idle != NULL || component->taken < recipe->max;
+}
+
 exia_status exia__slot_take(exia__slot **out, exia_component *component, exia__call *call,
                             exia_error *err)
 {
@@ -128,7 +135,7 @@ exia_status exia__slot_take(exia__slot **out, exia_component *component, exia__c
     if (recipe->max > 0)
         exia__home_yield(component);
     exia__slot *slot = component->idle;
-    if (recipe->max == 0 ? component->busy != NULL : !slot && component->taken == recipe->max)
+    if (!exia__slot_at_hand(component))
         return EXIA_DONE;
     if (slot != NULL) {
         exia__slot_unlink(component, slot);
@@ -172,7 +179,7 @@ exia_lease exia__slot_lend(exia_component *component, exia__slot *slot, exia__ob
     if (slot->object->recipe->max == 0) {
         if (component->busy == slot->call)
             component->busy = NULL;
-        exia__component_wake(component);
+        exia__queue_wake(component);
     }
     slot->state = EXIA__LENT;
     slot->call = NULL;
@@ -185,13 +192,6 @@ exia_lease exia__slot_lend(exia_component *component, exia__slot *slot, exia__ob
     if (dependent != NULL || !exia__home_give(component, slot))
         exia__slot_count(component, slot, +1);
     return (exia_lease){slot->object->object, component, exia__ticket(slot)};
-}
-
-/* Whoever makes something available, or leaves the queue, wakes the one who is first in it then. */
-void exia__component_wake(exia_component *component)
-{
-    if (component->first != NULL)
-        pthread_cond_signal(&component->first->wake);
 }
 
 uint64_t exia__component_hits(const exia_component *component)

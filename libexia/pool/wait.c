@@ -1,10 +1,12 @@
-/* Waiting for a slot: first come, first served, until a deadline on the monotonic clock.
+/* Waiting for a slot: first come, first served, until a deadline on the monotonic clock.  Threads
+ * and places stand in one queue.
  *
  * A wait must not last for ever by accident.  Before a call goes to sleep it asks who holds what it
  * wants: a borrower may bring it back, and a call that runs may be ready soon.  But an object that
  * was built with it keeps it for life, and a call that waits itself brings nothing before its own
  * wait ends.  When nobody is left who could, the call fails and says so. */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "pool/pool.h"
@@ -114,13 +116,17 @@ static bool may_come(question *q, const exia_component *wanted)
     return false;
 }
 
-/* Can anybody end the wait of `self`?  Goes through the calls that wait for one another. */
-static bool can_end(question *q, exia__call *self)
+/* Can anybody bring what `self` waits for (NULL: a place, which is no thread and keeps nobody from
+ * running)?  Goes through the calls that wait for one another. */
+static bool can_end(question *q, const exia_component *wanted, exia__call *self)
 {
     bool more = true;
     for (exia__call *call = q->pool->calls; call != NULL; call = call->next)
         call->seen = UNSEEN;
-    self->seen = SEEN;
+    if (self != NULL)
+        self->seen = ASKED;
+    if (may_come(q, wanted))
+        return true;
     while (more) {
         more = false;
         for (exia__call *call = q->pool->calls; call != NULL; call = call->next) {
@@ -135,25 +141,41 @@ static bool can_end(question *q, exia__call *self)
     return false;
 }
 
+static exia_status fail_kept(exia_status status, const question *q, const exia_component *component,
+                             const exia_component *needed_by, exia_error *err)
+{
+    char who[EXIA__WHO_SIZE], keeper[EXIA__SHOWN_SIZE];
+    return exia__fail(err, status, 0,
+                      "%s: none can come, objects of %s keep all %u for life; raise its max",
+                      exia__who_is(who, component, needed_by), exia__shown(keeper, q->keeper->name),
+                      (unsigned)component->recipe->max);
+}
+
 static exia_status check_end(exia_component *component, exia__call *call,
                              const exia_component *needed_by, exia_error *err)
 {
     question q = {.pool = component->pool, .number = ++component->pool->questions};
-    char who[EXIA__WHO_SIZE], keeper[EXIA__SHOWN_SIZE];
-    if (can_end(&q, call))
+    char who[EXIA__WHO_SIZE];
+    if (can_end(&q, component, call))
         return EXIA_OK;
-    exia__who_is(who, component, needed_by);
     if (q.round)
         return exia__fail(err, EXIA_ECYCLE, 0,
-                          "%s: who has it waits, in the end, for this very call", who);
-    return exia__fail(err, EXIA_ETIMEOUT, 0,
-                      "%s: none can come, objects of %s keep all %u for life; raise its max", who,
-                      exia__shown(keeper, q.keeper->name), (unsigned)component->recipe->max);
+                          "%s: who has it waits, in the end, for this very call",
+                          exia__who_is(who, component, needed_by));
+    return fail_kept(EXIA_ETIMEOUT, &q, component, needed_by, err);
+}
+
+exia_status exia__queue_hope(exia_component *component, exia_error *err)
+{
+    question q = {.pool = component->pool, .number = ++component->pool->questions};
+    if (can_end(&q, component, NULL) || q.round) /* those who wait in a circle are about to fail */
+        return EXIA_OK;
+    return fail_kept(EXIA_ENOSPACE, &q, component, NULL, err);
 }
 
 /* ---- the queue ------------------------------------------------------------------------------- */
 
-static void enqueue(exia_component *component, exia__waiter *waiter)
+void exia__queue_join(exia_component *component, exia__waiter *waiter)
 {
     waiter->previous = component->last;
     if (component->last != NULL)
@@ -162,9 +184,10 @@ static void enqueue(exia_component *component, exia__waiter *waiter)
         component->first = waiter;
     component->last = waiter;
     component->waiting++;
+    exia__homes_end(component); /* what comes back from now on comes to the queue */
 }
 
-static void dequeue(exia_component *component, exia__waiter *waiter)
+void exia__queue_leave(exia_component *component, exia__waiter *waiter)
 {
     if (waiter->previous != NULL)
         waiter->previous->next = waiter->next;
@@ -175,6 +198,38 @@ static void dequeue(exia_component *component, exia__waiter *waiter)
     else
         component->last = waiter->previous;
     component->waiting--;
+    exia__queue_wake(component);
+}
+
+/* A shared object is not scarce: nobody waits for it, or to build it, behind somebody else. */
+bool exia__queue_turn(const exia_component *component, const exia__waiter *waiter)
+{
+    return component->recipe->max == 0 || component->first == waiter;
+}
+
+static void wake(exia__waiter *waiter)
+{
+    static const uint64_t one = 1;
+    if (waiter->fd < 0)
+        pthread_cond_signal(&waiter->wake);
+    else if (!waiter->told)
+        waiter->told = write(waiter->fd, &one, sizeof one) == sizeof one;
+}
+
+void exia__queue_wake(exia_component *component)
+{
+    bool more = component->first != NULL && exia__slot_at_hand(component);
+    for (exia__waiter *w = component->first; more; w = w->next) {
+        wake(w);
+        /* a thread wakes the next one as it leaves */
+        more = w->fd >= 0 && w->next != NULL && exia__queue_turn(component, w->next);
+    }
+}
+
+void exia__queue_wake_all(exia_component *component)
+{
+    for (exia__waiter *w = component->first; w != NULL; w = w->next)
+        wake(w);
 }
 
 static exia_status fail_late(const exia_component *component, const exia_component *needed_by,
@@ -184,6 +239,10 @@ static exia_status fail_late(const exia_component *component, const exia_compone
     exia__who_is(who, component, needed_by);
     if (component->recipe->max == 0)
         return exia__fail(err, EXIA_ETIMEOUT, 0, "%s: another call still builds it", who);
+    if (component->first->fd >= 0 && exia__slot_at_hand(component))
+        return exia__fail(err, EXIA_ETIMEOUT, 0,
+                          "%s: it is the turn of a place that did not borrow in the time allowed",
+                          who);
     return exia__fail(err, EXIA_ETIMEOUT, 0, "%s: none of %u came back in the time allowed", who,
                       (unsigned)component->recipe->max);
 }
@@ -192,14 +251,17 @@ exia_status exia__slot_wait(exia__slot **out, exia_component *component, exia__c
                             int64_t deadline, const exia_component *needed_by, exia_error *err)
 {
     exia_pool *pool = component->pool;
-    exia__waiter waiter = {0};
+    exia__waiter waiter = {.fd = -1};
     bool queued = false, in_time = true;
     exia_status rc = EXIA_OK;
     for (;;) {
         rc = EXIA_DONE;
         if (pool->closing)
             rc = exia__fail(err, EXIA_ECLOSED, 0, "pool %s is closed", pool->name);
-        else if (component->first == NULL || component->first == &waiter)
+        else if (call->cancelled)
+            rc = exia__fail(err, EXIA_ECANCELLED, 0,
+                            "component %s: the place was given up meanwhile", component->name);
+        else if (exia__queue_turn(component, queued ? &waiter : NULL))
             rc = exia__slot_take(out, component, call, err);
         if (rc == EXIA_DONE && !in_time)
             rc = fail_late(component, needed_by, err);
@@ -209,9 +271,8 @@ exia_status exia__slot_wait(exia__slot **out, exia_component *component, exia__c
             rc = exia__cond_open(&waiter.wake, err);
             if (rc < 0)
                 break;
-            enqueue(component, &waiter);
+            exia__queue_join(component, &waiter);
             queued = true;
-            exia__homes_end(component); /* what comes back from now on comes to the queue */
             continue;
         }
         call->waits = component;
@@ -225,9 +286,8 @@ exia_status exia__slot_wait(exia__slot **out, exia_component *component, exia__c
             break;
     }
     if (queued) {
-        dequeue(component, &waiter);
+        exia__queue_leave(component, &waiter);
         pthread_cond_destroy(&waiter.wake);
-        exia__component_wake(component);
     }
     return rc;
 }
