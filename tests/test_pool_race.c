@@ -153,7 +153,7 @@ typedef struct many {
     pthread_t thread;
     exia_pool *pool;
     exia_component *components[3];
-    int loans, discard_one_in, clear_one_in;
+    int loans, discard_one_in, clear_one_in, maintain_one_in;
     int64_t wait_ms;
     uint32_t dice;
     int got;
@@ -186,6 +186,8 @@ static void *use(void *payload)
             watch_wrong("%s: %s", discard ? "discard" : "return", why.text);
         if (m->clear_one_in > 0 && (int)(dice >> 12) % m->clear_one_in == 0)
             exia_pool_clear(m->pool, NULL);
+        if (m->maintain_one_in > 0 && (int)(dice >> 10) % m->maintain_one_in == 0)
+            exia_pool_maintain(m->pool, NULL);
     }
     return NULL;
 }
@@ -246,6 +248,15 @@ TEST(borrowers_meet_one_who_clears)
 {
     breed kinds[] = {{.max = 1, .dwells = 3}, {.max = 3}, {.hooked = true}};
     run_many(kinds, (many){.loans = 1500, .wait_ms = -1, .clear_one_in = 8}, 6);
+}
+
+TEST(borrowers_meet_the_end_of_what_is_old_or_was_idle_and_what_is_kept_ready)
+{
+    breed kinds[] = {{.max = 1, .life_ms = 1, .idle_ms = 1},
+                     {.max = 4, .min_idle = 2, .idle_ms = 1, .hooked = true, .dwells = 5},
+                     {.max = 0, .life_ms = 2, .min_idle = 1, .checked = true}};
+    run_many(kinds, (many){.loans = 1500, .wait_ms = -1, .maintain_one_in = 8}, 6);
+    assert_true(atomic_load(&kinds[0].created) > 1);
 }
 
 TEST(a_factory_that_fails_now_and_then_takes_no_room_away)

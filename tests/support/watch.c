@@ -209,8 +209,13 @@ exia_factory watch_factory(breed *b)
 exia_component *watch_add(exia_pool *pool, const char *name, breed *b, const char *const *needs)
 {
     exia_factory factory = watch_factory(b);
-    exia_component_options options = {
-        .struct_size = sizeof options, .needs = needs, .need_count = b->need_count, .max = b->max};
+    exia_component_options options = {.struct_size = sizeof options,
+                                      .needs = needs,
+                                      .need_count = b->need_count,
+                                      .max = b->max,
+                                      .min_idle = b->min_idle,
+                                      .idle_ms = b->idle_ms,
+                                      .life_ms = b->life_ms};
     exia_component *component = NULL;
     check_ok(exia_pool_add(&component, pool, name, &factory, &options, &err));
     return component;

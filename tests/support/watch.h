@@ -15,8 +15,10 @@ typedef struct breed {
     uint32_t max, need_count;
     bool hooked, checked; /* has activate and passivate; has validate */
     bool rebuilt;         /* what it needs may be replaced, so that old ones are more than max */
-    uint32_t fails;       /* one call of the factory in so many; 0: none */
-    uint32_t dwells;      /* one call of the factory in so many lets other threads run */
+    uint32_t min_idle;
+    int64_t idle_ms, life_ms;
+    uint32_t fails;  /* one call of the factory in so many; 0: none */
+    uint32_t dwells; /* one call of the factory in so many lets other threads run */
     void (*inside)(struct breed *breed, void *payload); /* in each create */
     void *payload;
     atomic_int alive, most, released;
