@@ -41,6 +41,14 @@ SAYS = {
     ],
     "package.c": ["wrote ", '"digest"', "doc/hello.txt", "unpacked into "],
     "package.py": ["digest ", "code/greeting.py", "the depot has: ['hello']", "Hello, reader."],
+    "parts.py": [
+        "[0.5, 1.0]\n",
+        "not set: Scaler.factor: -1.0 is refused by its check (above 0)\n",
+        "still out, taken at line 33\n",
+        "[1.5, 2.0] but here still [0.5, 1.0]\n",
+        "scaler: Scale numbers by a factor, then add one.\n",
+        "transform(numbers: list[float]) -> list[float]\n    Scale all of them.\n",
+    ],
     "pool.c": [
         "one window: yes",
         "a third one is not lent: ",

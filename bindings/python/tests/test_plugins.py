@@ -116,7 +116,8 @@ def test_a_distribution_whose_entry_points_cannot_be_read_hides_no_other(
     caplog.set_level(logging.WARNING, "exia")
     distribute("broken", "1.0", "[exia.components]\nno equals sign\n")
     distribute("acme", "1.0", "[exia.components]\nscaler = acme_a:Scaler\n")
-    assert "scaler" in [row["name"] for row in exia.components()]
+    assert [row["name"] for row in exia.components()] == ["scaler"]
+    assert "broken-1.0.dist-info: its entry points cannot be read" in caplog.text
 
 
 # ---- entry points -------------------------------------------------------------------------------

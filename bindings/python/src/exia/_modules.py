@@ -16,7 +16,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from types import ModuleType
@@ -88,19 +88,33 @@ def _listed(group: str) -> Rows:
     )
 
 
-def _offered(group: str) -> list[tuple[metadata.EntryPoint, metadata.Distribution]]:
+Offered = tuple[metadata.EntryPoint, metadata.Distribution]
+
+
+def _offered(group: str) -> list[Offered]:
     """Find the entry points of a group; of two distributions of one name the first one counts."""
-    found, seen = [], set()
+    try:
+        entries = metadata.entry_points(group=group)
+        return [(entry, entry.dist) for entry in entries if entry.dist is not None]
+    except Exception:  # of one distribution that is broken, perhaps half uninstalled
+        return list(_offered_slowly(group))
+
+
+def _offered_slowly(group: str) -> Iterator[Offered]:
+    """Find them one distribution after another, and tell of the broken ones."""
+    seen = set()
     for distribution in metadata.distributions():
         try:
-            name = _normal(distribution.metadata["Name"] or "")
-            entries = () if name in seen else distribution.entry_points
+            name = _normal(distribution.metadata["Name"])
+            entries = [] if name in seen else list(distribution.entry_points)
             seen.add(name)
-            found += [(entry, distribution) for entry in entries if entry.group == group]
-        except Exception as error:  # of one that is broken, perhaps half uninstalled
+        except Exception as error:
             where = getattr(distribution, "_path", "a distribution")
             _log.warning("%s: its entry points cannot be read: %s", where, error)
-    return found
+            continue
+        for entry in entries:
+            if entry.group == group:
+                yield entry, distribution
 
 
 def _normal(distribution: str) -> str:

@@ -145,7 +145,9 @@ class Attribute(Generic[T]):
         return self._values(instance).setdefault(self.name, made)  # the first thread's counts
 
     def __set__(self, instance: object, value: T) -> None:
-        self._values(instance)[self.name] = self.fit(value, _where(instance, self.name))
+        if type(value) is not self.kind or self.check is not None:
+            value = self.fit(value, _where(instance, self.name))
+        self._values(instance)[self.name] = value
 
     def _values(self, instance: object) -> dict[str, Any]:
         """Where the values of an object lie."""
