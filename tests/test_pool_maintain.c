@@ -30,7 +30,7 @@ TEST(limits_that_contradict_are_refused_with_their_values)
 {
     exia_pool *pool = open_pool();
     recorder a = {.name = 'a'};
-    exia_factory factory = {.struct_size = sizeof factory, .create = create, .payload = &a};
+    exia_factory factory = factory_of(&a, "");
     exia_component_options options = none;
     check_fails(EXIA_EINVAL, exia_pool_maintain(NULL, &err));
     options.max = 3;

@@ -81,9 +81,12 @@ TEST(when_the_new_factory_fails_the_old_goes_on)
     assert_int_equal(number_of(pool, "a", "failed"), 1);
     give(lease);
     give(shared);
-    assert_ptr_equal(borrow(c).object, lease.object);
-    assert_ptr_equal(borrow(s).object, shared.object);
+    exia_lease again = borrow(c), same = borrow(s);
+    assert_ptr_equal(again.object, lease.object);
+    assert_ptr_equal(same.object, shared.object);
     check_calls("-a1");
+    give(again);
+    give(same);
     exia_pool_free(pool);
 }
 
@@ -129,12 +132,15 @@ TEST(an_old_shared_object_goes_with_its_last_holder)
     assert_ptr_not_equal(three.object, one.object);
     check_calls("+a1 !a1 +b1 !b1");
     check_ok(exia_lease_discard(&one, &err));
-    assert_ptr_equal(borrow(c).object, three.object); /* that was the old one's affair */
+    exia_lease same = borrow(c);
+    assert_ptr_equal(same.object, three.object); /* that was the old one's affair */
     give(two);
     check_calls("-a1 ~a1 .a");
     give(three);
     check_ok(replace(c, &d, 0, NULL, "", 0)); /* somebody has it still */
     check_calls("+d1");
+    give(same);
+    check_calls("-b1 ~b1 .b");
     exia_pool_free(pool);
 }
 
@@ -269,11 +275,14 @@ TEST(rebuild_makes_anew_whatever_was_built_with_it_idle_at_once_lent_at_the_next
     give(lease);
     check_calls("~d1 -b1 ~b1 ~a1 .a");
     give(borrow(idle));
-    assert_ptr_equal(borrow(other).object, apart.object);
+    exia_lease same = borrow(other);
+    assert_ptr_equal(same.object, apart.object);
     check_calls("+e2");
     give(next);
+    give(same);
+    give(apart);
     check_ok(exia_pool_clear(pool, &err));
-    check_calls("~e2 ~d2 -b3 ~b3 ~x1");
+    check_calls("~e2 ~d2 -b3 ~b3 ~x1 ~f1");
     exia_pool_free(pool);
 }
 
