@@ -524,8 +524,22 @@ def test_texts_that_no_json_can_hold_are_shown_all_the_same(pool: exia.Pool) -> 
         about = pool.show("odd")[0]["about"]
         assert about["title"] == "?? <b>odd</b>"
         assert about["operations"] == [{"name": "work", "signature": "(...)", "doc": "Do?it."}]
-        assert [row["default"] for row in about["attributes"][:2]] == ["'\\x00\\ud800'", "nan"]
+        assert [row["default"] for row in about["attributes"][:2]] == ["??", "nan"]
         print(pool.show("odd"), pool.show(), pool._repr_html_())
+
+
+def test_large_values_are_shown_short_and_are_not_taken_apart(pool: exia.Pool) -> None:
+    class Large:
+        array = exia.Attribute(np.ndarray, default_factory=lambda: np.zeros(10**8, np.uint8))
+        words = exia.Attribute(str, default="x" * 10_000)
+        items = exia.Attribute(list, default_factory=lambda: list(range(10_000)))
+
+    pool.add("large", Large)
+    with pool.borrow("large") as large:
+        assert len(large.array) + len(large.items) == 10**8 + 10_000
+        shown = pool.show("large")
+    assert all(len(row["value"]) <= 120 for row in shown[0]["about"]["attributes"])
+    assert len(str(shown)) < 2000
 
 
 def test_the_pool_is_shown_as_a_table_with_attributes_and_operations(pool: exia.Pool) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -118,6 +120,19 @@ def test_a_distribution_whose_entry_points_cannot_be_read_hides_no_other(
     distribute("acme", "1.0", "[exia.components]\nscaler = acme_a:Scaler\n")
     assert [row["name"] for row in exia.components()] == ["scaler"]
     assert "broken-1.0.dist-info: its entry points cannot be read" in caplog.text
+
+
+def test_a_distribution_without_a_name_is_listed_all_the_same(
+    pool: exia.Pool, distribute: Distribute
+) -> None:
+    info = distribute("acme", "1.0", "[exia.components]\nscaler = acme_a:Scaler\n",
+                      acme_a="class Scaler: ...\n")  # fmt: skip
+    (info / "METADATA").unlink()
+    (row,) = exia.components()
+    assert (row["name"], row["distribution"]) == ("scaler", None)
+    with pytest.raises(exia.NotFoundError, match="of other"):
+        pool.add_entry_point("scaler", distribution="other")
+    pool.add_entry_point("scaler")
 
 
 # ---- entry points -------------------------------------------------------------------------------
@@ -257,6 +272,30 @@ def test_a_replaced_component_drains_and_tells_who_has_the_old_object(pool: exia
         assert type(new) is New
     with pytest.raises(exia.NotFoundError, match="was not added"):
         pool.borrow(Old)
+
+
+def test_of_a_replaced_class_nothing_is_kept_and_a_class_may_come_back(pool: exia.Pool) -> None:
+    def passing() -> type:
+        class Passing:
+            pass
+
+        return Passing
+
+    seen = []
+    pool.add("part", Old)
+    pool.add("twin", Old)
+    for _ in range(3):
+        cls = passing()
+        seen.append(weakref.ref(cls))
+        pool.replace("part", cls)
+        pool.borrow(cls).close()
+        pool.borrow(Old).close()  # the twin: now it alone is made by this class
+        del cls
+    pool.replace("part", Old)
+    with pytest.raises(exia.NotFoundError, match="twin, part: say which"):
+        pool.borrow(Old)
+    gc.collect()
+    assert [ref() for ref in seen] == [None, None, None]
 
 
 def test_what_is_not_said_stays_as_it_was(pool: exia.Pool) -> None:

@@ -105,7 +105,7 @@ def _offered_slowly(group: str) -> Iterator[Offered]:
     seen = set()
     for distribution in metadata.distributions():
         try:
-            name = _normal(distribution.metadata["Name"])
+            name = _normal(distribution)
             entries = [] if name in seen else list(distribution.entry_points)
             seen.add(name)
         except Exception as error:
@@ -117,7 +117,10 @@ def _offered_slowly(group: str) -> Iterator[Offered]:
                 yield entry, distribution
 
 
-def _normal(distribution: str) -> str:
+def _normal(distribution: metadata.Distribution | str) -> str:
+    """Spell a distribution's name in the one way that makes it comparable."""
+    if not isinstance(distribution, str):
+        distribution = distribution.metadata["Name"] or ""
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
@@ -139,8 +142,7 @@ def load_entry_point(group: str, name: str, distribution: str | None = None) -> 
     wanted = [
         (entry, d)
         for entry, d in there
-        if entry.name == name
-        and (distribution is None or _normal(d.metadata["Name"]) == _normal(distribution))
+        if entry.name == name and (distribution is None or _normal(d) == _normal(distribution))
     ]
     if not wanted:
         names = ", ".join(sorted({entry.name for entry, _ in there})) or "none"

@@ -11,6 +11,7 @@ import reprlib
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Generic, Literal, TypeVar, Union, overload
 
 from exia._arguments import plain, refuse, unwrap
@@ -19,10 +20,11 @@ from exia.errors import InvalidError
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
+SHOWN = 80  # characters of a value in an error or a table
 _UNSET: Any = object()
 _MARK = "__exia_operation__"
 _repr = reprlib.Repr()
-_repr.maxstring = _repr.maxother = 80
+_repr.maxstring = _repr.maxother = SHOWN
 
 
 class Attribute(Generic[T]):
@@ -426,14 +428,13 @@ def _signature(method: Any) -> str:
 
 
 def shown(value: Any) -> Any:
-    """Make any value fit for JSON: as it is where it is plain and short, else as text."""
-    try:
-        value = plain(value, "value")
-    except (TypeError, ValueError):
-        return clean(" ".join(_repr.repr(value).split()))
-    if isinstance(value, str):
+    """Make any value fit for JSON, and short: as it is if it is one plain thing, else as text."""
+    if isinstance(value, str) and len(value) <= SHOWN:
         return clean(value)
-    return value if isinstance(value, bool | int | float | None) else _repr.repr(value)
+    if value is None or isinstance(value, bool | int | float):
+        with suppress(TypeError, InvalidError):  # not finite, too large
+            return plain(value, "value")
+    return clean(" ".join(_repr.repr(value).split()))
 
 
 def clean(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 EXIT = 1.0  # seconds that the end of a `with` block waits for loans
 
 _log = logging.getLogger("exia")
+_knowing = threading.RLock()  # who is found by which class changes in one step
 
 
 def _free(pool: Any) -> None:
@@ -273,20 +275,22 @@ class Pool(Lender, Closing):
 
     def _know(self, name: str, recipe: Recipe) -> None:
         """Remember what a component is made from, so that its class finds it, if that is one."""
-        was, self._recipes[name] = self._recipes.get(name), recipe
-        for made_by, known in ((was, False), (recipe, True)):
-            make = None if made_by is None or made_by.ours is None else made_by.ours.make
-            if make is None or not isinstance(make, Hashable):
-                continue
-            names = self._classes.setdefault(make, [])
-            if known:
-                names.append(name)
-            else:
-                names.remove(name)
-            if len(names) == 1:
-                self._found[make] = self._found[names[0]]
-            else:  # the callable alone does not say which
+        with _knowing:
+            was, self._recipes[name] = self._recipes.get(name), recipe
+            for made_by in (was, recipe):
+                make = None if made_by is None or made_by.ours is None else made_by.ours.make
+                if make is None or not isinstance(make, Hashable):
+                    continue
+                names = self._classes.setdefault(make, [])
+                if made_by is recipe:
+                    names.append(name)
+                else:
+                    names.remove(name)
                 self._found.pop(make, None)
+                if len(names) == 1:  # else the callable alone does not say which
+                    self._found[make] = self._found[names[0]]
+                elif not names:
+                    del self._classes[make]
 
     def _component(self, name: str, c: Any, objects: list[Any] | None) -> Component:
         return Component(name, int(ffi.cast("intptr_t", c)), self._c, objects)
