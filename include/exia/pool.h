@@ -1,4 +1,13 @@
-/* Named components: built in the order of their needs, lent, taken back.  Threads: any. */
+/* Named components: built in the order of their needs, lent, taken back.  Threads: any.
+ *
+ * Fork: a pool goes on in the child, with the objects as they are there; whether an object itself
+ * outlives a fork (a thread of its own, a connection) is for its factory to know, and `validate` may
+ * tell.  A loan that was out can be given back in both processes, by whoever has it there; as its
+ * borrower may be a thread that the child has not, exia_pool_close() in the child does not wait for
+ * it, and answers EXIA_ETIMEOUT.  What other threads were waiting for, building, checking or ending
+ * at that moment is abandoned in the child, without a call of a factory: its memory is lost, its
+ * room is free.  A place that was opened before is EXIA_ECLOSED there, and to be freed.  A pool that
+ * was being closed is closed.  A factory's function may fork. */
 #ifndef EXIA_POOL_H
 #define EXIA_POOL_H
 

@@ -36,7 +36,7 @@ exia_status exia_pool_close(exia_pool *pool, int64_t wait_ms, exia_error *err)
     int64_t deadline = exia__deadline(wait_ms);
     bool in_time = true;
     exia__call call = exia__call_here();
-    call.closes = true;
+    call.closes = call.closer = true;
     pthread_mutex_lock(&pool->lock);
     for (const exia__call *c = pool->calls; c != NULL && rc == EXIA_OK; c = c->next) {
         if (pthread_equal(c->thread, call.thread))
@@ -52,10 +52,10 @@ exia_status exia_pool_close(exia_pool *pool, int64_t wait_ms, exia_error *err)
     stop_lending(pool);
     pool->closers++;
     for (;;) {
-        bool quiet = pool->loans == 0 && pool->working == 0;
+        bool quiet = pool->loans == pool->inherited && pool->working == 0;
         if (quiet || !in_time)
             exia__sweep(pool, &call, NULL, 0);
-        if (!in_time || (quiet && pool->newest == NULL))
+        if (!in_time || (quiet && (pool->newest == NULL || pool->inherited > 0)))
             break;
         in_time = exia__cond_wait(&pool->quiet, &pool->lock, deadline);
     }

@@ -66,6 +66,8 @@ void exia__give(exia_component *c, exia__slot *slot, bool discard, exia__call *c
                 exia__object **ends)
 {
     exia__slot_count(c, slot, -1);
+    c->pool->inherited -= slot->inherited;
+    slot->inherited = false;
     slot->dependent = NULL;
     atomic_store_explicit(&slot->where, NULL, memory_order_relaxed);
     if (slot->object->recipe->max == 0) {
@@ -111,7 +113,7 @@ void exia__give_needs(exia__object *object, exia__call *call, exia__object **end
     }
 }
 
-static void unlink_object(exia_pool *pool, exia__object *object)
+void exia__object_unlink(exia_pool *pool, exia__object *object)
 {
     if (object->newer != NULL)
         object->newer->older = object->older;
@@ -136,7 +138,7 @@ void exia__end(exia_pool *pool, exia__object *ends, exia__call *call)
             factory->destroy(object->object, factory->payload);
         pthread_mutex_lock(&pool->lock);
         exia__give_needs(object, call, &ends);
-        unlink_object(pool, object);
+        exia__object_unlink(pool, object);
         c->failed += failed;
         c->destroyed++;
         if (object->exclusive && object->recipe == c->recipe) {
@@ -177,7 +179,7 @@ void exia__object_claim(exia__object *object, exia__call *call)
  * is older, so that one walk meets everything in the reverse order of building. */
 void exia__sweep(exia_pool *pool, exia__call *call, exia__choose *chosen, int64_t now_ms)
 {
-    exia__object mark = {0};
+    exia__object mark = {.call = call};
     for (exia__object *object = pool->newest; object != NULL; object = mark.older) {
         mark.older = object->older; /* put the mark behind it */
         mark.newer = object;
@@ -190,7 +192,7 @@ void exia__sweep(exia_pool *pool, exia__call *call, exia__choose *chosen, int64_
             exia__doom(&ends, object, call);
             exia__end(pool, ends, call);
         }
-        unlink_object(pool, &mark);
+        exia__object_unlink(pool, &mark);
     }
 }
 

@@ -113,6 +113,23 @@ void exia__place_done(exia_place *place, const exia__call *call)
         drop(place);
 }
 
+void exia__places_end(exia_pool *pool, bool (*gone)(const exia__call *call))
+{
+    exia_place *place = pool->places;
+    pool->places = NULL;
+    while (place != NULL) {
+        exia_place *next = place->next;
+        place->next = place->previous = NULL;
+        if (place->call != NULL && !gone(place->call)) {
+            link_place(pool, place);
+        } else {
+            place->component = NULL;
+            place->call = NULL;
+        }
+        place = next;
+    }
+}
+
 exia_status exia_place_borrow(exia_lease *out, exia_place *place, const char *where,
                               exia_error *err)
 {

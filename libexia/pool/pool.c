@@ -32,6 +32,7 @@ exia_status exia_pool_open(exia_pool **out, const char *name, exia_error *err)
         return rc;
     }
     pthread_mutex_init(&pool->lock, NULL);
+    exia__fork_join(pool);
     *out = pool;
     return EXIA_OK;
 }
@@ -40,6 +41,7 @@ exia_status exia_pool_open(exia_pool **out, const char *name, exia_error *err)
  * pool finds it closed, without what was released. */
 static void destroy(exia_pool *pool)
 {
+    exia__fork_leave(pool);
     pool->orphaned = false; /* its call would be a last use, too */
     while (pool->row_count > 0) {
         exia_component *component = pool->rows[--pool->row_count];

@@ -37,6 +37,7 @@ struct exia__slot {                             /* on lines of its own */
     uint32_t index, generation;                 /* not HOME: of the ticket of the last loan */
     int state;
     uint32_t home;               /* HOME: which */
+    bool inherited;              /* LENT: since before a fork, to which this process is the child */
     bool counts;                 /* it takes room: old objects that are still lent do not */
     exia__object *object;        /* none when FREE */
     exia__object *dependent;     /* LENT: to this object, for its life; NULL: to a borrower */
@@ -130,6 +131,7 @@ struct exia__call {
     exia_component *waits; /* NULL: runs */
     int seen;              /* while asking who waits for whom */
     bool closes;           /* exia_pool_close(): the others do not wait for it */
+    bool closer;           /* ... and it is one of pool->closers */
     bool cancelled;        /* its place was given up: it waits no longer */
     exia__load *load;      /* exia_pool_load(): what it has collected */
     exia__object *making;  /* what it builds, the last one first, linked as `older` */
@@ -139,6 +141,7 @@ struct exia__call {
 };
 
 struct exia_pool {
+    exia_pool *next, *previous; /* in fork.c */
     pthread_mutex_t lock;
     pthread_cond_t quiet; /* a loan or a call ended while closing */
     char *name;
@@ -152,6 +155,7 @@ struct exia_pool {
     exia__call *calls;
     exia_place *places;
     size_t loans, working; /* to borrowers; calls that do not close */
+    size_t inherited;      /* of the loans: taken before a fork, perhaps by who is not here */
     unsigned closers;      /* who will destroy what is idle when the wait is over */
     uint64_t ticks;        /* calls of exia_pool_maintain() */
     uint64_t questions;    /* in wait.c */
@@ -273,6 +277,13 @@ exia_status exia__place_take(exia__slot **out, exia_place *place, exia__call *ca
                              exia_error *err);
 /* The call that borrowed with it is over. */
 void exia__place_done(exia_place *place, const exia__call *call);
+/* After a fork: no place is any more in the pool, but those with which a call borrows that is not
+ * gone. */
+void exia__places_end(exia_pool *pool, bool (*gone)(const exia__call *call));
+
+/* fork.c; not under the lock.  Pools that are to be whole in a child. */
+void exia__fork_join(exia_pool *pool);
+void exia__fork_leave(exia_pool *pool);
 
 /* give.c; under the lock, which they let go while a factory works */
 /* The loan is over.  What must go with it is put into `*ends`. */
@@ -284,6 +295,7 @@ void exia__give_needs(exia__object *object, exia__call *call, exia__object **end
 void exia__settle(exia_component *component, exia__slot *slot, exia__call *call,
                   exia__object **ends);
 /* Put an object that nobody can get any more before the list, and end all of a list. */
+void exia__object_unlink(exia_pool *pool, exia__object *object);
 void exia__doom(exia__object **ends, exia__object *object, exia__call *call);
 void exia__end(exia_pool *pool, exia__object *ends, exia__call *call);
 /* How long the object keeps its needs has changed: who waits for them should look again. */
