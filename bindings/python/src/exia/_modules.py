@@ -81,8 +81,8 @@ def _listed(group: str) -> Rows:
         {
             "name": entry.name,
             "value": entry.value,
-            "distribution": distribution.metadata["Name"],
-            "version": distribution.metadata["Version"],
+            "distribution": _fact(distribution, "Name"),
+            "version": _fact(distribution, "Version"),
         }
         for entry, distribution in sorted(_offered(group), key=lambda found: found[0].name)
     )
@@ -120,7 +120,7 @@ def _offered_slowly(group: str) -> Iterator[Offered]:
 def _normal(distribution: metadata.Distribution | str) -> str:
     """Spell a distribution's name in the one way that makes it comparable."""
     if not isinstance(distribution, str):
-        distribution = distribution.metadata["Name"] or ""
+        distribution = _fact(distribution, "Name") or ""
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
@@ -165,7 +165,13 @@ def load_entry_point(group: str, name: str, distribution: str | None = None) -> 
 
 
 def _release(distribution: metadata.Distribution) -> str:
-    return f"{distribution.metadata['Name']} {distribution.metadata['Version']}"
+    return f"{_fact(distribution, 'Name')} {_fact(distribution, 'Version')}"
+
+
+def _fact(distribution: metadata.Distribution, key: str) -> str | None:
+    """Read what a distribution says of itself; None: it does not say."""
+    facts = distribution.metadata
+    return facts[key] if facts is not None and key in facts else None
 
 
 def find_kit(kit: Any) -> Callable[[Any], object]:
