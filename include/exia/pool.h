@@ -65,6 +65,13 @@ typedef struct exia_lease {
 
 EXIA_API exia_status exia_pool_open(exia_pool **out, const char *name, exia_error *err);
 
+/* Let threads that wait in a borrow look up: each asks about ten times a second, under no lock and
+ * without losing its turn; an answer other than zero ends its wait with EXIA_ECANCELLED.  For an
+ * interpreter, which has signals to see to.  Call it before others use the pool.  NULL: nothing */
+typedef int exia_wait_fn(void *payload);
+EXIA_API exia_status exia_pool_on_wait(exia_pool *pool, exia_wait_fn *ask, void *payload,
+                                       exia_error *err);
+
 /* Put a component into the pool.  Nothing is built before somebody borrows.  On EXIA_OK the factory
  * belongs to the pool (its `release` will be called); on failure it stays with the caller.
  *
@@ -166,6 +173,13 @@ EXIA_API int exia_place_fd(const exia_place *place);
  */
 EXIA_API exia_status exia_place_borrow(exia_lease *out, exia_place *place, const char *where,
                                        exia_error *err);
+
+/* The same where no factory has to be asked, which is quick enough for the event loop itself.
+ *
+ * @return EXIA_DONE: it is its turn, but exia_place_borrow() has to be called; it keeps its place
+ */
+EXIA_API exia_status exia_place_try_borrow(exia_lease *out, exia_place *place, const char *where,
+                                           exia_error *err);
 
 /* Give the place up, at any moment and from any thread; the next in the queue is woken.  The loan
  * that it brought stays.  A borrow with it that another thread has begun waits for nothing more, and

@@ -352,11 +352,8 @@ exia_status exia__borrow(exia_lease *out, exia_component *component, exia_place 
     return rc;
 }
 
-/* What can be lent at once: nobody waits for it, and the factory is not asked. */
-static exia__slot *ready_slot(exia_component *c)
+exia__slot *exia__slot_quick(exia_component *c)
 {
-    if (c->first != NULL || c->pool->closing)
-        return NULL;
     exia__slot *slot = c->recipe->max == 0 ? c->free : c->idle;
     if (slot == NULL)
         return NULL;
@@ -384,7 +381,8 @@ static __attribute__((noinline)) exia_status borrow_locked(exia_lease *out,
     if (out == NULL || component == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_component_borrow: an argument is NULL");
     pthread_mutex_lock(&component->pool->lock);
-    exia__slot *slot = ready_slot(component);
+    bool queued = component->first != NULL || component->pool->closing;
+    exia__slot *slot = queued ? NULL : exia__slot_quick(component);
     if (slot == NULL)
         return exia__borrow(out, component, NULL, wait_ms, where, err);
     *out = exia__slot_lend(component, slot, NULL, where);

@@ -81,26 +81,46 @@ static void silence(exia__waiter *waiter)
         waiter->told = false;
 }
 
-exia_status exia__place_take(exia__slot **out, exia_place *place, exia__call *call, exia_error *err)
+static void leave(exia_place *place)
 {
-    exia_component *c = place->component;
-    *out = NULL;
+    place->used = true;
+    exia__queue_leave(place->component, &place->waiter);
+}
+
+static exia_status check_use(exia_place *place, exia_error *err)
+{
+    const exia_component *c = place->component;
     if (c->pool->closing)
         return exia__fail(err, EXIA_ECLOSED, 0, "pool %s is closed", c->pool->name);
     if (place->used)
         return exia__fail(err, EXIA_EINVAL, 0, "component %s: this place was used before", c->name);
     silence(&place->waiter);
-    exia_status rc = EXIA_DONE;
-    if (exia__queue_turn(c, &place->waiter))
-        rc = exia__slot_take(out, c, call, err);
-    if (rc == EXIA_DONE)
-        rc = exia__queue_hope(c, err);
-    if (rc == EXIA_OK && *out == NULL)
+    return EXIA_OK;
+}
+
+static exia_status fail_early(exia_place *place, exia_error *err)
+{
+    exia_component *c = place->component;
+    exia_status rc = exia__queue_hope(c, err);
+    if (rc == EXIA_OK)
         return exia__fail(err, EXIA_ETIMEOUT, 0, "component %s: not this place's turn yet",
                           c->name);
-    place->used = true;
+    leave(place);
+    return rc;
+}
+
+exia_status exia__place_take(exia__slot **out, exia_place *place, exia__call *call, exia_error *err)
+{
+    exia_component *c = place->component;
+    *out = NULL;
+    exia_status rc = check_use(place, err);
+    if (rc < 0)
+        return rc;
+    rc = exia__queue_turn(c, &place->waiter) ? exia__slot_take(out, c, call, err) : EXIA_DONE;
+    if (rc == EXIA_DONE)
+        return fail_early(place, err);
     place->call = call;
-    exia__queue_leave(c, &place->waiter);
+    leave(place);
     return rc;
 }
 
@@ -141,6 +161,30 @@ exia_status exia_place_borrow(exia_lease *out, exia_place *place, const char *wh
         return exia__fail(err, EXIA_ECLOSED, 0, "this place was opened before a fork");
     pthread_mutex_lock(&place->component->pool->lock);
     return exia__borrow(out, place->component, place, -1, where, err);
+}
+
+exia_status exia_place_try_borrow(exia_lease *out, exia_place *place, const char *where,
+                                  exia_error *err)
+{
+    if (out != NULL)
+        *out = (exia_lease){0};
+    if (out == NULL || place == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "exia_place_try_borrow: an argument is NULL");
+    exia_component *c = place->component;
+    if (c == NULL)
+        return exia__fail(err, EXIA_ECLOSED, 0, "this place was opened before a fork");
+    pthread_mutex_lock(&c->pool->lock);
+    exia_status rc = check_use(place, err);
+    bool turn = rc == EXIA_OK && exia__queue_turn(c, &place->waiter);
+    exia__slot *slot = turn ? exia__slot_quick(c) : NULL;
+    if (slot != NULL) {
+        *out = exia__slot_lend(c, slot, NULL, where);
+        leave(place);
+    } else if (rc == EXIA_OK) {
+        rc = turn && exia__slot_at_hand(c) ? EXIA_DONE : fail_early(place, err);
+    }
+    pthread_mutex_unlock(&c->pool->lock);
+    return rc;
 }
 
 void exia_place_free(exia_place *place)

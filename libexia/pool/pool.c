@@ -37,6 +37,17 @@ exia_status exia_pool_open(exia_pool **out, const char *name, exia_error *err)
     return EXIA_OK;
 }
 
+exia_status exia_pool_on_wait(exia_pool *pool, exia_wait_fn *ask, void *payload, exia_error *err)
+{
+    if (pool == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "exia_pool_on_wait: pool is NULL");
+    pthread_mutex_lock(&pool->lock);
+    pool->ask = ask;
+    pool->ask_payload = payload;
+    pthread_mutex_unlock(&pool->lock);
+    return EXIA_OK;
+}
+
 /* Nobody uses it any more.  Factories go in reverse order, as objects do; a release that asks the
  * pool finds it closed, without what was released. */
 static void destroy(exia_pool *pool)

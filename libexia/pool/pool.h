@@ -161,6 +161,8 @@ struct exia_pool {
     uint64_t questions;    /* in wait.c */
     exia__recipe *dead;    /* those that nothing uses any more, to be released */
     bool closing, orphaned;
+    exia_wait_fn *ask; /* by who waits; NULL: nothing */
+    void *ask_payload;
 };
 
 /* pool.c */
@@ -224,6 +226,8 @@ exia_status exia__slot_take(exia__slot **out, exia_component *component, exia__c
 /* Take a FREE one, whatever the limit, for what the recipe makes. */
 exia_status exia__slot_open(exia__slot **out, exia_component *component, const exia__recipe *recipe,
                             exia__call *call, exia_error *err);
+/* Take what can be lent without asking the factory; NULL: nothing. */
+exia__slot *exia__slot_quick(exia_component *component);
 /* A slot that was taken: can its object be lent without asking the factory? */
 bool exia__slot_ready(const exia_component *component, const exia__slot *slot);
 /* It is lent from now on; or, -1, no more. */

@@ -247,6 +247,27 @@ static exia_status fail_late(const exia_component *component, const exia_compone
                       (unsigned)component->recipe->max);
 }
 
+/* Sleep until something has happened; ten times a second, ask whether to go on. */
+static exia_status doze(bool *in_time, exia_component *component, exia__call *call,
+                        exia__waiter *waiter, int64_t deadline, exia_error *err)
+{
+    exia_pool *pool = component->pool;
+    int64_t slice = exia__deadline(100);
+    bool asks = pool->ask != NULL && (deadline == EXIA__FOREVER || slice < deadline);
+    if (exia__cond_wait(&waiter->wake, &pool->lock, asks ? slice : deadline))
+        return EXIA_OK;
+    *in_time = asks;
+    if (!asks)
+        return EXIA_OK;
+    call->waits = NULL; /* it runs */
+    pthread_mutex_unlock(&pool->lock);
+    int stop = pool->ask(pool->ask_payload);
+    pthread_mutex_lock(&pool->lock);
+    return stop ? exia__fail(err, EXIA_ECANCELLED, 0, "component %s: the wait was ended",
+                             component->name)
+                : EXIA_OK;
+}
+
 exia_status exia__slot_wait(exia__slot **out, exia_component *component, exia__call *call,
                             int64_t deadline, const exia_component *needed_by, exia_error *err)
 {
@@ -278,7 +299,7 @@ exia_status exia__slot_wait(exia__slot **out, exia_component *component, exia__c
         call->waits = component;
         rc = check_end(component, call, needed_by, err);
         if (rc == EXIA_OK)
-            in_time = exia__cond_wait(&waiter.wake, &pool->lock, deadline);
+            rc = doze(&in_time, component, call, &waiter, deadline, err);
         call->waits = NULL;
         if (rc == EXIA_OK && call->again)
             rc = EXIA_DONE;
