@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Optional, TypeVar
@@ -231,6 +232,8 @@ class Colour(enum.Enum):
         (tuple[int, str], (1, "a"), (1, "a")),
         (dict[str, float], {"a": 1}, {"a": 1}),
         (set[int], {1}, {1}),
+        (typing.List, [1, "a"], [1, "a"]),  # noqa: UP006
+        (typing.List, (), None),  # noqa: UP006
         (Callable[[int], int], len, len),
         (type[Exception], ValueError, ValueError),
         (np.ndarray, np.ndarray, None),

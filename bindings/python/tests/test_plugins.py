@@ -314,6 +314,27 @@ def test_what_is_not_said_stays_as_it_was(pool: exia.Pool) -> None:
     assert (row["needs"], row["max"], row["about"]) == ([], 1, {"title": "mine"})
 
 
+def test_what_was_given_once_or_has_changed_since_stays_as_it_was(pool: exia.Pool) -> None:
+    arguments = {"a": 1}
+    pool.add("need", lambda: "the need")
+    pool.add("part", lambda need, a: (need, a), needs=(n for n in ["need"]), arguments=arguments)
+    arguments["a"] = 2
+    pool.replace("part", lambda need, a: [need, a])
+    with pool.borrow("part") as part:
+        assert part == ["the need", 1]
+
+
+@pytest.mark.parametrize(
+    "options", [{"needs": None}, {"needs": 0}, {"arguments": 0}, {"about": 0}, {"needs": "need"}]
+)
+def test_options_of_another_type_are_refused(pool: exia.Pool, options: Any) -> None:
+    pool.add("part", Old)
+    with pytest.raises(TypeError, match=next(iter(options))):
+        pool.replace("part", New, **options)
+    with pytest.raises(TypeError, match=next(iter(options))):
+        pool.add("other", New, **options)
+
+
 def test_dependents_are_rebuilt_when_asked(pool: exia.Pool) -> None:
     pool.add("part", Old)
     pool.add("user", lambda part: [part], needs=["part"])

@@ -678,6 +678,27 @@ def test_a_factory_in_c_is_added_by_its_address(pool: exia.Pool, plugin: Path) -
         pool.add("two", address, arguments={"a": 1})
 
 
+def test_a_component_of_a_shared_object_is_replaced_by_one_in_c(
+    pool: exia.Pool, plugin: Path
+) -> None:
+    import ctypes
+
+    pool.load(plugin)
+    address = ctypes.addressof(ctypes.c_char.in_dll(ctypes.CDLL(str(plugin)), "counter"))
+    for _ in range(2):
+        with pool.borrow("from-c") as old:
+            (loan,) = pool.replace("from-c", address)
+            assert loan["old"]
+            with pool.borrow("from-c") as new:
+                assert new != old
+    with pytest.raises(exia.InvalidError, match="its options stay"):
+        pool.replace("from-c", address, max=2)
+    with pytest.raises(exia.InvalidError, match="made by C: Python cannot replace it"):
+        pool.replace("from-c", Plain)
+    with pytest.raises(exia.InvalidError, match="no module"):
+        pool.reload("from-c")
+
+
 def test_a_file_that_is_no_plugin_is_refused(pool: exia.Pool, tmp_path: Path) -> None:
     (tmp_path / "not.so").write_text("no")
     for path in (tmp_path / "not.so", tmp_path / "none.so"):

@@ -34,13 +34,14 @@ class Recipe:
     def __init__(self, shelf: Shelf, name: str, what: Any, given: Options) -> None:
         for key in given.keys() - Options.__annotations__.keys():
             raise TypeError(f"component {name!r}: there is no option {key!r}")
-        self.given = given
         self.path = what if isinstance(what, str) else None
-        self.needs = tuple(iterable(given.get("needs") or (), "needs"))
-        keywords = mapping(given.get("arguments") or {}, "arguments")
-        about = given.get("about")
-        about = {"title": about} if isinstance(about, str) else mapping(about or {}, "about")
-        about = plain(about, "about")
+        self.needs = tuple(iterable(given.get("needs", ()), "needs"))
+        arguments, about = given.get("arguments"), given.get("about")
+        keywords = {} if arguments is None else mapping(arguments, "arguments")
+        if isinstance(about, str):
+            about = {"title": about}
+        about = {} if about is None else plain(mapping(about, "about"), "about")
+        self.given = given | Options(needs=self.needs, arguments=keywords, about=about)
         most = given.get("max")
         self.options = ffi.new("exia_component_options *")
         self.options.struct_size = ffi.sizeof("exia_component_options")

@@ -12,9 +12,10 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Generic, Literal, TypeVar, Union, overload
+from typing import Any, Generic, TypeVar, overload
 
-from exia._arguments import plain, refuse, unwrap
+from exia._arguments import plain, refuse
+from exia._kinds import Misfit, check_kind, choices, fit, kind_name
 from exia.errors import InvalidError
 
 T = TypeVar("T")
@@ -102,7 +103,7 @@ class Attribute(Generic[T]):
         check: Callable[[Any], object] | None = None,
         doc: str = "",
     ) -> None:
-        _check_kind(kind)
+        check_kind(kind)
         for name, function in (("default_factory", default_factory), ("check", check)):
             if function is not None and not callable(function):
                 refuse(function, name, "callable")
@@ -167,10 +168,10 @@ class Attribute(Generic[T]):
     def fit(self, value: Any, where: str) -> Any:
         """Answer with a value as it is kept, or refuse it; `where` is named."""
         try:
-            value = _fit(self.kind, value)
-        except _Misfit:
+            value = fit(self.kind, value)
+        except Misfit:
             shown = f"{where} must be {kind_name(self.kind)}, not {_repr.repr(value)}"
-            if any(type(value) is type(choice) for choice in _choices(self.kind)):
+            if any(type(value) is type(choice) for choice in choices(self.kind)):
                 raise InvalidError(shown) from None
             raise TypeError(f"{shown} ({type(value).__name__})") from None
         if self.check is None:
@@ -226,122 +227,6 @@ def operation(function: F) -> F:
     except AttributeError:
         refuse(function, "what @operation marks", "a function")
     return function
-
-
-# ---- types --------------------------------------------------------------------------------------
-
-
-class _Misfit(Exception):
-    """A value is not of the kind."""
-
-
-def _check_kind(kind: Any) -> None:
-    """Refuse what no value could be checked against."""
-    if kind is Any or kind is None or typing.get_origin(kind) is Literal:
-        return
-    origin = typing.get_origin(kind)
-    if origin in (Union, types.UnionType, list, set, frozenset, tuple, dict):
-        for part in typing.get_args(kind):
-            if part is not Ellipsis:
-                _check_kind(part)
-        return
-    cls = origin or kind
-    try:
-        isinstance(None, cls)
-    except TypeError:
-        cls = None
-    if not isinstance(cls, type):
-        raise TypeError(
-            f"the type of an Attribute is a class, a union, a Literal or Any, not {kind!r:.80}"
-        )
-
-
-def _fit(kind: Any, value: Any) -> Any:
-    """Answer with the value, a number made Python's own; _Misfit: it is of another type."""
-    if kind is Any:
-        return value
-    origin, parts = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Union or origin is types.UnionType:
-        return _fit_union(parts, value)
-    if origin is Literal:
-        if any(type(value) is type(choice) and value == choice for choice in parts):
-            return value
-        raise _Misfit
-    if kind in (bool, int, float):
-        return _fit_number(kind, value)
-    if not isinstance(value, origin or (type(None) if kind is None else kind)):
-        raise _Misfit
-    if origin in (list, set, frozenset):
-        for item in value:
-            _fit(parts[0], item)
-    elif origin is dict:
-        for key, item in value.items():
-            _fit(parts[0], key)
-            _fit(parts[1], item)
-    elif origin is tuple:
-        kinds = parts[:1] * len(value) if parts[1:] == (...,) else parts
-        if len(kinds) != len(value):
-            raise _Misfit
-        for part, item in zip(kinds, value, strict=True):
-            _fit(part, item)
-    return value
-
-
-def _fit_union(kinds: tuple[Any, ...], value: Any) -> Any:
-    """Fit one of several types: if one takes it as it is, that one."""
-    fitting = []
-    for kind in kinds:
-        try:
-            fitting.append(_fit(kind, value))
-        except _Misfit:
-            continue
-        if fitting[-1] is value:
-            return value
-    if not fitting:
-        raise _Misfit
-    return fitting[0]
-
-
-def _fit_number(kind: type, value: Any) -> Any:
-    if not isinstance(value, int | float):
-        value = unwrap(value)
-    if type(value) is bool:
-        if kind is bool:
-            return value
-    elif kind is not bool and isinstance(value, kind):
-        return value
-    elif kind is float and isinstance(value, int):
-        try:
-            return float(value)
-        except OverflowError:
-            pass
-    raise _Misfit
-
-
-def _choices(kind: Any) -> Iterator[Any]:
-    """List the choices that a Literal, also one in a union, gives."""
-    if typing.get_origin(kind) is Literal:
-        yield from typing.get_args(kind)
-    elif typing.get_origin(kind) in (Union, types.UnionType):
-        for part in typing.get_args(kind):
-            yield from _choices(part)
-
-
-def kind_name(kind: Any) -> str:
-    """Name a type as one writes it."""
-    origin, parts = typing.get_origin(kind), typing.get_args(kind)
-    if kind is None or kind is type(None):
-        return "None"
-    if origin in (Union, types.UnionType):
-        return " | ".join(map(kind_name, parts))
-    if origin is Literal:
-        return " | ".join(map(repr, parts))
-    if origin in (list, set, frozenset, tuple, dict):
-        inner = ", ".join("..." if part is Ellipsis else kind_name(part) for part in parts)
-        return f"{origin.__name__}[{inner}]"
-    if origin is None and isinstance(kind, type):
-        return kind.__qualname__
-    return str(kind).replace("typing.", "").replace("collections.abc.", "")
 
 
 def _where(instance: object, name: str) -> str:

@@ -210,7 +210,7 @@ class Pool(Lender, Closing):
         rebuild
             Build anew what depends on it, too.  False: what was built with an old object keeps it.
         **options
-            As for `add`; what is not said stays as it was.
+            As for `add`; what is not said stays as it was.  Those that a `.so` gave all stay.
 
         Returns
         -------
@@ -235,13 +235,15 @@ class Pool(Lender, Closing):
             raise InvalidError(
                 f"component {name!r} is made by {theirs}: {ours} cannot replace it; add another one"
             )
-        as_it_was = was is None and not options
+        if was is None and options:
+            raise InvalidError(f"component {name!r} came from C: its options stay as they are")
         with recipe.handed_over():
             self._change(
                 name, recipe, lib.exia_component_replace, c, recipe.factory,
-                NULL if as_it_was else recipe.options, flag(rebuild, "rebuild"),
+                NULL if was is None else recipe.options, flag(rebuild, "rebuild"),
             )  # fmt: skip
-        self._know(name, recipe)
+        if was is not None:
+            self._know(name, recipe)
         return Rows(row for row in self.loans(name) if row["old"])
 
     def reload(self, name: str) -> Rows:
