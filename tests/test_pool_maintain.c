@@ -134,6 +134,30 @@ TEST(what_was_needed_by_what_goes_is_idle_from_then_on)
     exia_pool_free(pool);
 }
 
+static void borrow_another(recorder *r)
+{
+    give(borrow(r->borrows));
+}
+
+TEST(what_is_borrowed_while_maintenance_destroys_something_else_stays)
+{
+    exia_pool *pool = open_pool();
+    recorder a = {.name = 'a', .at_end = borrow_another}, b = {.name = 'b'};
+    exia_component *c = add_with(pool, &a, (exia_component_options){.max = 1, .idle_ms = 1});
+    a.borrows = add_with(pool, &b, (exia_component_options){.max = 1, .idle_ms = 1});
+    give(borrow(a.borrows));
+    give(borrow(c));
+    called();
+    tick(pool);
+    tick(pool); /* newest first */
+    check_calls("~a1 !b1 -b1");
+    tick(pool);
+    check_calls("");
+    tick(pool);
+    check_calls("~b1");
+    exia_pool_free(pool);
+}
+
 /* ---- what is kept ready ---------------------------------------------------------------------- */
 
 TEST(so_many_are_built_that_enough_are_idle_but_no_more_than_max)

@@ -81,6 +81,97 @@ TEST(what_is_not_built_yet_is_built_with_the_new_need)
     }
 }
 
+static exia_status hold_and_validate(void *object, void *payload, exia_error *error)
+{
+    hold(payload);
+    return validate(object, payload, error);
+}
+
+TEST(what_is_being_validated_when_it_is_replaced_is_not_lent_any_more)
+{
+    for (uint32_t max = 0; max < 2; max++) {
+        exia_pool *pool = open_pool();
+        recorder a = {.name = 'a'}, x = {.name = 'x'};
+        exia_component_options options = {.struct_size = sizeof options, .max = max};
+        exia_factory factory = factory_of(&a, "");
+        exia_component *c;
+        borrower b = {0};
+        factory.validate = hold_and_validate;
+        check_ok(exia_pool_add(&c, pool, "a", &factory, &options, &err));
+        give(borrow(c));
+        gate = 1;
+        start(&b, c, -1);
+        await_held();
+        check_ok(replace(c, &x, 0, NULL, "", 0));
+        check_calls("+a1 +x1");
+        let_go();
+        pthread_join(b.thread, NULL);
+        assert_int_equal(b.rc, EXIA_OK);
+        assert_int_equal(number_of(pool, "a", "built"), 1);
+        check_calls("?a1 ~a1 .a");
+        exia_pool_free(pool);
+        check_calls("~x1 .x");
+    }
+}
+
+TEST(a_need_that_was_replaced_while_it_was_built_is_built_again_for_its_dependent)
+{
+    exia_pool *pool = open_pool();
+    recorder a = {.name = 'a'}, n = {.name = 'n', .inside = hold}, x = {.name = 'x'};
+    exia_component *top = add(pool, &a, 1, "n", ""), *need = add(pool, &n, 0, "", "");
+    borrower b = {0};
+    gate = 1;
+    start(&b, top, -1);
+    await_held();
+    check_ok(replace(need, &x, 0, NULL, "", 1));
+    let_go();
+    pthread_join(b.thread, NULL);
+    assert_int_equal(b.rc, EXIA_OK);
+    check_calls("+n1 +x1 ~n1 .n +a1");
+    exia_pool_free(pool);
+    check_calls("~a1 ~x1 .x .a");
+}
+
+static void *discard_in_thread(void *payload)
+{
+    const exia_lease *lease = payload;
+    return (void *)(intptr_t)exia_lease_discard(lease, NULL);
+}
+
+static pthread_t discarding;
+
+/* While the new object ends, the end of the old one comes to its end. */
+static void end_the_old_one(recorder *r)
+{
+    exia_lease lease;
+    if (r->borrows == NULL)
+        return;
+    let_go();
+    pthread_join(discarding, NULL);
+    r->status = exia_component_borrow(&lease, r->borrows, 0, NULL, NULL);
+    r->borrows = NULL;
+}
+
+TEST(the_end_of_an_old_object_does_not_hurry_that_of_a_new_one)
+{
+    exia_pool *pool = open_pool();
+    recorder a = {.name = 'a', .at_end = hold}, x = {.name = 'x', .at_end = end_the_old_one};
+    exia_component *c = add(pool, &a, 0, "", "");
+    exia_lease old = borrow(c);
+    gate = 1;
+    pthread_create(&discarding, NULL, discard_in_thread, &old);
+    await_held();
+    check_ok(replace(c, &x, 0, NULL, "", 0));
+    exia_lease lease = borrow(c);
+    x.borrows = c;
+    check_ok(exia_lease_discard(&lease, &err));
+    assert_int_equal(x.status, EXIA_ECYCLE); /* it would wait for its own end */
+    x.status = EXIA_OK;
+    give(borrow(c));
+    check_calls("+a1 ~a1 +x1 ~x1 .a +x2");
+    exia_pool_free(pool);
+}
+
 TEST(who_waits_for_a_need_of_the_old_factory_begins_again_with_the_new)
 {
     exia_pool *pool = open_pool();

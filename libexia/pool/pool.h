@@ -3,9 +3,12 @@
  *     pool -- component -- slots     where loans are; they lie in chunks that never move
  *        \-- objects                 what factories made, newest first
  *
- * A component with `max` n has at most n slots, and an object lives in one of them.  A shared one has
- * a slot for each loan of its one object.  One lock guards all; no function of a factory is called
- * under it: what is being worked at is marked as busy, and the lock is let go.
+ * With `max` n, an object lives in a slot, and at most n slots count.  A shared one has a slot for
+ * each loan of its one object.  Objects are made by a recipe: a component has one, an object may be
+ * of an older one.
+ *
+ * One lock guards all; no function of a factory is called under it: what is being worked at is
+ * marked as busy, and the lock is let go.
  *
  * Who calls a factory or waits is on the list of calls.  It keeps the pool's memory, and shows who
  * waits for whom. */
