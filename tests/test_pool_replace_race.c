@@ -98,7 +98,8 @@ TEST(what_is_being_validated_when_it_is_replaced_is_not_lent_any_more)
         borrower b = {0};
         factory.validate = hold_and_validate;
         check_ok(exia_pool_add(&c, pool, "a", &factory, &options, &err));
-        give(borrow(c));
+        exia_lease first = borrow(c);
+        give(first);
         gate = 1;
         start(&b, c, -1);
         await_held();
@@ -107,6 +108,7 @@ TEST(what_is_being_validated_when_it_is_replaced_is_not_lent_any_more)
         let_go();
         pthread_join(b.thread, NULL);
         assert_int_equal(b.rc, EXIA_OK);
+        assert_ptr_not_equal(b.lease.object, first.object);
         assert_int_equal(number_of(pool, "a", "built"), 1);
         check_calls("?a1 ~a1 .a");
         exia_pool_free(pool);
