@@ -192,6 +192,51 @@ TEST(a_slow_end_of_an_object_holds_no_lock_but_keeps_the_room)
     exia_pool_free(pool);
 }
 
+TEST(who_waits_for_a_need_of_what_is_being_checked_is_told_when_it_was_good)
+{
+    exia_pool *pool = open_pool();
+    recorder a = {.name = 'a'}, b = {.name = 'b'};
+    exia_component *top = add(pool, &a, 1, "b", "?"), *need = add(pool, &b, 1, "", "");
+    borrower checking = {0}, waiting = {0};
+    give(borrow(top)); /* it is idle, and keeps what it needs */
+    a.at_check = hold;
+    gate = 1;
+    start(&checking, top, -1);
+    await_held();
+    start(&waiting, need, 60000); /* were it not good, the need would come back */
+    await(pool, "b", "waiting", 1);
+    let_go();
+    pthread_join(checking.thread, NULL);
+    pthread_join(waiting.thread, NULL);
+    assert_int_equal(checking.rc, EXIA_OK);
+    assert_int_equal(waiting.rc, EXIA_ETIMEOUT);
+    assert_non_null(strstr(waiting.err.text, "objects of 'a' keep all 1"));
+    exia_pool_free(pool);
+}
+
+TEST(who_waits_for_what_a_stale_need_keeps_is_told_when_it_was_built_in)
+{
+    exia_pool *pool = open_pool();
+    recorder a = {.name = 'a', .inside = hold}, b = {.name = 'b'}, c = {.name = 'c'};
+    exia_component *top = add(pool, &a, 1, "b", ""), *middle = add(pool, &b, 0, "c", "");
+    exia_component *bottom = add(pool, &c, 1, "", "");
+    borrower building = {0}, waiting = {0};
+    exia_lease lease = borrow(middle);
+    gate = 1;
+    start(&building, top, -1);
+    await_held();
+    check_ok(exia_lease_discard(&lease, &err)); /* it goes with what is being built with it */
+    start(&waiting, bottom, 60000);
+    await(pool, "c", "waiting", 1);
+    let_go();
+    pthread_join(building.thread, NULL);
+    pthread_join(waiting.thread, NULL);
+    assert_int_equal(building.rc, EXIA_OK);
+    assert_int_equal(waiting.rc, EXIA_ETIMEOUT);
+    assert_non_null(strstr(waiting.err.text, "objects of 'a' keep all 1"));
+    exia_pool_free(pool);
+}
+
 TEST(a_wait_for_a_need_ends_in_the_borrowers_time_and_keeps_nothing)
 {
     exia_pool *pool = open_pool();

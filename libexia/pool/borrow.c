@@ -158,6 +158,7 @@ static void revive(loan *l)
     c->failed += rc < 0;
     if (rc == EXIA_OK && !object->stale) {
         deliver(l);
+        exia__wake_rivals(object); /* it keeps what it needs */
         return;
     }
     if (c->current == object)

@@ -33,10 +33,26 @@ void exia__doom(exia__object **ends, exia__object *object, exia__call *call)
     *ends = object;
 }
 
-void exia__wake_rivals(const exia__object *object)
+/* What it needs and is stale would go with it, and let go what that needs, and so on. */
+void exia__wake_rivals(exia__object *object)
 {
-    for (uint32_t i = 0; i < object->need_count; i++)
-        exia__queue_wake_all(object->needs[i].component);
+    uint64_t number = ++object->component->pool->questions;
+    exia__object *list = object;
+    for (object->next = NULL; list != NULL;) {
+        const exia__object *keeper = list;
+        list = list->next;
+        for (uint32_t i = 0; i < keeper->need_count; i++) {
+            exia_component *c = keeper->needs[i].component;
+            exia__object *kept =
+                exia__slot_at(c, exia__ticket_index(keeper->needs[i].ticket))->object;
+            exia__queue_wake_all(c);
+            if (!kept->stale || kept->asked == number)
+                continue;
+            kept->asked = number;
+            kept->next = list;
+            list = kept;
+        }
+    }
 }
 
 static void give_shared(exia_component *c, exia__slot *slot, bool discard, exia__call *call,

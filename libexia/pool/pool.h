@@ -306,7 +306,7 @@ void exia__object_unlink(exia_pool *pool, exia__object *object);
 void exia__doom(exia__object **ends, exia__object *object, exia__call *call);
 void exia__end(exia_pool *pool, exia__object *ends, exia__call *call);
 /* How long the object keeps its needs has changed: who waits for them should look again. */
-void exia__wake_rivals(const exia__object *object);
+void exia__wake_rivals(exia__object *object);
 /* Nobody uses it; take it, so that nobody can. */
 bool exia__object_idle(exia__object *object);
 void exia__object_claim(exia__object *object, exia__call *call);

@@ -30,7 +30,8 @@ struct recorder {
     exia_pool *pool; /* for those that call back */
     exia_component *borrows;
     void (*inside)(recorder *r); /* create */
-    void (*at_end)(recorder *r); /* destroy */
+    void (*at_check)(recorder *r); /* validate */
+    void (*at_end)(recorder *r);   /* destroy */
     exia_status status;
 };
 
@@ -106,6 +107,9 @@ static inline exia_status passivate(void *object, void *payload, exia_error *err
 
 static inline exia_status validate(void *object, void *payload, exia_error *error)
 {
+    recorder *r = payload;
+    if (r->at_check != NULL)
+        r->at_check(r);
     return record(payload, '?', ((thing *)object)->number, error);
 }
 
