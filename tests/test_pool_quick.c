@@ -209,7 +209,7 @@ static void join_all(sprinter *sprinters)
 
 TEST(who_looks_at_the_pool_all_the_time_sees_no_more_than_there_is)
 {
-    enum { LOOKS = 400 };
+    enum { LOOKS = 120 };
     for (uint32_t max = 0; max < 3; max++) {
         exia_pool *pool = open_pool();
         breed b = {.max = max};
@@ -243,7 +243,7 @@ static exia_status create_version(void **out, void *const *needs, void *payload,
 
 TEST(no_loan_that_begins_after_a_replacement_is_of_an_old_object)
 {
-    enum { VERSIONS = 300 };
+    enum { VERSIONS = 100 };
     for (uint32_t max = 0; max < 3; max++) {
         exia_pool *pool = open_pool();
         static int numbers[VERSIONS];

@@ -2,6 +2,7 @@
  * that wait for one another are not the pool's business. */
 #include "support/worker.h"
 
+#include <poll.h>
 #include <stdlib.h>
 
 uint32_t worker_roll(worker *w, uint32_t sides)
@@ -42,6 +43,35 @@ static void borrow_one(worker *w)
     watch_enter(lease.object);
     atomic_fetch_add(&s->loans, 1);
     w->leases[w->held++] = lease;
+}
+
+/* Stand in the queue without waiting in a call, and leave it after a while, served or not. */
+static void wait_in_a_place(worker *w)
+{
+    shape *s = w->shape;
+    exia_component *c = atomic_load(&s->components[worker_roll(w, MOST)]);
+    exia_place *place = NULL;
+    exia_lease lease;
+    exia_error why;
+    if (c == NULL || w->held > 0)
+        return;
+    exia_status rc = exia_place_open(&place, c, &why);
+    uint32_t looks = rc == EXIA_OK ? 1 + worker_roll(w, 4) : 0;
+    for (uint32_t i = 0; i < looks; i++) {
+        struct pollfd ready = {.fd = exia_place_fd(place), .events = POLLIN};
+        poll(&ready, 1, (int)worker_roll(w, 2));
+        rc = exia_place_borrow(&lease, place, EXIA_HERE, &why);
+        if (rc == EXIA_OK) {
+            watch_enter(lease.object);
+            atomic_fetch_add(&s->loans, 1);
+            w->leases[w->held++] = lease;
+        }
+        if (rc != EXIA_ETIMEOUT)
+            break;
+    }
+    if (rc < 0 && rc != EXIA_ENOSPACE && rc != EXIA_EINVAL && !may_fail_so(w, rc, 0, &why))
+        watch_wrong("place: %s: %s", exia_status_text(rc), why.text);
+    exia_place_free(place);
 }
 
 static exia_status end_loan(const exia_lease *lease, bool discard)
@@ -254,9 +284,11 @@ static void step(worker *w)
         add_what_goes_round(w);
     else if (what < 1895)
         replace_one(w);
-    else if (what < 1910 && exia_pool_clear(pool, NULL) != EXIA_OK)
+    else if (what < 1915)
+        wait_in_a_place(w);
+    else if (what < 1930 && exia_pool_clear(pool, NULL) != EXIA_OK)
         watch_wrong("clear failed");
-    else if (what < 1925 && exia_pool_maintain(pool, NULL) != EXIA_OK)
+    else if (what < 1945 && exia_pool_maintain(pool, NULL) != EXIA_OK)
         watch_wrong("maintenance failed");
     else
         watch_pause(worker_roll(w, 400));
