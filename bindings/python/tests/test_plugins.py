@@ -567,14 +567,19 @@ def test_a_component_is_reloaded_while_threads_use_it(pool: exia.Pool, source: P
             while not stop.is_set():
                 with pool.borrow("scaler", timeout=60) as scaler:
                     seen.add(scaler.value())
+                from part_a import Scaler  # the old one, or all of the new one
+
+                seen.add(Scaler().value())
         except BaseException as error:
             errors.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
+    modules = []
     for i in range(10):
         source.write_text(SECOND if i % 2 == 0 else FIRST)
+        modules.append(weakref.ref(sys.modules["part_a"]))
         pool.reload("scaler")
         with pool.borrow("scaler", timeout=60) as scaler:
             assert scaler.value() == 2 - i % 2
@@ -584,3 +589,5 @@ def test_a_component_is_reloaded_while_threads_use_it(pool: exia.Pool, source: P
     assert not errors
     assert seen <= {1, 2}
     assert pool.loans("scaler") == []
+    gc.collect()
+    assert not any(module() for module in modules)  # old code goes with its last object

@@ -1,6 +1,7 @@
 """Exia carries an algorithm through its life: built, run, kept, packaged, shipped, loaded again.
 
-    Pool        named components, built in the order of their needs, lent and taken back
+    Pool        named components, built in the order of their needs, lent, taken back, swapped;
+                components and kits list what installed distributions offer
     Attribute   with `operation`: what can be set and done with a component
     Dag         graphs of what comes before what: order, levels, cycles, parallel runs
     Library     trained models: versions, metrics, aliases, rollback, search

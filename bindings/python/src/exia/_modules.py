@@ -191,16 +191,18 @@ def find_kit(kit: Any) -> Callable[[Any], object]:
 def read_again(made_by: Any, path: str | None, who: str) -> Generator[Any]:
     """Import the module of a class or function anew, and give what has its name there now.
 
-    Where the import or the block fails, the old module is in its place as it was.
+    Where the import or the block fails, the old module is in its place as it was.  Only a thread
+    that imports it just while it fails may see that, so what does not even compile is not tried.
 
     Parameters
     ----------
     path
         "module:Class", where it was named so.
     """
-    module, names = _home(made_by, path, who)
+    module, names, source = _home(made_by, path, who)
     with _reading:
         old = sys.modules[module]
+        compile(source, getattr(old, "__file__", None) or module, "exec", dont_inherit=True)
         _forget_bytecode(old)
         importlib.invalidate_caches()
         del sys.modules[module]
@@ -216,8 +218,8 @@ def read_again(made_by: Any, path: str | None, who: str) -> Generator[Any]:
             raise
 
 
-def _home(made_by: Any, path: str | None, who: str) -> tuple[str, str]:
-    """Tell where a class or function is found: its module, and its name there."""
+def _home(made_by: Any, path: str | None, who: str) -> tuple[str, str, str]:
+    """Tell where a class or function is found: its module, its name there, and the source."""
     module, names = getattr(made_by, "__module__", None), getattr(made_by, "__qualname__", None)
     if isinstance(module, str) and isinstance(names, str):
         with suppress(AttributeError, KeyError):
@@ -233,7 +235,7 @@ def _home(made_by: Any, path: str | None, who: str) -> tuple[str, str]:
         source = spec.loader.get_source(module)  # type: ignore[union-attr]
     if source is None:
         raise InvalidError(f"{who}: module {module!r} has no source to read again; use replace()")
-    return module, names
+    return module, names, source
 
 
 def _forget_bytecode(module: ModuleType) -> None:
