@@ -24,6 +24,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
+from exia import _loans
 from exia._native import ffi, lib
 from exia.errors import ClosedError, error_from
 
@@ -249,6 +250,7 @@ def _leave() -> None:
     global _left
     drain()
     lib.exia_log_set(NULL, NULL)
+    _loans.leave()
     _left = True
 
 

@@ -10,10 +10,10 @@ import warnings
 from types import CodeType, FrameType
 from typing import Any, NamedTuple, NoReturn
 
-from exia._handle import NULL, drain, leaving, meaning, noted, retire
+from exia._handle import NULL, drain, leaving, meaning, noted, park, retire
 from exia._loans import Lease, hand_over
 from exia._native import ffi, lib
-from exia._waiting import wait
+from exia._waiting import ask, wait
 
 __all__ = ["Component", "Lease"]
 
@@ -68,4 +68,4 @@ def _return_dropped(lease: Lease[Any], report: bool) -> None:
     warnings.warn_explicit(said, ResourceWarning, file, line, site.module, site.warned)
 
 
-hand_over(_site, _fail, wait, _drop, noted, drain)
+hand_over(_site, _fail, wait, _drop, noted, drain, ask, park)

@@ -9,6 +9,8 @@
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030A0000
 #include <Python.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <structmember.h>
 
@@ -22,6 +24,8 @@ static struct { /* for one interpreter: others are refused */
     PyObject *drop;  /* (lease, report): give back what nobody holds any more, perhaps later */
     PyObject *noted; /* what finalisers left to do ... */
     PyObject *drain; /* (): do it */
+    PyObject *ask;   /* (): is this thread, which waits in C, to stop? */
+    PyObject *park;  /* (kind, exception, traceback): keep it until C has returned */
     PyObject *find, *f_lasti; /* names */
 } python;
 
@@ -125,7 +129,23 @@ static PyObject *lease_borrow(lease *self, int64_t wait_ms)
     PyThreadState *thread = PyEval_SaveThread();
     exia_status rc = exia_component_borrow(&self->c, self->from, wait_ms, self->where, &err);
     PyEval_RestoreThread(thread);
-    return rc < 0 ? failure(rc, &err) : Py_NewRef(Py_None);
+    return rc == EXIA_OK ? Py_NewRef(Py_None) : failure(rc, &err);
+}
+
+/* The same by a place in the queue; `try`: unless a factory is to be asked, which is EXIA_DONE. */
+static PyObject *lease_borrow_by(lease *self, PyObject *arguments)
+{
+    PyObject *address;
+    int try;
+    exia_error err = {0};
+    if (!PyArg_ParseTuple(arguments, "O!p:_borrow_by", &PyLong_Type, &address, &try))
+        return NULL;
+    exia_place *place = PyLong_AsVoidPtr(address);
+    PyThreadState *thread = PyEval_SaveThread();
+    exia_status rc = try ? exia_place_try_borrow(&self->c, place, self->where, &err)
+                         : exia_place_borrow(&self->c, place, self->where, &err);
+    PyEval_RestoreThread(thread);
+    return rc == EXIA_OK ? Py_NewRef(Py_None) : failure(rc, &err);
 }
 
 /* The loan is there: find its object. */
@@ -305,6 +325,7 @@ static PyMethodDef lease_methods[] = {
     {"__reduce__", (PyCFunction)lease_reduce, METH_NOARGS, NULL},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
     {"_borrow", (PyCFunction)lease_borrow_for, METH_O, NULL},
+    {"_borrow_by", (PyCFunction)lease_borrow_by, METH_VARARGS, NULL},
     {"_try_open", (PyCFunction)lease_try_open, METH_NOARGS, NULL},
     {"_try_close", (PyCFunction)lease_try_close, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
@@ -496,13 +517,56 @@ static PyType_Spec lender_spec = {.name = "exia._loans.Lender",
                                       Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
                                   .slots = lender_slots};
 
+/* ---- while C waits ---------------------------------------------------------------------------- */
+
+static atomic_int asking, left;
+
+/* Runs in a thread that waits.  Who would ask for the GIL when the interpreter has ended would be
+ * ended, too, and the pool would still have it in a queue. */
+static int on_wait(void *unused)
+{
+    int stop = 0;
+    (void)unused;
+    atomic_fetch_add(&asking, 1);
+    if (!atomic_load(&left)) {
+        PyObject *kind, *error, *trace;
+        PyGILState_STATE state = PyGILState_Ensure();
+        PyObject *answer = PyObject_CallNoArgs(python.ask);
+        stop = answer != Py_False;
+        if (answer == NULL) {
+            PyErr_Fetch(&kind, &error, &trace);
+            PyErr_NormalizeException(&kind, &error, &trace);
+            answer = PyObject_CallFunctionObjArgs(python.park, kind, error, trace, NULL);
+            Py_XDECREF(kind);
+            Py_XDECREF(error);
+            Py_XDECREF(trace);
+        }
+        Py_XDECREF(answer);
+        PyGILState_Release(state);
+    }
+    atomic_fetch_sub(&asking, 1);
+    return stop;
+}
+
+/* The interpreter ends: nobody asks any more when this returns. */
+static PyObject *leave(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    atomic_store(&left, 1);
+    PyThreadState *thread = PyEval_SaveThread();
+    while (atomic_load(&asking) > 0)
+        sched_yield();
+    PyEval_RestoreThread(thread);
+    return Py_NewRef(Py_None);
+}
+
 /* ---- the module ------------------------------------------------------------------------------ */
 
 static PyObject *hand_over(PyObject *module, PyObject *functions)
 {
     (void)module;
-    if (!PyArg_ParseTuple(functions, "OOOOOO:hand_over", &python.site, &python.fail, &python.wait,
-                          &python.drop, &python.noted, &python.drain))
+    if (!PyArg_ParseTuple(functions, "OOOOOOOO:hand_over", &python.site, &python.fail, &python.wait,
+                          &python.drop, &python.noted, &python.drain, &python.ask, &python.park))
         return NULL;
     Py_INCREF(functions); /* and what is in it, as long as the process lives */
     return Py_NewRef(Py_None);
@@ -518,15 +582,19 @@ static int execute(PyObject *module)
     python.f_lasti = PyUnicode_InternFromString("f_lasti");
     python.lease = (PyTypeObject *)PyType_FromSpec(&lease_spec);
     PyObject *lends = PyType_FromSpec(&lender_spec);
+    PyObject *address = PyLong_FromVoidPtr((void *)(intptr_t)on_wait);
     int failed = !python.find || !python.f_lasti || !python.lease || !lends ||
                  PyModule_AddType(module, python.lease) < 0 ||
                  PyModule_AddType(module, (PyTypeObject *)lends) < 0;
+    failed = failed || !address || PyModule_AddObjectRef(module, "on_wait", address) < 0;
+    Py_XDECREF(address);
     Py_XDECREF(lends);
     return failed ? -1 : 0;
 }
 
 static PyMethodDef functions[] = {
     {"hand_over", hand_over, METH_VARARGS, "Take the functions for what is not quick."},
+    {"leave", leave, METH_NOARGS, "Let no waiting thread enter Python from now on."},
     {NULL, NULL, 0, NULL},
 };
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, execute}, {0, NULL}};

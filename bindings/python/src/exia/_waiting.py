@@ -1,46 +1,64 @@
-"""Waiting for what cannot be had at once."""
+"""Waiting in C for what cannot be had at once, and what a waiting thread looks after."""
 
 from __future__ import annotations
 
+import math
 import threading
-import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from exia._arguments import seconds
 from exia._handle import drain, meaning
 from exia._loans import Lease
-from exia._native import lib
 from exia.errors import ClosedError
 
-SLICE = 0.1  # seconds: the longest single wait in C, so that Ctrl-C and dropped leases are seen
 
+class _Here(threading.local):
+    """What this thread waits for."""
+
+    stop: Callable[[], bool] | None = None  # asked while it waits
+
+
+_here = _Here()
 _threads: set[int] = set()  # that wait, by what they are called in `threading`
 
 
 def wait(lease: Lease[Any], timeout: float | None) -> None:
     """Borrow what a lease is for: build it, or wait until it comes back."""
-    end = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
+    left = math.inf if timeout is None else max(0.0, seconds(timeout, "timeout"))
     thread = threading.get_ident()
     outer = thread in _threads
     _threads.add(thread)
     try:
-        while True:
-            drain()
-            start = time.monotonic()
-            left = SLICE if end is None else min(SLICE, max(0.0, end - start))
-            failed = lease._borrow(int(left * 1000))
-            if failed is None:
-                return
-            now = time.monotonic()
-            late = end is not None and now >= end
-            never = now - start < int(left * 1000) / 1000  # nobody could ever bring it
-            if failed[0] != lib.EXIA_ETIMEOUT or late or never:
-                raise meaning(*failed)
-            if _stuck():
-                raise ClosedError(f"{failed[2]}, and all threads that are left wait")
+        failed = lease._borrow(-1 if left > 1e9 else math.ceil(left * 1000))
     finally:
         if not outer:
             _threads.discard(thread)
+    if failed is not None:
+        raise meaning(*failed)
+
+
+@contextmanager
+def stopping(stop: Callable[[], bool]) -> Iterator[None]:
+    """Let waits of this thread end when `stop` says so."""
+    outer, _here.stop = _here.stop, stop
+    try:
+        yield
+    finally:
+        _here.stop = outer
+
+
+def ask() -> bool:
+    """Say if a wait is to end; called in the waiting thread, about ten times a second.
+
+    Signals are handled, since Python runs, and what finalisers left to do is done: perhaps that is
+    what brings the object.
+    """
+    drain()
+    if _stuck():
+        raise ClosedError("the interpreter ends, and all threads that are left wait")
+    return _here.stop is not None and _here.stop()
 
 
 def _stuck() -> bool:

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from exia._arguments import flag, path, seconds, text, text_or_null
 from exia._factory import Shelf
 from exia._handle import NULL, Closing, call, drain, failure, leaving, own, thread
 from exia._lease import Component
-from exia._loans import Lender
+from exia._loans import Lender, on_wait
 from exia._modules import COMPONENTS, find_kit, load_entry_point, read_again
 from exia._native import ffi, lib
 from exia._recipe import Options, Recipe
 from exia._rows import Rows, rows
 from exia._show import ComponentRow, ComponentRows, add_values
-from exia._waiting import SLICE
 from exia.dag import Dag
 from exia.errors import CycleError, InvalidError, NotFoundError, TimeoutError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from exia._async import Borrowing
+
+T = TypeVar("T")
+
+SLICE = 0.1  # seconds: the longest single wait of close(), so that Ctrl-C is seen
 EXIT = 1.0  # seconds that the end of a `with` block waits for loans
 
 _log = logging.getLogger("exia")
@@ -77,6 +82,7 @@ class Pool(Lender, Closing):
         out = ffi.new("exia_pool **")
         call(lib.exia_pool_open, out, text(name, "name"))
         self._pointer = own(out[0], _free)
+        call(lib.exia_pool_on_wait, out[0], ffi.cast("exia_wait_fn *", on_wait), NULL)
         self.name = name
         self._shelf = Shelf()
         self._found = {}
@@ -274,6 +280,42 @@ class Pool(Lender, Closing):
             old = self.replace(name, what)
         self._recipes[name].path = recipe.path
         return old
+
+    @overload
+    def borrow_async(self, what: str, timeout: float | None = None) -> Borrowing[Any]: ...
+    @overload
+    def borrow_async(
+        self, what: Callable[..., T], timeout: float | None = None
+    ) -> Borrowing[T]: ...
+    def borrow_async(self, what: Any, timeout: float | None = None) -> Borrowing[Any]:
+        """Borrow in an event loop: `async with pool.borrow_async(what) as obj`.
+
+        The loop is never blocked: a factory, too, is called in a thread.  Coroutines and threads
+        are served in one order, that of arrival; who is cancelled gives its place up.  Awaited, it
+        gives a Lease.
+
+        Parameters
+        ----------
+        what
+            A name; or the class or callable that was added.
+        timeout
+            Seconds to wait for a return.  None: as long as it takes.
+
+        Examples
+        --------
+        >>> import asyncio
+        >>> pool = Pool("demo")
+        >>> pool.add("words", list, max=2)
+        >>> async def work():
+        ...     async with pool.borrow_async("words", timeout=1.0) as words:
+        ...         return words
+        >>> asyncio.run(work())
+        []
+        >>> pool.close()
+        """
+        from exia._async import Borrowing  # asyncio takes long to load
+
+        return Borrowing(self._lease(what, sys._getframe(1)), timeout)
 
     def _know(self, name: str, recipe: Recipe) -> None:
         """Remember what a component is made from, so that its class finds it, if that is one."""

@@ -1,0 +1,160 @@
+"""Borrowing in an event loop, which is never blocked.
+
+What cannot be had at once is waited for in the pool's own queue, by a place that the loop watches.
+Where a factory must be asked, a thread does that, made for this one call: those of the loop's
+executor may all be busy, perhaps with waiting behind this very place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from exia._arguments import seconds
+from exia._handle import call, meaning, own
+from exia._loans import Lease
+from exia._native import ffi, lib
+from exia._waiting import stopping
+from exia.errors import CancelledError, NoSpaceError, TimeoutError
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Borrowing(Generic[T_co]):
+    """What `Pool.borrow_async` answers with, for one loan.
+
+    `async with` gives the object and takes it back; `await` gives a Lease.
+    """
+
+    __slots__ = ("_lease", "_timeout")
+
+    def __init__(self, lease: Lease[T_co], timeout: float | None) -> None:
+        self._lease: Lease[T_co] | None = lease
+        self._timeout = None if timeout is None else seconds(timeout, "timeout")
+
+    async def _borrow(self) -> Lease[T_co]:
+        lease, self._lease = self._lease, None
+        if lease is None:
+            raise RuntimeError("borrow_async() is for one loan: call it again for another")
+        if not lease._try_open():
+            await _Queued(lease, self._timeout).borrow()
+        return lease
+
+    def __await__(self) -> Generator[Any, None, Lease[T_co]]:
+        return self._borrow().__await__()
+
+    async def __aenter__(self) -> T_co:
+        self._lease = await self._borrow()
+        return self._lease.object
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        lease, self._lease = self._lease, None
+        if lease is not None and not lease._try_close():
+            await asyncio.shield(_in_thread(lease.close))
+
+
+class _Queued:
+    """A lease that waits for its loan."""
+
+    def __init__(self, lease: Lease[Any], timeout: float | None) -> None:
+        self.lease = lease
+        self.loop = asyncio.get_running_loop()
+        self.end = None if timeout is None else self.loop.time() + timeout
+        self.given_up = False
+        out = ffi.new("exia_place **")
+        try:
+            call(lib.exia_place_open, out, ffi.cast("exia_component *", lease._component.address))
+        except NoSpaceError as never:  # all are kept for life
+            raise TimeoutError(str(never)) from None
+        self.place = own(out[0], lib.exia_place_free)
+        self.address = int(ffi.cast("intptr_t", self.place))
+
+    async def borrow(self) -> None:
+        """Stand in the queue until there is a loan.  Whoever is cancelled keeps nothing."""
+        job: asyncio.Future[int] | None = None
+        try:
+            while (status := self.ask(True)) != lib.EXIA_OK:
+                if status == lib.EXIA_DONE:  # it is its turn, and the factory is to be asked
+                    job = _in_thread(self.build)
+                    status = await asyncio.shield(job)
+                    job = None
+                if status == lib.EXIA_OK:
+                    break
+                if self.is_late():
+                    name = self.lease._component.name
+                    raise TimeoutError(f"component {name!r}: none came back in the time allowed")
+                await self.turn()
+            self.lease._try_open()
+        finally:
+            self.given_up = True
+            if job is None:
+                ffi.release(self.place)
+            else:
+                job.add_done_callback(self.abandon)
+
+    def ask(self, at_once: bool) -> int:
+        """Borrow if it is its turn; answer with OK, DONE or ETIMEOUT, which is: not yet."""
+        failed = self.lease._borrow_by(self.address, at_once)
+        if failed is None:
+            return int(lib.EXIA_OK)
+        if failed[0] not in (lib.EXIA_DONE, lib.EXIA_ETIMEOUT):
+            raise meaning(*failed)
+        return failed[0]
+
+    def build(self) -> int:
+        """Borrow in a thread, which may take its time, but does not wait longer than we do."""
+        with stopping(lambda: self.given_up or self.is_late()):
+            try:
+                return self.ask(False)
+            except CancelledError:
+                if self.is_late():
+                    return int(lib.EXIA_ETIMEOUT)
+                raise
+
+    def is_late(self) -> bool:
+        return self.end is not None and self.loop.time() >= self.end
+
+    async def turn(self) -> None:
+        """Sleep until it may be its turn, or the time is over."""
+        news = self.loop.create_future()
+
+        def tell() -> None:
+            if not news.done():
+                news.set_result(None)
+
+        timer = None if self.end is None else self.loop.call_at(self.end, tell)
+        file = lib.exia_place_fd(self.place)
+        self.loop.add_reader(file, tell)
+        try:
+            await news
+        finally:
+            self.loop.remove_reader(file)
+            if timer is not None:
+                timer.cancel()
+
+    def abandon(self, job: asyncio.Future[int]) -> None:
+        """Give back what the thread brought when nobody wanted it any more."""
+        ffi.release(self.place)
+        if job.exception() is None and job.result() == lib.EXIA_OK:
+            self.lease._try_open()
+            if not self.lease._try_close():
+                _in_thread(self.lease.close)
+
+
+def _in_thread(function: Callable[[], T]) -> asyncio.Future[T]:
+    """Call in a thread that ends with it."""
+    executor = ThreadPoolExecutor(1, "exia")
+    context = contextvars.copy_context()
+    job = asyncio.get_running_loop().run_in_executor(executor, context.run, function)
+    executor.shutdown(wait=False)
+    return job
