@@ -1,4 +1,5 @@
 /* Waiting for a loan: in order, in time, and never for what cannot come. */
+#include "pool/pool.h"
 #include "support/recorder.h"
 
 static int64_t now_ms(void)
@@ -24,6 +25,89 @@ TEST(a_wait_ends_in_time)
     assert_int_equal(number_of(pool, "a", "built"), 2);
     give(two);
     give(three);
+    exia_pool_free(pool);
+}
+
+typedef struct noise {
+    pthread_t thread;
+    exia_component *component;
+    borrower *until;
+    int64_t ended_ms;
+} noise;
+
+static void *wake_for_nothing(void *payload)
+{
+    noise *n = payload;
+    exia_pool *pool = n->component->pool;
+    int64_t last = now_ms() + 20000;
+    while (!atomic_load(&n->until->ended) && now_ms() < last) {
+        pthread_mutex_lock(&pool->lock);
+        exia__queue_wake_all(n->component);
+        pthread_mutex_unlock(&pool->lock);
+    }
+    n->ended_ms = now_ms();
+    return NULL;
+}
+
+TEST(a_wait_is_not_prolonged_by_wake_ups_that_bring_nothing)
+{
+    exia_pool *pool = open_pool();
+    recorder a = {.name = 'a'};
+    exia_component *c = add(pool, &a, 1, "", "");
+    exia_lease lease = borrow(c);
+    borrower b = {0};
+    noise n = {.component = c, .until = &b};
+    int64_t began = now_ms();
+    start(&b, c, 50);
+    pthread_create(&n.thread, NULL, wake_for_nothing, &n);
+    pthread_join(n.thread, NULL);
+    give(lease); /* so that it ends, whatever it does */
+    pthread_join(b.thread, NULL);
+    assert_int_equal(b.rc, EXIA_ETIMEOUT);
+    assert_true(n.ended_ms - began >= 49 && n.ended_ms - began < 20000);
+    exia_pool_free(pool);
+}
+
+TEST(a_time_that_is_over_at_the_moment_of_a_return_loses_nothing)
+{
+    exia_pool *pool = open_pool();
+    recorder a = {.name = 'a'};
+    exia_component *c = add(pool, &a, 1, "", "");
+    for (int round = 0; round < 200; round++) {
+        exia_lease lease = borrow(c);
+        borrower hasty = {0}, patient = {0};
+        start(&hasty, c, 1);
+        start(&patient, c, -1);
+        struct timespec moment = {.tv_nsec = 900000 + round * 3000};
+        nanosleep(&moment, NULL);
+        give(lease);
+        pthread_join(hasty.thread, NULL);
+        pthread_join(patient.thread, NULL);
+        assert_true(hasty.rc == EXIA_OK || hasty.rc == EXIA_ETIMEOUT);
+        assert_int_equal(patient.rc, EXIA_OK);
+        assert_int_equal(number_of(pool, "a", "lent"), 0);
+        served[0] = '\0';
+    }
+    assert_int_equal(a.made, 1);
+    exia_pool_free(pool);
+}
+
+TEST(the_longest_wait_there_is_ends_with_a_return)
+{
+    exia_pool *pool = open_pool();
+    recorder a = {.name = 'a'};
+    exia_component *c = add(pool, &a, 1, "", "");
+    int64_t clock_ends = INT64_MAX / 1000000;
+    int64_t waits[] = {INT64_MAX, clock_ends + 1, clock_ends, clock_ends - now_ms() - 1, INT64_MIN};
+    for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) {
+        exia_lease lease = borrow(c);
+        borrower b = {0};
+        start(&b, c, waits[i]);
+        await(pool, "a", "waiting", 1);
+        give(lease);
+        pthread_join(b.thread, NULL);
+        assert_int_equal(b.rc, EXIA_OK);
+    }
     exia_pool_free(pool);
 }
 

@@ -84,11 +84,15 @@ static void clear_slot(exia_component *c, exia__slot *slot)
     }
 }
 
+/* A page that is written to is copied: what is at rest is only looked at. */
 static void clear_component(exia_component *c)
 {
-    c->first = c->last = NULL;
-    c->waiting = 0;
-    exia__homes_end(c);
+    if (c->first != NULL) {
+        c->first = c->last = NULL;
+        c->waiting = 0;
+    }
+    if (c->pool->calls != NULL || exia__homes_lent(c) > 0)
+        exia__homes_end(c);
     if (is_gone(c->busy))
         c->busy = NULL;
     if (c->lent == 0 && c->pool->calls == NULL)
