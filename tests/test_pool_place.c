@@ -179,6 +179,25 @@ TEST(places_and_threads_are_served_in_one_order_of_arrival)
     exia_pool_free(pool);
 }
 
+TEST(who_takes_the_first_of_two_objects_wakes_the_next)
+{
+    exia_pool *pool = open_pool();
+    recorder a = {.name = 'a'};
+    exia_component *c = add(pool, &a, 2, "", "");
+    exia_lease one = borrow(c), two = borrow(c);
+    exia_place *first = open_place(c), *second = open_place(c);
+    give(one);
+    give(two);
+    assert_false(ready(second)); /* not before its turn */
+    one = borrow_by(first);
+    assert_true(ready(second));
+    give(borrow_by(second));
+    give(one);
+    exia_place_free(first);
+    exia_place_free(second);
+    exia_pool_free(pool);
+}
+
 TEST(nobody_overtakes_a_place_whose_turn_it_is)
 {
     exia_pool *pool = open_pool();
