@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Optional, TypeVar
 
+import cloudpickle
 import numpy as np
 import pytest
 
@@ -205,6 +206,42 @@ def test_an_object_is_copied_and_pickled_with_its_values() -> None:
         assert twin.alpha == 3.0
         twin.alpha = 4
     assert scaler.alpha == 3.0
+
+
+def test_a_class_that_is_pickled_by_value_keeps_its_attributes() -> None:
+    class Part:
+        """A part."""
+
+        alpha = exia.Attribute(float, default=1.0, check=lambda v: v > 0)
+        size = exia.Attribute(int)
+
+        @exia.operation
+        def run(self) -> None: ...
+
+    part = Part()
+    part.alpha = 3
+    code = (
+        "import exia, pickle, sys\n"
+        "twin = pickle.load(sys.stdin.buffer)\n"
+        "print(twin.alpha, type(twin)().alpha, hasattr(twin, 'size'))\n"
+        "pool = exia.Pool('p')\n"
+        "pool.add('a', type(twin), arguments={'size': 1})\n"
+        "print(pool.show('a')[0]['about'])\n"
+        "try: twin.alpha = -1\n"
+        "except exia.InvalidError as error: print(error)\n"
+        "try: pool.add('b', type(twin))\n"
+        "except exia.InvalidError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=cloudpickle.dumps(part), capture_output=True, check=True
+    )
+    values, about, refused, missing = done.stdout.decode().splitlines()
+    assert values == "3.0 1.0 False"
+    with exia.Pool("p") as pool:
+        pool.add("a", Part, arguments={"size": 1})
+        assert about == str(pool.show("a")[0]["about"])
+    assert refused == "Part.alpha: -1.0 is refused by its check"
+    assert "Part.size has no default" in missing
 
 
 class Colour(enum.Enum):

@@ -22,7 +22,7 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 SHOWN = 80  # characters of a value in an error or a table
-_UNSET: Any = object()
+_UNSET: Any = inspect.Parameter.empty  # a class is the same one after a pickle, too
 _MARK = "__exia_operation__"
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = SHOWN
