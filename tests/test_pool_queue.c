@@ -106,6 +106,29 @@ TEST(many_who_wait_for_several_objects_are_served_in_order_also_when_some_have_l
     exia_pool_free(pool);
 }
 
+TEST(a_place_whose_borrow_fails_for_want_of_a_need_is_not_told_to_come_again)
+{
+    exia_pool *pool = open_pool();
+    recorder a = {.name = 'a'}, b = {.name = 'b'}, c = {.name = 'c'};
+    exia_component *first = add(pool, &a, 1, "b", ""), *second = add(pool, &c, 1, "b", "");
+    recorder d = {.name = 'd', .status = EXIA_ETIMEOUT};
+    exia_component *slow = add(pool, &d, 1, "", "");
+    exia_place *place = NULL;
+    exia_lease lease;
+    add(pool, &b, 1, "", "");
+    give(borrow(first)); /* it keeps the only 'b' */
+    check_ok(exia_place_open(&place, second, &err));
+    check_fails(EXIA_ENOSPACE, exia_place_borrow(&lease, place, NULL, &err));
+    check_text("component 'b', needed by 'c': none can come");
+    check_fails(EXIA_EINVAL, exia_place_borrow(&lease, place, NULL, &err));
+    exia_place_free(place);
+    check_ok(exia_place_open(&place, slow, &err)); /* a factory that was out of time */
+    check_fails(EXIA_ENOSPACE, exia_place_borrow(&lease, place, NULL, &err));
+    check_text("component 'd': inside");
+    exia_place_free(place);
+    exia_pool_free(pool);
+}
+
 /* ---- time ------------------------------------------------------------------------------------ */
 
 TEST(each_of_many_waits_ends_in_its_time_while_others_borrow_and_return)

@@ -168,8 +168,9 @@ EXIA_API int exia_place_fd(const exia_place *place);
  *
  * @return EXIA_ETIMEOUT: not its turn yet, it keeps its place.  After any other answer, a factory's
  *         error too, it has left the queue and can only be freed: EXIA_OK, EXIA_ECLOSED,
- *         EXIA_ENOSPACE (see above), EXIA_ECANCELLED (freed meanwhile), EXIA_EINVAL (used before),
- *         or what exia_component_borrow() answers
+ *         EXIA_ENOSPACE (see above; also where exia_component_borrow() answers EXIA_ETIMEOUT: a need
+ *         can never come, or a factory's own time was over), EXIA_ECANCELLED (freed meanwhile),
+ *         EXIA_EINVAL (used before), or what exia_component_borrow() answers
  */
 EXIA_API exia_status exia_place_borrow(exia_lease *out, exia_place *place, const char *where,
                                        exia_error *err);

@@ -69,7 +69,7 @@ static void wait_in_a_place(worker *w)
         if (rc != EXIA_ETIMEOUT)
             break;
     }
-    if (rc < 0 && rc != EXIA_ENOSPACE && rc != EXIA_EINVAL && !may_fail_so(w, rc, 0, &why))
+    if (rc < 0 && rc != EXIA_ENOSPACE && !may_fail_so(w, rc, 0, &why))
         watch_wrong("place: %s: %s", exia_status_text(rc), why.text);
     exia_place_free(place);
 }
