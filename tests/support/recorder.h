@@ -29,7 +29,7 @@ struct recorder {
     size_t need_count;
     exia_pool *pool; /* for those that call back */
     exia_component *borrows;
-    void (*inside)(recorder *r); /* create */
+    void (*inside)(recorder *r);   /* create */
     void (*at_check)(recorder *r); /* validate */
     void (*at_end)(recorder *r);   /* destroy */
     exia_status status;
