@@ -154,8 +154,8 @@ asan: ## the C tests under the address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory BUILD=build/asan SANITIZE=address,undefined test-c
 tsan: ## the C tests under the thread sanitizer; T=test_pool for one file
 	@$(MAKE) --no-print-directory BUILD=build/tsan SANITIZE=thread test-c
-soak: build/system-test $(BUILD)/tests/test_pool_queue $(BUILD)/tests/test_pool_random ## the pool for an hour; SECONDS=60, SEED=1, SANITIZE=thread
-	@EXIA_HANDOFFS=10000000 $(RUN) $(BUILD)/tests/test_pool_queue
+soak: build/system-test $(BUILD)/tests/test_pool_queue $(BUILD)/tests/test_pool_random ## the pool for an hour; SECONDS=3600, HANDOFFS=10000000, SEED=, SANITIZE=thread
+	@EXIA_HANDOFFS=$(or $(HANDOFFS),10000000) $(RUN) $(BUILD)/tests/test_pool_queue
 	@EXIA_SECONDS=$(or $(SECONDS),3600) EXIA_SEED=$(or $(SEED),$$RANDOM) $(RUN) $(BUILD)/tests/test_pool_random
 valgrind: build/system-check ## the C tests under valgrind
 	@$(MAKE) --no-print-directory test-c \

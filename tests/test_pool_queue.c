@@ -129,6 +129,42 @@ TEST(a_place_whose_borrow_fails_for_want_of_a_need_is_not_told_to_come_again)
     exia_pool_free(pool);
 }
 
+TEST(who_builds_or_waits_for_a_need_holds_up_nobody_behind)
+{
+    exia_pool *pool = open_pool();
+    recorder a = {.name = 'a'}, b = {.name = 'b'};
+    exia_component *top = add(pool, &a, 2, "b", ""), *need = add(pool, &b, 3, "", "");
+    exia_lease one = borrow(top), two = borrow(top), third = borrow(need);
+    client builds, waits, behind;
+    a.inside = hold;
+    gate = 1;
+    come(&builds, top, -1);
+    await(pool, "a", "waiting", 1);
+    check_ok(exia_lease_discard(&one, &err));
+    await_held(); /* it has left the queue, and its factory takes its time */
+    come(&behind, top, -1);
+    await(pool, "a", "waiting", 1);
+    give(two);
+    pthread_join(behind.thread, NULL);
+    assert_int_equal(behind.rc, EXIA_OK);
+    let_go();
+    pthread_join(builds.thread, NULL);
+    assert_int_equal(builds.rc, EXIA_OK);
+    a.inside = NULL;
+    check_ok(exia_lease_discard(&builds.lease, &err));
+    exia_lease fourth = borrow(need); /* now nothing is left of what the next one needs */
+    come(&waits, top, -1);
+    await(pool, "b", "waiting", 1);
+    give(behind.lease);
+    give(borrow(top));
+    give(third);
+    pthread_join(waits.thread, NULL);
+    assert_int_equal(waits.rc, EXIA_OK);
+    give(waits.lease);
+    give(fourth);
+    exia_pool_free(pool);
+}
+
 /* ---- time ------------------------------------------------------------------------------------ */
 
 TEST(each_of_many_waits_ends_in_its_time_while_others_borrow_and_return)
