@@ -31,10 +31,11 @@ class Borrowing(Generic[T_co]):
     `async with` gives the object and takes it back; `await` gives a Lease.
     """
 
-    __slots__ = ("_lease", "_timeout")
+    __slots__ = ("_lease", "_lent", "_timeout")
 
     def __init__(self, lease: Lease[T_co], timeout: float | None) -> None:
         self._lease: Lease[T_co] | None = lease
+        self._lent: Lease[T_co] | None = None  # to the block
         self._timeout = None if timeout is None else seconds(timeout, "timeout")
 
     async def _borrow(self) -> Lease[T_co]:
@@ -49,8 +50,8 @@ class Borrowing(Generic[T_co]):
         return self._borrow().__await__()
 
     async def __aenter__(self) -> T_co:
-        self._lease = await self._borrow()
-        return self._lease.object
+        self._lent = await self._borrow()
+        return self._lent.object
 
     async def __aexit__(
         self,
@@ -58,7 +59,7 @@ class Borrowing(Generic[T_co]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        lease, self._lease = self._lease, None
+        lease, self._lent = self._lent, None
         if lease is not None and not lease._try_close():
             await asyncio.shield(_in_thread(lease.close))
 
