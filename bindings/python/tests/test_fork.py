@@ -99,3 +99,35 @@ def test_what_a_finaliser_finds_in_the_child_is_only_memory(tmp_path: Path) -> N
 
     in_child(child)
     assert holder[0].read("m") == 1
+
+
+def test_a_pool_and_a_loan_of_before_work_on_in_the_child(tmp_path: Path) -> None:
+    class Hooked:
+        def passivate(self) -> None:
+            pass
+
+    with exia.Pool("p") as pool:
+        pool.add("quick", list, max=1)
+        pool.add("hooked", Hooked, max=1)
+        with pool.borrow("quick"):  # it has a home from now on
+            pass
+        leases = [pool.borrow("quick"), pool.borrow("hooked")]
+
+        def child() -> None:
+            with pytest.raises(exia.TimeoutError):
+                pool.borrow("quick", timeout=0)
+            for lease in leases:
+                lease.close()
+                with pytest.raises(exia.InvalidError):
+                    lease.close()
+            for name in ("quick", "hooked"):
+                for _ in range(3):
+                    with pool.borrow(name, timeout=0):
+                        pass
+            pool.close(0)
+
+        in_child(child)
+        assert [row["lent"] for row in pool.show()] == [1, 1]
+        for lease in leases:
+            lease.close()
+        assert [row["lent"] for row in pool.show()] == [0, 0]

@@ -381,6 +381,12 @@ def use(pool: exia.Pool) -> None:
     reveal_type(pool.borrow("scaler", timeout=1.0))
     with pool as same:
         reveal_type(same)
+
+async def use_async(pool: exia.Pool) -> None:
+    async with pool.borrow_async(Scaler, timeout=1) as scaler:
+        reveal_type(scaler)
+    reveal_type(await pool.borrow_async(Scaler))
+    reveal_type(await pool.borrow_async("scaler"))
 """
 
 
@@ -397,4 +403,7 @@ def test_a_type_checker_knows_what_is_lent(tmp_path: Path) -> None:
         "builtins.int",
         "exia._loans.Lease[Any]",
         "exia.pool.Pool",
+        "typed.Scaler",
+        "exia._loans.Lease[typed.Scaler]",
+        "exia._loans.Lease[Any]",
     ]
