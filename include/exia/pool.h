@@ -96,8 +96,8 @@ EXIA_API const char *exia_component_name(const exia_component *component);
 EXIA_API exia_status exia_component_borrow(exia_lease *out, exia_component *component,
                                            int64_t wait_ms, const char *where, exia_error *err);
 
-/* The same two for a caller that holds a lock of its own, an interpreter's for instance: they take
- * no lock, call no factory and never wait.
+/* The same two for a caller that holds a lock of its own, an interpreter's for instance: they wait
+ * for no lock and call no factory.
  *
  * @return EXIA_OK; EXIA_DONE: it cannot be done so, call exia_component_borrow(), exia_lease_return()
  */

@@ -376,6 +376,16 @@ exia__slot *exia__slot_quick(exia_component *c)
     return slot;
 }
 
+/* Lend what needs no factory, unless others wait for it. */
+static bool lend_idle(exia_lease *out, exia_component *c, const char *where)
+{
+    bool queued = c->first != NULL || c->pool->closing;
+    exia__slot *slot = queued ? NULL : exia__slot_quick(c);
+    if (slot != NULL)
+        *out = exia__slot_lend(c, slot, NULL, where);
+    return slot != NULL;
+}
+
 /* Apart, so that the fast path saves no registers. */
 static __attribute__((noinline)) exia_status borrow_locked(exia_lease *out,
                                                            exia_component *component,
@@ -387,11 +397,8 @@ static __attribute__((noinline)) exia_status borrow_locked(exia_lease *out,
     if (out == NULL || component == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_component_borrow: an argument is NULL");
     pthread_mutex_lock(&component->pool->lock);
-    bool queued = component->first != NULL || component->pool->closing;
-    exia__slot *slot = queued ? NULL : exia__slot_quick(component);
-    if (slot == NULL)
+    if (!lend_idle(out, component, where))
         return exia__borrow(out, component, NULL, wait_ms, where, err);
-    *out = exia__slot_lend(component, slot, NULL, where);
     pthread_mutex_unlock(&component->pool->lock);
     return EXIA_OK;
 }
@@ -406,7 +413,13 @@ exia_status exia_component_borrow(exia_lease *out, exia_component *component, in
 
 exia_status exia_component_try_borrow(exia_lease *out, exia_component *component, const char *where)
 {
-    if (out != NULL && component != NULL && exia__home_lend(out, component, where))
+    if (out == NULL || component == NULL)
+        return EXIA_DONE;
+    if (exia__home_lend(out, component, where))
         return EXIA_OK;
-    return EXIA_DONE;
+    if (pthread_mutex_trylock(&component->pool->lock) != 0)
+        return EXIA_DONE;
+    bool lent = lend_idle(out, component, where);
+    pthread_mutex_unlock(&component->pool->lock);
+    return lent ? EXIA_OK : EXIA_DONE;
 }

@@ -212,6 +212,26 @@ void exia__sweep(exia_pool *pool, exia__call *call, exia__choose *chosen, int64_
     }
 }
 
+/* Under the lock: where the loan is.  NULL: it is none, or was given back before. */
+static exia__slot *find_loan(const exia_lease *lease)
+{
+    exia__slot *slot = exia__slot_at(lease->component, exia__ticket_index(lease->ticket));
+    if (slot != NULL)
+        exia__home_end(lease->component, slot);
+    if (slot == NULL || slot->state != EXIA__LENT || exia__ticket(slot) != lease->ticket ||
+        slot->dependent != NULL)
+        return NULL;
+    return slot;
+}
+
+/* No factory is asked when the object comes back. */
+static bool is_quick(const exia__slot *slot, const exia_pool *pool)
+{
+    const exia__recipe *recipe = slot->object->recipe;
+    return !pool->closing && !slot->object->stale &&
+           (recipe->max == 0 || recipe->factory.passivate == NULL);
+}
+
 static __attribute__((noinline)) exia_status end_loan(const exia_lease *lease, bool discard,
                                                       exia_error *err)
 {
@@ -220,31 +240,25 @@ static __attribute__((noinline)) exia_status end_loan(const exia_lease *lease, b
     exia_component *c = lease->component;
     exia_pool *pool = c->pool;
     exia__object *ends = NULL;
-    exia__slot *slot = exia__slot_at(c, exia__ticket_index(lease->ticket));
     exia__call call = exia__call_here();
     if (!discard && exia__home_return_there(lease))
         return EXIA_OK;
     pthread_mutex_lock(&pool->lock);
-    if (slot != NULL)
-        exia__home_end(c, slot);
-    if (slot == NULL || slot->state != EXIA__LENT || exia__ticket(slot) != lease->ticket ||
-        slot->dependent != NULL) {
+    exia__slot *slot = find_loan(lease);
+    if (slot == NULL) {
         pthread_mutex_unlock(&pool->lock);
         return exia__fail(err, EXIA_EINVAL, 0, "component %s: this loan was given back before",
                           c->name);
     }
-    const exia__recipe *recipe = slot->object->recipe;
-    bool quick = !pool->closing && !discard && !slot->object->stale &&
-                 (recipe->max == 0 || recipe->factory.passivate == NULL);
-    if (!quick)
-        exia__enter(pool, &call);
-    exia__give(c, slot, discard, &call, &ends);
-    if (!quick) {
-        exia__end(pool, ends, &call);
-        exia__leave(pool, &call);
-    } else {
+    if (!discard && is_quick(slot, pool)) {
+        exia__give(c, slot, false, &call, &ends);
         pthread_mutex_unlock(&pool->lock);
+        return EXIA_OK;
     }
+    exia__enter(pool, &call);
+    exia__give(c, slot, discard, &call, &ends);
+    exia__end(pool, ends, &call);
+    exia__leave(pool, &call);
     return EXIA_OK;
 }
 
@@ -252,7 +266,19 @@ exia_status exia_lease_try_return(const exia_lease *lease)
 {
     if (lease == NULL || lease->component == NULL)
         return EXIA_DONE;
-    return exia__home_return(lease) || exia__home_return_there(lease) ? EXIA_OK : EXIA_DONE;
+    if (exia__home_return(lease) || exia__home_return_there(lease))
+        return EXIA_OK;
+    exia_component *c = lease->component;
+    exia__object *ends = NULL;
+    exia__call call = exia__call_here();
+    if (pthread_mutex_trylock(&c->pool->lock) != 0)
+        return EXIA_DONE;
+    exia__slot *slot = find_loan(lease);
+    bool quick = slot != NULL && is_quick(slot, c->pool);
+    if (quick)
+        exia__give(c, slot, false, &call, &ends);
+    pthread_mutex_unlock(&c->pool->lock);
+    return quick ? EXIA_OK : EXIA_DONE;
 }
 
 exia_status exia_lease_return(const exia_lease *lease, exia_error *err)
