@@ -258,6 +258,7 @@ def test_coroutines_and_threads_are_served_in_order_of_arrival(pool: exia.Pool) 
 def test_a_thousand_coroutines_share_two_objects(pool: exia.Pool, kind: Any) -> None:
     pool.add("a", kind, max=2)
     users = most = 0
+    both = asyncio.Event()
     count = 1000 if kind is list else 200
 
     async def use() -> None:
@@ -265,6 +266,9 @@ def test_a_thousand_coroutines_share_two_objects(pool: exia.Pool, kind: Any) -> 
         async with pool.borrow_async("a", timeout=100):
             users += 1
             most = max(most, users)
+            if users == 2:
+                both.set()
+            await both.wait()
             await asyncio.sleep(0)
             users -= 1
 

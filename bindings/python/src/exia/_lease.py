@@ -10,10 +10,11 @@ import warnings
 from types import CodeType, FrameType
 from typing import Any, NamedTuple, NoReturn
 
+from exia._arguments import seconds
 from exia._handle import NULL, drain, leaving, meaning, noted, park, retire
 from exia._loans import Lease, hand_over
 from exia._native import ffi, lib
-from exia._waiting import ask, wait
+from exia._waiting import ask, awake
 
 __all__ = ["Component", "Lease"]
 
@@ -50,6 +51,10 @@ def _fail(status: int, native: int, said: str) -> NoReturn:
     raise meaning(status, native, said)
 
 
+def _seconds(timeout: object) -> float:
+    return seconds(timeout, "timeout")
+
+
 def _drop(lease: Lease[Any], report: bool) -> None:
     """Give back what nobody holds any more: now, or when this thread has left the C library."""
     if not leaving():
@@ -68,4 +73,4 @@ def _return_dropped(lease: Lease[Any], report: bool) -> None:
     warnings.warn_explicit(said, ResourceWarning, file, line, site.module, site.warned)
 
 
-hand_over(_site, _fail, wait, _drop, noted, drain, ask, park)
+hand_over(_site, _fail, _seconds, _drop, noted, drain, ask, awake, park)

@@ -18,14 +18,15 @@
 
 static struct { /* for one interpreter: others are refused */
     PyTypeObject *lease;
-    PyObject *site;  /* (frame) -> Site */
-    PyObject *fail;  /* (status, native, text): raise what it means */
-    PyObject *wait;  /* (lease, timeout): borrow what cannot be had at once */
-    PyObject *drop;  /* (lease, report): give back what nobody holds any more, perhaps later */
-    PyObject *noted; /* what finalisers left to do ... */
-    PyObject *drain; /* (): do it */
-    PyObject *ask;   /* (): is this thread, which waits in C, to stop? */
-    PyObject *park;  /* (kind, exception, traceback): keep it until C has returned */
+    PyObject *site;    /* (frame) -> Site */
+    PyObject *fail;    /* (status, native, text): raise what it means */
+    PyObject *seconds; /* (timeout): check it */
+    PyObject *drop;    /* (lease, report): give back what nobody holds any more, perhaps later */
+    PyObject *noted;   /* what finalisers left to do ... */
+    PyObject *drain;   /* (): do it */
+    PyObject *ask;     /* (): is this thread, which waits in C, to stop? */
+    PyObject *awake;   /* (): it waits no longer */
+    PyObject *park;    /* (kind, exception, traceback): keep it until C has returned */
     PyObject *find, *f_lasti; /* names */
 } python;
 
@@ -122,6 +123,25 @@ static PyObject *failure(exia_status rc, const exia_error *err)
     return Py_BuildValue("iis", (int)rc, filled ? (int)err->native : 0, filled ? err->text : "");
 }
 
+static PyObject *fail(PyObject *failure)
+{
+    PyObject *never = failure ? PyObject_CallObject(python.fail, failure) : NULL;
+    Py_XDECREF(failure);
+    return never;
+}
+
+/* This thread is back from a call in which it was asked whether to wait on. */
+static _Thread_local bool asked;
+static int awake(void)
+{
+    if (!asked)
+        return 0;
+    asked = false;
+    PyObject *done = PyObject_CallNoArgs(python.awake);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
 /* Answer with None, or with (status, native, text). */
 static PyObject *lease_borrow(lease *self, int64_t wait_ms)
 {
@@ -129,6 +149,8 @@ static PyObject *lease_borrow(lease *self, int64_t wait_ms)
     PyThreadState *thread = PyEval_SaveThread();
     exia_status rc = exia_component_borrow(&self->c, self->from, wait_ms, self->where, &err);
     PyEval_RestoreThread(thread);
+    if (awake() < 0)
+        return NULL;
     return rc == EXIA_OK ? Py_NewRef(Py_None) : failure(rc, &err);
 }
 
@@ -145,6 +167,8 @@ static PyObject *lease_borrow_by(lease *self, PyObject *arguments)
     exia_status rc = try ? exia_place_try_borrow(&self->c, place, self->where, &err)
                          : exia_place_borrow(&self->c, place, self->where, &err);
     PyEval_RestoreThread(thread);
+    if (awake() < 0)
+        return NULL;
     return rc == EXIA_OK ? Py_NewRef(Py_None) : failure(rc, &err);
 }
 
@@ -188,11 +212,7 @@ static PyObject *lease_end(lease *self, bool discard)
     PyEval_RestoreThread(thread);
     if (rc >= 0)
         return Py_NewRef(Py_None);
-    PyObject *why = failure(rc, &err), *never = NULL;
-    if (why != NULL)
-        never = PyObject_CallObject(python.fail, why);
-    Py_XDECREF(why);
-    return never;
+    return fail(failure(rc, &err));
 }
 
 /* The loan goes on without its lease: another one takes it over and is given to Python. */
@@ -274,14 +294,6 @@ static PyObject *lease_address(lease *self, void *unused)
 
 /* ---- for those who go on in Python ---- */
 
-static PyObject *lease_borrow_for(lease *self, PyObject *wait_ms)
-{
-    long long wait = PyLong_AsLongLong(wait_ms);
-    if (wait == -1 && PyErr_Occurred())
-        return NULL;
-    return lease_borrow(self, wait);
-}
-
 static PyObject *lease_try_open(lease *self, PyObject *unused)
 {
     (void)unused;
@@ -324,7 +336,6 @@ static PyMethodDef lease_methods[] = {
     {"__exit__", (PyCFunction)(void (*)(void))lease_exit, METH_FASTCALL, NULL},
     {"__reduce__", (PyCFunction)lease_reduce, METH_NOARGS, NULL},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
-    {"_borrow", (PyCFunction)lease_borrow_for, METH_O, NULL},
     {"_borrow_by", (PyCFunction)lease_borrow_by, METH_VARARGS, NULL},
     {"_try_open", (PyCFunction)lease_try_open, METH_NOARGS, NULL},
     {"_try_close", (PyCFunction)lease_try_close, METH_NOARGS, NULL},
@@ -430,47 +441,60 @@ static int read_arguments(PyObject *out[2], PyObject *const *given, Py_ssize_t c
     return 0;
 }
 
-static bool is_seconds(PyObject *timeout)
+/* What is no plain number is checked by Python.  -1: for ever */
+static int read_timeout(int64_t *wait_ms, PyObject *timeout)
 {
+    double value = 0;
+    int over = 0;
+    *wait_ms = -1;
+    if (timeout == NULL || timeout == Py_None)
+        return 0;
+    Py_INCREF(timeout);
     if (PyFloat_CheckExact(timeout))
-        return PyFloat_AsDouble(timeout) == PyFloat_AsDouble(timeout); /* not NaN */
-    return timeout == NULL || timeout == Py_None || PyLong_CheckExact(timeout);
-}
-
-/* It failed: raise the reason, or wait. */
-static PyObject *go_on(lease *loan, PyObject *timeout, PyObject *why)
-{
-    PyObject *answer = NULL;
-    if (PyLong_AsLong(PyTuple_GetItem(why, 0)) == EXIA_ETIMEOUT)
-        answer = PyObject_CallFunctionObjArgs(python.wait, loan, timeout, NULL);
-    else
-        answer = PyObject_CallObject(python.fail, why);
-    Py_DECREF(why);
-    return answer;
+        value = PyFloat_AsDouble(timeout);
+    if (!PyLong_CheckExact(timeout) && (!PyFloat_CheckExact(timeout) || value != value)) {
+        PyObject *checked = PyObject_CallFunctionObjArgs(python.seconds, timeout, NULL);
+        Py_DECREF(timeout);
+        if (checked == NULL)
+            return -1;
+        timeout = checked;
+        value = PyFloat_AsDouble(timeout);
+    }
+    if (PyLong_CheckExact(timeout))
+        value = (double)PyLong_AsLongAndOverflow(timeout, &over);
+    Py_DECREF(timeout);
+    if (over < 0 || value <= 0)
+        *wait_ms = 0;
+    else if (over == 0 && value < 1e9) { /* thirty years */
+        *wait_ms = (int64_t)(value * 1000);
+        *wait_ms += (double)*wait_ms < value * 1000;
+    }
+    return 0;
 }
 
 static PyObject *lender_borrow(lender *self, PyObject *const *given, Py_ssize_t count,
                                PyObject *keywords)
 {
     PyObject *arguments[2] = {NULL, NULL}, *why = NULL;
+    int64_t wait_ms;
     if (read_arguments(arguments, given, count, keywords) < 0 || drain() < 0)
         return NULL;
-    PyObject *timeout = arguments[1] ? arguments[1] : Py_None;
     lease *loan = lender_begin(self, arguments[0], PyEval_GetFrame());
-    if (loan == NULL)
-        return NULL;
-    if (!is_seconds(timeout))
-        why = PyObject_CallFunctionObjArgs(python.wait, loan, timeout, NULL);
-    else if (exia_component_try_borrow(&loan->c, loan->from, loan->where) == EXIA_OK)
-        why = Py_NewRef(Py_None);
-    else
-        why = lease_borrow(loan, 0);
-    if (why != NULL && why != Py_None)
-        why = go_on(loan, timeout, why);
-    Py_XDECREF(why);
-    if (why != NULL && lease_open(loan) == 0)
-        return (PyObject *)loan;
-    Py_DECREF(loan);
+    if (loan == NULL || read_timeout(&wait_ms, arguments[1]) < 0)
+        goto failed;
+    if (exia_component_try_borrow(&loan->c, loan->from, loan->where) != EXIA_OK) {
+        why = lease_borrow(loan, wait_ms);
+        if (why != Py_None) {
+            fail(why);
+            goto failed;
+        }
+        Py_DECREF(why);
+    }
+    if (lease_open(loan) < 0)
+        goto failed;
+    return (PyObject *)loan;
+failed:
+    Py_XDECREF(loan);
     return NULL;
 }
 
@@ -529,6 +553,7 @@ static int on_wait(void *unused)
     (void)unused;
     atomic_fetch_add(&asking, 1);
     if (!atomic_load(&left)) {
+        asked = true;
         PyObject *kind, *error, *trace;
         PyGILState_STATE state = PyGILState_Ensure();
         PyObject *answer = PyObject_CallNoArgs(python.ask);
@@ -565,8 +590,9 @@ static PyObject *leave(PyObject *module, PyObject *unused)
 static PyObject *hand_over(PyObject *module, PyObject *functions)
 {
     (void)module;
-    if (!PyArg_ParseTuple(functions, "OOOOOOOO:hand_over", &python.site, &python.fail, &python.wait,
-                          &python.drop, &python.noted, &python.drain, &python.ask, &python.park))
+    if (!PyArg_ParseTuple(functions, "OOOOOOOOO:hand_over", &python.site, &python.fail,
+                          &python.seconds, &python.drop, &python.noted, &python.drain, &python.ask,
+                          &python.awake, &python.park))
         return NULL;
     Py_INCREF(functions); /* and what is in it, as long as the process lives */
     return Py_NewRef(Py_None);

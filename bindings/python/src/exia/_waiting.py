@@ -1,16 +1,12 @@
-"""Waiting in C for what cannot be had at once, and what a waiting thread looks after."""
+"""What a thread looks after while it waits in C for an object."""
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from exia._arguments import seconds
-from exia._handle import drain, meaning
-from exia._loans import Lease
+from exia._handle import drain
 from exia.errors import ClosedError
 
 
@@ -22,21 +18,6 @@ class _Here(threading.local):
 
 _here = _Here()
 _threads: set[int] = set()  # that wait, by what they are called in `threading`
-
-
-def wait(lease: Lease[Any], timeout: float | None) -> None:
-    """Borrow what a lease is for: build it, or wait until it comes back."""
-    left = math.inf if timeout is None else max(0.0, seconds(timeout, "timeout"))
-    thread = threading.get_ident()
-    outer = thread in _threads
-    _threads.add(thread)
-    try:
-        failed = lease._borrow(-1 if left > 1e9 else math.ceil(left * 1000))
-    finally:
-        if not outer:
-            _threads.discard(thread)
-    if failed is not None:
-        raise meaning(*failed)
 
 
 @contextmanager
@@ -55,10 +36,16 @@ def ask() -> bool:
     Signals are handled, since Python runs, and what finalisers left to do is done: perhaps that is
     what brings the object.
     """
+    _threads.add(threading.get_ident())
     drain()
     if _stuck():
         raise ClosedError("the interpreter ends, and all threads that are left wait")
     return _here.stop is not None and _here.stop()
+
+
+def awake() -> None:
+    """Note that this thread waits no longer; called when it had been asked."""
+    _threads.discard(threading.get_ident())
 
 
 def _stuck() -> bool:
