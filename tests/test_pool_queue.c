@@ -1,6 +1,6 @@
 /* The queue under pressure: nobody overtakes, no wait lasts longer than it may, no wake-up is lost.
- * EXIA_HANDOFFS says how often two threads hand an object to one another; without it, as often as
- * they can in a few seconds. */
+ * EXIA_HANDOFFS says how often two threads hand an object to one another on one core, and a tenth as
+ * often on all of them; without it, as often as they can in a few seconds. */
 #include <sched.h>
 
 #include "support/recorder.h"
@@ -351,7 +351,7 @@ static unsigned long play_with(exia_component *c, bool one_core)
                               .number = i + 1,
                               .dice = 7u + (uint32_t)i,
                               .one_core = one_core,
-                              .wanted = given ? strtoul(given, NULL, 10) : 0,
+                              .wanted = given ? strtoul(given, NULL, 10) / (one_core ? 1 : 10) : 0,
                               .end_ms = now_ms() + HANDOFF_MS,
                               .over = &over};
         assert_int_equal(pthread_create(&players[i].thread, NULL, play, &players[i]), 0);
