@@ -92,7 +92,7 @@ $(venv)/.bench: Makefile | build/system-demo $(python)
 	@$(python) -m pip install -q --disable-pip-version-check $(python_bench) && touch $@ $(venv)/.demo
 
 # The binding is installed as a user would install it, but on the library that is built already.
-binding_sources = $(shell find bindings/python -path '*/tests' -prune -o \( -name '*.py' -o -name '*.pyi' -o -name '*.c' -o -name '*.toml' \) -print)
+binding_sources = $(shell find bindings/python -path '*/tests' -prune -o \( -name '*.py' -o -name '*.pyi' -o -name '*.[ch]' -o -name '*.toml' \) -print)
 $(venv)/.binding: $(binding_sources) $(headers) $(BUILD)/vedapkg | $(venv)/.demo
 	@echo "building the Python binding"
 	@EXIA_BUILD="$(CURDIR)/$(BUILD)" $(python) -m pip install -q --disable-pip-version-check --no-build-isolation \

@@ -123,7 +123,14 @@ setup(
     version=version(),
     cffi_modules=["_build.py:ffi"],
     ext_modules=[
-        Extension("exia._loans", ["src/exia/_loans.c"], py_limited_api=True, **LINKED),
+        Extension(
+            "exia._loans",
+            ["src/exia/_leases.c", "src/exia/_loans.c"],
+            depends=["src/exia/_loans.h"],
+            extra_compile_args=["-fvisibility=hidden"],
+            py_limited_api=True,
+            **LINKED,
+        ),
     ],
     cmdclass={"build_ext": BuildExt, "sdist": Sdist},
     options={

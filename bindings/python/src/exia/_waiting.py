@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,7 +17,10 @@ class _Here(threading.local):
     stop: Callable[[], bool] | None = None  # asked while it waits
 
 
+PATIENCE = 2.0  # seconds
+
 _here = _Here()
+_stuck_since: float | None = None
 _threads: set[int] = set()  # that wait, by what they are called in `threading`
 
 
@@ -45,13 +49,23 @@ def ask() -> bool:
 
 def awake() -> None:
     """Note that this thread waits no longer; called when it had been asked."""
+    global _stuck_since
     _threads.discard(threading.get_ident())
+    _stuck_since = None
 
 
 def _stuck() -> bool:
-    """Whether the main thread has ended, and all that the interpreter waits for wait themselves."""
-    main = threading.main_thread()
-    return not main.is_alive() and all(
+    """Whether the main thread has ended, and all that the interpreter waits for wait themselves.
+
+    Not before that has been so for a while: one of them may just be getting what it waited for.
+    """
+    global _stuck_since
+    main, now = threading.main_thread(), time.monotonic()
+    if main.is_alive() or not all(
         thread is main or thread.daemon or thread.ident in _threads
         for thread in threading.enumerate()
-    )
+    ):
+        _stuck_since = None
+        return False
+    since = _stuck_since = _stuck_since or now
+    return now - since > PATIENCE
