@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -469,6 +470,27 @@ def test_an_object_that_is_not_fit_is_replaced(pool: exia.Pool) -> None:
     with pool.borrow("a") as second:
         assert second is not first
     assert first.calls[-1] == "close"
+
+
+@pytest.mark.parametrize("hook", ["validate", "activate", "passivate", "close"])
+def test_ctrl_c_in_a_hook_arrives_whatever_c_does_about_it(pool: exia.Pool, hook: str) -> None:
+    def interrupted(self: Plain) -> None:
+        raise KeyboardInterrupt
+
+    def use() -> None:
+        for _ in range(2):
+            with pool.borrow("a", timeout=0):
+                pass
+        pool.borrow("a").discard()
+
+    pool.add("a", type("Hooked", (Plain,), {hook: interrupted}), max=1)
+    with pytest.raises(KeyboardInterrupt):
+        use()
+    assert _handle.thread.parked is None
+    assert pool.show("a")[0]["lent"] == 0
+    with contextlib.suppress(KeyboardInterrupt):
+        pool.close(0)
+    pool.close(0)
 
 
 def test_a_hook_that_takes_arguments_is_none(pool: exia.Pool) -> None:

@@ -10,7 +10,8 @@ still has C frames, and perhaps state half changed, below it.  `retire` then onl
 the next call from outside does what was noted.
 
 An exception in a callback is parked for its thread, the callback answers with a failure, and the
-call that returns with it raises the very exception again.
+call that returns with it raises the very exception again.  Ctrl-C is raised even where C goes on
+after the failure, as it does when a hook fails.
 """
 
 from __future__ import annotations
@@ -55,12 +56,19 @@ def call(function: Callable[..., int], *arguments: Any) -> int:
     """Call the C library with an `exia_error` behind the arguments; raise if it fails."""
     if noted:
         drain()
-    thread.parked = None
     status = function(*arguments, thread.err)
     if status < 0:
         raise failure(status)
-    thread.parked = None
+    if thread.parked is not None:
+        settle()
     return status
+
+
+def settle() -> None:
+    """After a call that succeeded: Ctrl-C in a callback, which C took for a failure like others."""
+    parked, thread.parked = thread.parked, None
+    if parked is not None and not isinstance(parked, Exception):
+        raise parked
 
 
 def failure(status: int) -> BaseException:
@@ -74,7 +82,9 @@ def failure(status: int) -> BaseException:
 def meaning(status: int, native: int, said: str) -> BaseException:
     """Answer with the exception of a callback, or one made from what the call said."""
     parked, thread.parked = thread.parked, None
-    if parked is not None and status in (lib.EXIA_EUSER, lib.EXIA_ECANCELLED):
+    if parked is not None and (
+        status in (lib.EXIA_EUSER, lib.EXIA_ECANCELLED) or not isinstance(parked, Exception)
+    ):
         return parked
     return error_from(status, native, said or ffi.string(lib.exia_status_text(status)).decode())
 
@@ -206,6 +216,7 @@ def callback(answer: Any = None) -> Callable[[Callable[..., Any]], Callable[...,
 def park(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """Keep an exception until the C call of this thread returns."""
     thread.parked = error
+    _loans.look_back()
 
 
 _error_type = ffi.typeof("exia_error *")

@@ -14,7 +14,7 @@ from exia._arguments import seconds
 from exia._handle import NULL, drain, leaving, meaning, noted, park, retire
 from exia._loans import Lease, hand_over
 from exia._native import ffi, lib
-from exia._waiting import ask, awake
+from exia._waiting import ask, back
 
 __all__ = ["Component", "Lease"]
 
@@ -73,4 +73,4 @@ def _return_dropped(lease: Lease[Any], report: bool) -> None:
     warnings.warn_explicit(said, ResourceWarning, file, line, site.module, site.warned)
 
 
-hand_over(_site, _fail, _seconds, _drop, noted, drain, ask, awake, park)
+hand_over(_site, _fail, _seconds, _drop, noted, drain, ask, back, park)

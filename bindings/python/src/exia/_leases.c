@@ -49,16 +49,24 @@ const site *exia__site_of(PyFrameObject *frame)
     return entry;
 }
 
-/* ---- while C waits ---------------------------------------------------------------------------- */
+/* ---- while this thread is in C ---------------------------------------------------------------- */
 
-/* This thread is back from a call in which it was asked whether to wait on. */
-static _Thread_local bool asked;
-static int awake(void)
+static _Thread_local bool looks_back;
+
+PyObject *exia__look_back(PyObject *module, PyObject *unused)
 {
-    if (!asked)
+    (void)module, (void)unused;
+    looks_back = true;
+    return Py_NewRef(Py_None);
+}
+
+static int back(exia_status rc)
+{
+    if (!looks_back)
         return 0;
-    asked = false;
-    PyObject *done = PyObject_CallNoArgs(exia__python.awake);
+    looks_back = false;
+    PyObject *well = rc >= 0 ? Py_True : Py_False;
+    PyObject *done = PyObject_CallFunctionObjArgs(exia__python.back, well, NULL);
     Py_XDECREF(done);
     return done ? 0 : -1;
 }
@@ -85,7 +93,7 @@ int exia__on_wait(void *unused)
     atomic_fetch_add(&asking, 1);
     if (!atomic_load(&left)) {
         PyObject *kind, *error, *trace;
-        asked = true;
+        looks_back = true;
         PyGILState_STATE state = PyGILState_Ensure();
         PyObject *answer = PyObject_CallNoArgs(exia__python.ask);
         stop = answer != Py_False;
@@ -97,6 +105,8 @@ int exia__on_wait(void *unused)
             Py_XDECREF(error);
             Py_XDECREF(trace);
         }
+        if (answer == NULL) /* one more Ctrl-C */
+            PyErr_WriteUnraisable(NULL);
         Py_XDECREF(answer);
         PyGILState_Release(state);
     }
@@ -164,7 +174,7 @@ PyObject *exia__lease_borrow(lease *self, int64_t wait_ms)
     PyThreadState *thread = PyEval_SaveThread();
     exia_status rc = exia_component_borrow(&self->c, self->from, wait_ms, self->where, &err);
     PyEval_RestoreThread(thread);
-    if (awake() < 0)
+    if (back(rc) < 0)
         return NULL;
     return rc == EXIA_OK ? Py_NewRef(Py_None) : failure(rc, &err);
 }
@@ -182,7 +192,7 @@ static PyObject *lease_borrow_by(lease *self, PyObject *arguments)
     exia_status rc = try ? exia_place_try_borrow(&self->c, place, self->where, &err)
                          : exia_place_borrow(&self->c, place, self->where, &err);
     PyEval_RestoreThread(thread);
-    if (awake() < 0)
+    if (back(rc) < 0)
         return NULL;
     return rc == EXIA_OK ? Py_NewRef(Py_None) : failure(rc, &err);
 }
@@ -224,9 +234,9 @@ static PyObject *lease_end(lease *self, bool discard)
     exia_status rc =
         discard ? exia_lease_discard(&self->c, &err) : exia_lease_return(&self->c, &err);
     PyEval_RestoreThread(thread);
-    if (rc >= 0)
-        return Py_NewRef(Py_None);
-    return exia__fail(failure(rc, &err));
+    if (back(rc) < 0)
+        return NULL;
+    return rc >= 0 ? Py_NewRef(Py_None) : exia__fail(failure(rc, &err));
 }
 
 /* The loan goes on without its lease: another one takes it over and is given to Python. */

@@ -189,7 +189,7 @@ static PyObject *hand_over(PyObject *module, PyObject *functions)
     (void)module;
     if (!PyArg_ParseTuple(functions, "OOOOOOOOO:hand_over", &exia__python.site, &exia__python.fail,
                           &exia__python.seconds, &exia__python.drop, &exia__python.noted,
-                          &exia__python.drain, &exia__python.ask, &exia__python.awake,
+                          &exia__python.drain, &exia__python.ask, &exia__python.back,
                           &exia__python.park))
         return NULL;
     Py_INCREF(functions); /* and what is in it, as long as the process lives */
@@ -222,6 +222,7 @@ static int execute(PyObject *module)
 
 static PyMethodDef functions[] = {
     {"hand_over", hand_over, METH_VARARGS, "Take the functions for what is not quick."},
+    {"look_back", exia__look_back, METH_NOARGS, "See to this thread when it is back from C."},
     {"leave", exia__leave, METH_NOARGS, "Let no waiting thread enter Python from now on."},
     {NULL, NULL, 0, NULL},
 };

@@ -19,7 +19,7 @@ extern struct exia__python { /* for one interpreter: others are refused */
     PyObject *noted;   /* what finalisers left to do ... */
     PyObject *drain;   /* (): do it */
     PyObject *ask;     /* (): is this thread, which waits in C, to stop? */
-    PyObject *awake;   /* (): it waits no longer */
+    PyObject *back;    /* (well): it is back from C, where it was asked, or parked something */
     PyObject *park;    /* (kind, exception, traceback): keep it until C has returned */
     PyObject *find, *f_lasti; /* names */
 } exia__python;
@@ -55,6 +55,9 @@ PyObject *exia__fail(PyObject *failure);
 int exia__lease_open(lease *self);
 /* Do what finalisers left to do. */
 int exia__drain(void);
+
+/* What happened while this thread was in C is seen to when it is back. */
+PyObject *exia__look_back(PyObject *module, PyObject *unused);
 
 /* An exia_wait_fn; and the end of all asking. */
 int exia__on_wait_open(void);

@@ -50,10 +50,11 @@ def hand_over(
     noted: deque[Any],
     drain: Callable[[], None],
     ask: Callable[[], bool],
-    awake: Callable[[], None],
+    back: Callable[[bool], None],
     park: Callable[[type[BaseException], BaseException, TracebackType | None], None],
     /,
 ) -> None: ...
+def look_back() -> None: ...
 def leave() -> None: ...
 
 on_wait: int  # the address of a C function

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from exia._handle import drain
+from exia._handle import drain, settle
 from exia.errors import ClosedError
 
 
@@ -47,11 +47,13 @@ def ask() -> bool:
     return _here.stop is not None and _here.stop()
 
 
-def awake() -> None:
-    """Note that this thread waits no longer; called when it had been asked."""
+def back(well: bool) -> None:
+    """Note that this thread is back; called when it had been asked, or has parked something."""
     global _stuck_since
     _threads.discard(threading.get_ident())
     _stuck_since = None
+    if well:
+        settle()
 
 
 def _stuck() -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from exia._arguments import flag, path, seconds, text, text_or_null
 from exia._factory import Shelf
-from exia._handle import NULL, Closing, call, drain, failure, leaving, own, thread
+from exia._handle import NULL, Closing, call, drain, leaving, own
 from exia._lease import Component
 from exia._loans import Lender, on_wait
 from exia._modules import COMPONENTS, find_kit, load_entry_point, read_again
@@ -441,14 +441,7 @@ class Pool(Lender, Closing):
         Each call is one tick.  It destroys what is idle or has lived for too long, builds what
         should be ready, and tells the log of loans that are overdue.  What fails goes to the log.
         """
-        drain()
-        thread.parked = None
-        status = lib.exia_pool_maintain(self._c, thread.err)
-        parked, thread.parked = thread.parked, None
-        if parked is not None and not isinstance(parked, Exception):
-            raise parked  # Ctrl-C in a factory, which C took for one more failure
-        if status < 0:
-            raise failure(status)
+        call(lib.exia_pool_maintain, self._c)
 
     def clear(self) -> None:
         """Destroy what is idle, dependents first."""
