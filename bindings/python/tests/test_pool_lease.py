@@ -116,6 +116,41 @@ def test_a_second_callable_of_a_kind_makes_the_class_ambiguous(pool: exia.Pool) 
             pool.borrow(Scaler)
 
 
+def test_a_callable_that_has_no_hash_is_found_by_its_name(pool: exia.Pool) -> None:
+    class Maker:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __call__(self) -> str:
+            return "made"
+
+    class Odd(Maker):
+        def __hash__(self) -> int:
+            raise ZeroDivisionError("no hash")
+
+    for name, maker in (("none", Maker()), ("odd", Odd())):
+        pool.add(name, maker)
+        with pool.borrow(name) as made:
+            assert made == "made"
+        pool.replace(name, maker)
+
+
+def test_what_another_thread_just_adds_is_lent_as_python_knows_it(
+    pool: exia.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Any] = []
+    find = exia.Pool._find
+
+    def meanwhile(self: exia.Pool, what: Any) -> Any:
+        monkeypatch.setattr(exia.Pool, "_find", find)  # C has it, Python does not find it yet
+        with self.borrow(what) as made:
+            found.append(made)
+        return find(self, what)
+
+    monkeypatch.setattr(exia.Pool, "_find", meanwhile)
+    pool.add("a", list)
+    assert found == [[]]
+
+
 # ---- returns ------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -43,6 +43,14 @@ def _free(pool: Any) -> None:
     """Let go of a pool; at the end of the interpreter it is too late to destroy its objects."""
     if not leaving():
         lib.exia_pool_free(pool)
+
+
+def _is_hashable(what: object) -> bool:
+    try:
+        hash(what)
+    except Exception:
+        return False
+    return True
 
 
 class Pool(Lender, Closing):
@@ -151,20 +159,12 @@ class Pool(Lender, Closing):
         }  # fmt: skip
         c_name = text(name, "name")
         recipe = Recipe(self._shelf, name, what, given)
-        out = ffi.new("exia_component **")
         with recipe.handed_over():
             self._change(
-                name,
-                recipe,
-                lib.exia_pool_add,
-                out,
-                self._c,
-                c_name,
-                recipe.factory,
+                name, recipe, lib.exia_pool_add, NULL, self._c, c_name, recipe.factory,
                 recipe.options,
-            )
-        objects = None if recipe.ours is None else self._shelf.objects
-        self._found[name] = self._component(name, out[0], objects)
+            )  # fmt: skip
+        self._find(name)
         self._know(name, recipe)
 
     def add_entry_point(
@@ -323,7 +323,7 @@ class Pool(Lender, Closing):
             was, self._recipes[name] = self._recipes.get(name), recipe
             for made_by in (was, recipe):
                 make = None if made_by is None or made_by.ours is None else made_by.ours.make
-                if make is None or not isinstance(make, Hashable):
+                if make is None or not _is_hashable(make):
                     continue
                 names = self._classes.setdefault(make, [])
                 if made_by is recipe:
@@ -335,9 +335,6 @@ class Pool(Lender, Closing):
                     self._found[make] = self._found[names[0]]
                 elif not names:
                     del self._classes[make]
-
-    def _component(self, name: str, c: Any, objects: list[Any] | None) -> Component:
-        return Component(name, int(ffi.cast("intptr_t", c)), self._c, objects)
 
     def _c_component(self, name: str) -> Any:
         """Find a component by its name."""
@@ -358,7 +355,7 @@ class Pool(Lender, Closing):
             raise
 
     def _find(self, what: Any) -> Component:
-        """Resolve what was not borrowed yet: a name that came from C, or what is not there."""
+        """Resolve what is new: a name, perhaps one that came from C; or what is not there."""
         if not isinstance(what, str):
             try:
                 names = self._classes.get(what, [])
@@ -371,7 +368,8 @@ class Pool(Lender, Closing):
         if c == NULL:
             there = ", ".join(row["name"] for row in self.show()) or "none yet"
             raise NotFoundError(f"pool {self.name!r} has no component {what!r}; it has: {there}")
-        component = self._component(what, c, None)
+        objects = self._shelf.objects if self._shelf.makers.get(what) else None
+        component = Component(what, int(ffi.cast("intptr_t", c)), self._c, objects)
         self._found[what] = component
         return component
 
