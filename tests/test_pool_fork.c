@@ -384,6 +384,60 @@ TEST(a_factory_may_fork_and_both_processes_get_their_object)
     }
 }
 
+/* Asked while it waits, behind a place, it forks; asked again, it goes on to the end of the wait. */
+static int fork_then_give(void *gives)
+{
+    exia_place *first = place;
+    if (forked == -1) {
+        forked = fork();
+        if (forked == 0)
+            alarm(60);
+    } else if (*(bool *)gives && first != NULL) {
+        place = NULL;
+        exia_place_free(first);
+        exia_lease_return(&taken, NULL);
+    }
+    return 0;
+}
+
+static int child_waited(exia_status rc, exia_lease lease, bool gives)
+{
+    must(rc == (gives ? EXIA_OK : EXIA_ETIMEOUT));
+    must(number_of(pool, "a", "waiting") == 0);
+    must_ok(exia_lease_return(gives ? &lease : &taken, &err));
+    exia_place_free(place);
+    must_ok(exia_component_borrow(&lease, component, 0, NULL, &err));
+    must_ok(exia_lease_return(&lease, &err));
+    must_ok(exia_pool_close(pool, -1, &err));
+    exia_pool_free(pool);
+    return 0;
+}
+
+TEST(who_forks_when_asked_while_it_waits_waits_on_in_both_processes)
+{
+    for (int i = 0; i < 2; i++) {
+        recorder a = {.name = 'a'};
+        bool gives = i > 0;
+        int status = -1;
+        exia_lease lease;
+        pool = open_pool();
+        component = add(pool, &a, 1, "", "");
+        check_ok(exia_pool_on_wait(pool, fork_then_give, &gives, &err));
+        taken = borrow(component);
+        check_ok(exia_place_open(&place, component, &err));
+        forked = -1;
+        exia_status rc = exia_component_borrow(&lease, component, gives ? -1 : 200, NULL, NULL);
+        if (forked == 0)
+            _exit(child_waited(rc, lease, gives));
+        assert_int_equal(rc, gives ? EXIA_OK : EXIA_ETIMEOUT);
+        assert_int_equal(waitpid(forked, &status, 0), forked);
+        assert_int_equal(status, 0);
+        give(gives ? lease : taken);
+        exia_place_free(place);
+        exia_pool_free(pool);
+    }
+}
+
 static void fork_at_end(recorder *r)
 {
     r->at_end = NULL;

@@ -84,13 +84,25 @@ static void clear_slot(exia_component *c, exia__slot *slot)
     }
 }
 
+/* Only who forked when it was asked whether to go on, still waits. */
+static void clear_queue(exia_component *c)
+{
+    exia__waiter *next, *waiter = c->first;
+    if (waiter == NULL)
+        return;
+    c->first = c->last = NULL;
+    c->waiting = 0;
+    for (; waiter != NULL; waiter = next) {
+        next = waiter->next;
+        if (waiter->call != NULL && !is_gone(waiter->call))
+            exia__queue_join(c, waiter);
+    }
+}
+
 /* A page that is written to is copied: what is at rest is only looked at. */
 static void clear_component(exia_component *c)
 {
-    if (c->first != NULL) {
-        c->first = c->last = NULL;
-        c->waiting = 0;
-    }
+    clear_queue(c);
     if (c->pool->calls != NULL || exia__homes_lent(c) > 0)
         exia__homes_end(c);
     if (is_gone(c->busy))

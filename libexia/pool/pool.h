@@ -116,6 +116,7 @@ struct exia_component {
 struct exia__waiter {
     exia__waiter *next, *previous;
     pthread_cond_t wake; /* the thread's */
+    exia__call *call;    /* the thread's; NULL: a place */
     int fd;              /* the place's eventfd; -1: a thread */
     bool told;           /* the eventfd is readable */
 };

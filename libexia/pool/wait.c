@@ -177,6 +177,7 @@ exia_status exia__queue_hope(exia_component *component, exia_error *err)
 
 void exia__queue_join(exia_component *component, exia__waiter *waiter)
 {
+    waiter->next = NULL;
     waiter->previous = component->last;
     if (component->last != NULL)
         component->last->next = waiter;
@@ -272,7 +273,7 @@ exia_status exia__slot_wait(exia__slot **out, exia_component *component, exia__c
                             int64_t deadline, const exia_component *needed_by, exia_error *err)
 {
     exia_pool *pool = component->pool;
-    exia__waiter waiter = {.fd = -1};
+    exia__waiter waiter = {.fd = -1, .call = call};
     bool queued = false, in_time = true;
     exia_status rc = EXIA_OK;
     for (;;) {
