@@ -1,4 +1,6 @@
 /* Replacing what others wait for, build or replace at the same time. */
+#include <poll.h>
+
 #include "support/recorder.h"
 
 /* ---- while others wait or build -------------------------------------------------------------- */
@@ -195,6 +197,30 @@ TEST(who_waits_for_a_need_of_the_old_factory_begins_again_with_the_new)
     give(lease);
     exia_pool_free(pool);
     check_calls("~a1 ~x1 ~m1 ~n1 .m .n .x .a");
+}
+
+TEST(who_waits_for_a_need_keeps_its_turn_when_something_else_is_replaced)
+{
+    exia_pool *pool = open_pool();
+    recorder a = {.name = 'a'}, n = {.name = 'n'}, z = {.name = 'z'}, y = {.name = 'y'};
+    exia_component *top = add(pool, &a, 1, "n", ""), *need = add(pool, &n, 1, "", ""),
+                   *beside = add(pool, &z, 1, "", "");
+    exia_lease lease = borrow(need);
+    borrower builder = {.number = 1}, behind = {.number = 2};
+    served[0] = '\0';
+    start(&builder, top, -1);
+    await(pool, "n", "waiting", 1);
+    start(&behind, need, 60000);
+    await(pool, "n", "waiting", 2);
+    check_ok(replace(beside, &y, 0, NULL, "", 1));
+    poll(NULL, 0, 20); /* who would give his turn up for this does so now */
+    give(lease);
+    pthread_join(builder.thread, NULL);
+    pthread_join(behind.thread, NULL);
+    assert_int_equal(builder.rc, EXIA_OK);
+    assert_int_equal(behind.rc, EXIA_ETIMEOUT);
+    assert_string_equal(served, "1");
+    exia_pool_free(pool);
 }
 
 TEST(a_need_comes_when_a_chain_of_old_objects_lets_it_go)

@@ -285,7 +285,7 @@ static exia_status take(loan *l, exia_error *err)
 
 static exia_status step(loan *l, exia_error *err)
 {
-    if (l->call->again)
+    while (l->call->again) /* a factory that is called there may replace something, too */
         unwind(l);
     frame *f = l->top;
     if (f->slot == NULL)

@@ -35,12 +35,18 @@ static void retire_object(exia__object *object, exia__call *call, exia__object *
     exia__doom(ends, object, call);
 }
 
-/* Have a call see whether it goes on with what it builds, also if it waits. */
-static void look_again(exia__call *call)
+/* Have a call see whether it goes on with what it builds, also if it waits; but who has nothing to
+ * do with `c` keeps its turn. */
+static void retire_making(exia_component *c, bool rebuild, exia__call *call)
 {
-    call->again = call->making != NULL;
-    if (call->again && call->waits != NULL)
+    bool again = false;
+    for (exia__object *object = call->making; object != NULL; object = object->older) {
+        object->stale |= rebuild && needs_outdated(object);
+        again |= object->stale || object->component == c;
+    }
+    if (again && call->waits != NULL)
         exia__queue_wake_all(call->waits);
+    call->again |= again;
 }
 
 /* Mark what the component's former recipes made and, if asked, what was built with it, and so on.
@@ -57,11 +63,8 @@ static void retire(exia_component *c, bool rebuild, exia__call *call, exia__obje
         if (object->outdated)
             retire_object(object, call, ends);
     }
-    for (exia__call *other = c->pool->calls; other != NULL; other = other->next) {
-        for (object = other->making; object != NULL; object = object->older)
-            object->stale |= rebuild && needs_outdated(object);
-        look_again(other);
-    }
+    for (exia__call *other = c->pool->calls; other != NULL; other = other->next)
+        retire_making(c, rebuild, other);
 }
 
 /* ---- replacing ------------------------------------------------------------------------------- */
