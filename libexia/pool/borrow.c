@@ -278,7 +278,7 @@ static exia_status take(loan *l, exia_error *err)
         return rc < 0 ? rc : EXIA_OK;
     f->recipe = c->recipe;
     exia__recipe_keep(f->recipe);
-    if (exia__slot_ready(c, f->slot))
+    if (exia__object_ready(f->slot->object))
         deliver(l);
     return EXIA_OK;
 }
@@ -356,24 +356,6 @@ exia_status exia__borrow(exia_lease *out, exia_component *component, exia_place 
     if (rc == EXIA_OK)
         *out = l.lease;
     return rc;
-}
-
-exia__slot *exia__slot_quick(exia_component *c)
-{
-    exia__slot *slot = c->recipe->max == 0 ? c->free : c->idle;
-    if (slot == NULL)
-        return NULL;
-    if (c->recipe->max == 0) {
-        bool ready = c->current != NULL && c->busy == NULL &&
-                     (c->current->holders > 0 || c->recipe->factory.validate == NULL);
-        if (!ready)
-            return NULL;
-        slot->object = c->current;
-    } else if (!exia__slot_ready(c, slot)) {
-        return NULL;
-    }
-    exia__slot_unlink(c, slot);
-    return slot;
 }
 
 /* Lend what needs no factory, unless others wait for it. */

@@ -21,7 +21,7 @@ static exia__slot *who_lives(const exia_component *component, uint32_t home)
     return atomic_load_explicit(&component->homes[home], memory_order_relaxed);
 }
 
-static void settle(exia_component *component, uint32_t home, exia__slot *slot)
+static void set_home(exia_component *component, uint32_t home, exia__slot *slot)
 {
     atomic_store_explicit(&component->homes[home], slot, memory_order_release);
 }
@@ -29,7 +29,7 @@ static void settle(exia_component *component, uint32_t home, exia__slot *slot)
 void exia__homes_open(exia_component *component)
 {
     for (uint32_t home = 0; home < EXIA__HOMES; home++)
-        settle(component, home, &exia__nobody);
+        set_home(component, home, &exia__nobody);
 }
 
 bool exia__home_give(exia_component *component, exia__slot *slot)
@@ -46,7 +46,7 @@ bool exia__home_give(exia_component *component, exia__slot *slot)
     slot->home = home;
     slot->made = slot->object->object;
     atomic_store_explicit(&slot->word, exia__ticket(slot), memory_order_release);
-    settle(component, home, slot);
+    set_home(component, home, slot);
     component->at_home++;
     return true;
 }
@@ -62,7 +62,7 @@ void exia__home_end(exia_component *component, exia__slot *slot)
     if (slot->state != EXIA__HOME)
         return;
     uint64_t word = atomic_exchange_explicit(&slot->word, 0, memory_order_acq_rel);
-    settle(component, slot->home, &exia__nobody);
+    set_home(component, slot->home, &exia__nobody);
     component->at_home--;
     slot->generation = (uint32_t)(word >> 32);
     if (word & 1) {

@@ -232,8 +232,8 @@ exia_status exia__slot_open(exia__slot **out, exia_component *component, const e
                             exia__call *call, exia_error *err);
 /* Take what can be lent without asking the factory; NULL: nothing. */
 exia__slot *exia__slot_quick(exia_component *component);
-/* A slot that was taken: can its object be lent without asking the factory? */
-bool exia__slot_ready(const exia_component *component, const exia__slot *slot);
+/* Can this idle or current object be lent without asking the factory?  NULL: no. */
+bool exia__object_ready(const exia__object *object);
 /* It is lent from now on; or, -1, no more. */
 void exia__slot_count(exia_component *component, exia__slot *slot, int change);
 exia_lease exia__slot_lend(exia_component *component, exia__slot *slot, exia__object *dependent,

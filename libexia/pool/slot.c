@@ -119,6 +119,16 @@ exia_status exia__slot_open(exia__slot **out, exia_component *component, const e
     return EXIA_OK;
 }
 
+bool exia__object_ready(const exia__object *object)
+{
+    if (object == NULL)
+        return false;
+    const exia_factory *factory = &object->recipe->factory;
+    if (object->recipe->max == 0)
+        return object->holders > 0 || factory->validate == NULL;
+    return factory->activate == NULL && factory->validate == NULL;
+}
+
 bool exia__slot_at_hand(const exia_component *component)
 {
     const exia__recipe *recipe = component->recipe;
@@ -148,20 +158,25 @@ exia_status exia__slot_take(exia__slot **out, exia_component *component, exia__c
         return rc;
     if (recipe->max == 0) {
         slot->object = component->current;
-        if (slot->object == NULL || (slot->object->holders == 0 && recipe->factory.validate))
+        if (!exia__object_ready(slot->object))
             component->busy = call;
     }
     *out = slot;
     return EXIA_OK;
 }
 
-bool exia__slot_ready(const exia_component *component, const exia__slot *slot)
+exia__slot *exia__slot_quick(exia_component *component)
 {
-    if (slot->object == NULL)
-        return false;
-    const exia_factory *factory = &slot->object->recipe->factory;
-    return component->recipe->max == 0 ? component->busy == NULL
-                                       : factory->activate == NULL && factory->validate == NULL;
+    bool shared = component->recipe->max == 0;
+    exia__slot *slot = shared ? component->free : component->idle;
+    if (slot == NULL || (shared && component->busy != NULL))
+        return NULL;
+    exia__object *object = shared ? component->current : slot->object;
+    if (!exia__object_ready(object))
+        return NULL;
+    exia__slot_unlink(component, slot);
+    slot->object = object;
+    return slot;
 }
 
 void exia__slot_count(exia_component *component, exia__slot *slot, int change)
