@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import gc
 import graphlib
-import os
 import random
-import signal
 import threading
 import time
 from array import array
+from collections.abc import Callable
 
 import pytest
 
@@ -252,7 +251,7 @@ def test_ctrl_c_ends_a_run_in_this_thread_and_starts_nothing_more() -> None:
     assert ran == [0, 1, 2]
 
 
-def test_ctrl_c_ends_a_run_of_many_threads() -> None:
+def test_ctrl_c_ends_a_run_of_many_threads(ctrl_c: Callable[[], None]) -> None:
     started = threading.Event()
 
     def work(node: int) -> None:
@@ -264,7 +263,7 @@ def test_ctrl_c_ends_a_run_of_many_threads() -> None:
 
     def interrupt() -> None:
         started.wait()
-        os.kill(os.getpid(), signal.SIGINT)
+        ctrl_c()
 
     helper = threading.Thread(target=interrupt)
     helper.start()

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-import os
 import re
-import signal
 import subprocess
 import sys
 import threading
 import time
 import weakref
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +55,12 @@ class Noted:
 
     def close(self) -> None:
         self.calls.append("close")
+
+
+def when_one_waits(pool: exia.Pool, act: Callable[[], None]) -> None:
+    while pool.show("a")[0]["waiting"] == 0:
+        time.sleep(0.001)
+    act()
 
 
 # ---- bad input ----------------------------------------------------------------------------------
@@ -334,11 +339,11 @@ def test_the_block_gives_back_when_it_fails(pool: exia.Pool) -> None:
 def test_a_waiter_gets_what_another_thread_returns(pool: exia.Pool) -> None:
     pool.add("a", Plain, max=1)
     lease = pool.borrow("a")
-    timer = threading.Timer(0.05, lease.close)
-    timer.start()
+    helper = threading.Thread(target=when_one_waits, args=(pool, lease.close))
+    helper.start()
     with pool.borrow("a", timeout=float("inf")) as got:
         assert type(got) is Plain
-    timer.join()
+    helper.join()
 
 
 def test_a_wait_ends_in_time(pool: exia.Pool) -> None:
@@ -351,14 +356,14 @@ def test_a_wait_ends_in_time(pool: exia.Pool) -> None:
             assert max(timeout, 0) * 0.9 <= time.monotonic() - start < timeout + 5
 
 
-def test_ctrl_c_ends_a_wait_without_end(pool: exia.Pool) -> None:
+def test_ctrl_c_ends_a_wait_without_end(pool: exia.Pool, ctrl_c: Callable[[], None]) -> None:
     pool.add("a", Plain, max=1)
     with pool.borrow("a"):
-        timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
+        helper = threading.Thread(target=when_one_waits, args=(pool, ctrl_c))
+        helper.start()
         with pytest.raises(KeyboardInterrupt):
             pool.borrow("a")
-        timer.join()
+        helper.join()
     with pool.borrow("a", timeout=0):
         pass
 

@@ -12,7 +12,6 @@ import sys
 import threading
 import tracemalloc
 import warnings
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -242,8 +241,8 @@ def test_a_report_made_an_error_does_not_stop_the_one_who_drops(
     assert lent(pool) == 0
 
 
-class Alarm(Exception):
-    """Comes at any moment."""
+class Alarm(BaseException):
+    """Comes at any moment, as Ctrl-C does."""
 
 
 @pytest.mark.parametrize("most", [None, 1])
@@ -274,7 +273,7 @@ def test_an_exception_at_any_moment_loses_no_loan(most: int | None) -> None:
                     signal.setitimer(signal.ITIMER_REAL, 0)
     finally:
         signal.signal(signal.SIGALRM, before)
-    assert caught > 30  # many come inside a hook, and are its failure
+    assert caught > 290  # one that comes in a finaliser stays there
     gc.collect()
     assert lent(pool) == 0
     pool.close(0)
@@ -370,14 +369,14 @@ def test_threads_may_work_on_when_the_main_thread_has_ended() -> None:
         def work(i):
             threading.main_thread().join()
             with pool.borrow("a") as made:
-                time.sleep(0.3)  # longer than one slice of a wait
+                time.sleep(0.15)  # longer than one slice of a wait
                 made.append(i)
                 print(len(made), flush=True)
-        for i in range(4):
+        for i in range(3):
             threading.Thread(target=work, args=(i,)).start()
     """
     done = run(code)
-    assert (done.returncode, done.stdout.split()) == (0, ["1", "2", "3", "4"])
+    assert (done.returncode, done.stdout.split()) == (0, ["1", "2", "3"])
 
 
 def test_a_lease_that_is_out_at_the_end_is_no_trouble() -> None:
@@ -425,13 +424,9 @@ async def use_async(pool: exia.Pool) -> None:
 """
 
 
-def test_a_type_checker_knows_what_is_lent(tmp_path: Path) -> None:
-    pytest.importorskip("mypy")
-    (tmp_path / "typed.py").write_text(TYPED)
-    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path, "typed.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    revealed = [line.split('"')[1] for line in done.stdout.splitlines() if "Revealed" in line]
+def test_a_type_checker_knows_what_is_lent(mypy: Any) -> None:
+    revealed, errors = mypy(TYPED)
+    assert not errors
     assert revealed == [
         "exia._loans.Lease[typed.Scaler]",
         "typed.Scaler",
