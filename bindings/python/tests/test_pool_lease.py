@@ -333,7 +333,8 @@ def test_a_subinterpreter_is_refused_with_a_clear_word() -> None:
 
 
 WAITS = """
-import exia, sys, threading
+import exia, exia._waiting, sys, threading
+exia._waiting.PATIENCE = 0.2
 pool = exia.Pool("p")
 pool.add("a", list, max=1)
 lease = pool.borrow("a")
