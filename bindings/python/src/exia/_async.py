@@ -38,6 +38,10 @@ class Borrowing(Generic[T_co]):
         self._lent: Lease[T_co] | None = None  # to the block
         self._timeout = None if timeout is None else seconds(timeout, "timeout")
 
+    def __repr__(self) -> str:
+        lease = self._lease or self._lent
+        return f"<exia borrow_async{f' of {lease._component.name!r}' if lease else ', over'}>"
+
     async def _borrow(self) -> Lease[T_co]:
         lease, self._lease = self._lease, None
         if lease is None:

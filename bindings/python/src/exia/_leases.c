@@ -352,10 +352,12 @@ PyDoc_STRVAR(
     ">>> pool.close()\n");
 static PyMethodDef lease_methods[] = {
     {"close", (PyCFunction)lease_close, METH_NOARGS,
-     "close($self, /)\n--\n\nGive the object back, from any thread."},
+     "close($self, /)\n--\n\n"
+     "Give the object back, from any thread.  Given back before: InvalidError."},
     {"discard", (PyCFunction)lease_discard, METH_NOARGS,
      "discard($self, /)\n--\n\n"
-     "Give back an object that is no longer fit: it is destroyed, and replaced when needed."},
+     "Give back an object that is no longer fit: it is destroyed, and replaced when needed.\n\n"
+     "Given back before: InvalidError."},
     {"__enter__", (PyCFunction)lease_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)(void (*)(void))lease_exit, METH_FASTCALL, NULL},
     {"__reduce__", (PyCFunction)lease_reduce, METH_NOARGS, NULL},

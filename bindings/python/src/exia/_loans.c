@@ -147,16 +147,22 @@ static PyObject *lender_lease(lender *self, PyObject *arguments)
     return (PyObject *)lender_begin(self, what, (PyFrameObject *)frame);
 }
 
-PyDoc_STRVAR(borrow_doc, "borrow($self, what, timeout=None)\n--\n\n"
-                         "Borrow an object, building it and what it needs if there is room.\n\n"
-                         "Parameters\n----------\n"
-                         "what\n    A name; or the class or callable that was added.\n"
-                         "timeout\n    Seconds to wait for a return.  None: as long as it takes; "
-                         "Ctrl-C ends the wait.\n\n"
-                         "Raises\n------\n"
-                         "TimeoutError\n    All objects are lent.\n"
-                         "NotFoundError\n    There is no such component, or no such need.\n"
-                         "Exception\n    Whatever the factory raised, the very exception.\n");
+PyDoc_STRVAR(borrow_doc,
+             "borrow($self, what, timeout=None)\n--\n\n"
+             "Borrow an object, building it and what it needs if there is room.\n\n"
+             "Parameters\n----------\n"
+             "what\n    A name; or the class or callable that was added.\n"
+             "timeout\n    Seconds to wait for a return.  None: as long as it takes; "
+             "Ctrl-C ends the wait.\n\n"
+             "Returns\n-------\n"
+             "Lease\n    In a `with` block it gives the object, and takes it back.\n\n"
+             "Raises\n------\n"
+             "TimeoutError\n    None came back in time; or none can, for others keep them "
+             "all for life.\n"
+             "CycleError\n    Who has it waits, in the end, for this very call.\n"
+             "NotFoundError\n    There is no such component, or no such need.\n"
+             "ClosedError\n    The pool is closed, or is just being closed.\n"
+             "Exception\n    Whatever the factory raised, the very exception.\n");
 static PyMethodDef lender_methods[] = {
     {"borrow", (PyCFunction)(void (*)(void))lender_borrow, METH_FASTCALL | METH_KEYWORDS,
      borrow_doc},

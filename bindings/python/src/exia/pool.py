@@ -126,6 +126,8 @@ class Pool(Lender, Closing):
 
         Parameters
         ----------
+        name
+            For `borrow` and `needs`: of A-Z, a-z, 0-9, _ and, not first, . and -.
         what
             A class or another callable, "module:Class" for one that is imported now, or, for a
             component in C, the address of an `exia_factory` as an int or a cffi pointer.
@@ -152,6 +154,8 @@ class Pool(Lender, Closing):
             There is a component of this name.
         CycleError
             The needs would close a cycle, which the text names and `.cycle` holds.
+        InvalidError
+            The name, a limit or an argument is not valid; the text says why.
         """
         given: Options = {
             "needs": needs, "max": max, "min_idle": min_idle, "idle": idle, "life": life,
@@ -211,6 +215,8 @@ class Pool(Lender, Closing):
 
         Parameters
         ----------
+        name
+            Of the component.
         what
             As for `add`.  What Python makes is replaced by what Python makes, and C's by C's.
         rebuild
@@ -260,6 +266,11 @@ class Pool(Lender, Closing):
         old module and the old component stay.  Other modules, and other components of this one, go
         on with what they have.
 
+        Parameters
+        ----------
+        name
+            Of the component.
+
         Returns
         -------
         Rows
@@ -300,6 +311,12 @@ class Pool(Lender, Closing):
             A name; or the class or callable that was added.
         timeout
             Seconds to wait for a return.  None: as long as it takes.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such component: at once.  All else is raised by `async with` or `await`, and
+            is as in `borrow`.
 
         Examples
         --------
@@ -377,6 +394,16 @@ class Pool(Lender, Closing):
         """Add the components that a `.so` offers through `exia_plugin_entry`: all or none.
 
         Their objects are C's; a lease shows their address as an int.
+
+        Parameters
+        ----------
+        shared_object
+            A path; relative to the working directory.
+
+        Raises
+        ------
+        ExiaError
+            It cannot be loaded, or its entry failed; the text says why.
         """
         call(lib.exia_pool_load, self._c, os.path.abspath(path(shared_object, "shared_object")))
 
@@ -390,7 +417,12 @@ class Pool(Lender, Closing):
         Parameters
         ----------
         name
-            One component.
+            One component.  None: all.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such component.
         """
         text_or_null(name, "name")
         table = ComponentRows(rows(lib.exia_pool_list, self._c))
@@ -415,6 +447,11 @@ class Pool(Lender, Closing):
 
     def loans(self, name: str) -> Rows:
         """Tell who has a component's objects.
+
+        Parameters
+        ----------
+        name
+            Of the component.
 
         Returns
         -------
@@ -442,7 +479,7 @@ class Pool(Lender, Closing):
         call(lib.exia_pool_maintain, self._c)
 
     def clear(self) -> None:
-        """Destroy what is idle, dependents first."""
+        """Destroy what is idle, dependents first; what is lent is not touched."""
         call(lib.exia_pool_clear, self._c)
 
     def close(self, timeout: float | None = None) -> None:
