@@ -345,13 +345,13 @@ exia_status exia__borrow(exia_lease *out, exia_component *component, exia_place 
         exia__end(pool, ends, &call);
         rc = exia__fail(err, EXIA_ECLOSED, 0, "pool %s is closed", pool->name);
     }
-    if (rc == EXIA_ETIMEOUT && place != NULL && place->used) { /* which would mean: not yet */
+    if (rc == EXIA_ETIMEOUT && call.place != NULL) { /* which would mean: not yet */
         rc = EXIA_ENOSPACE;
         if (err != NULL)
             err->status = rc;
     }
-    if (place != NULL)
-        exia__place_done(place, &call);
+    if (call.place != NULL)
+        exia__place_done(call.place);
     exia__leave(pool, &call);
     if (rc == EXIA_OK)
         *out = l.lease;

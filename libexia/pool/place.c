@@ -120,14 +120,13 @@ exia_status exia__place_take(exia__slot **out, exia_place *place, exia__call *ca
     if (rc == EXIA_DONE)
         return fail_early(place, err);
     place->call = call;
+    call->place = place;
     leave(place);
     return rc;
 }
 
-void exia__place_done(exia_place *place, const exia__call *call)
+void exia__place_done(exia_place *place)
 {
-    if (place->call != call)
-        return;
     place->call = NULL;
     if (place->freed)
         drop(place);

@@ -136,6 +136,7 @@ struct exia__call {
     int seen;              /* while asking who waits for whom */
     bool closes;           /* exia_pool_close(): the others do not wait for it */
     bool closer;           /* ... and it is one of pool->closers */
+    exia_place *place;     /* it borrows with it; any other may be freed at any moment */
     bool cancelled;        /* its place was given up: it waits no longer */
     exia__load *load;      /* exia_pool_load(): what it has collected */
     exia__object *making;  /* what it builds, the last one first, linked as `older` */
@@ -284,7 +285,7 @@ exia_status exia__borrow(exia_lease *out, exia_component *component, exia_place 
 exia_status exia__place_take(exia__slot **out, exia_place *place, exia__call *call,
                              exia_error *err);
 /* The call that borrowed with it is over. */
-void exia__place_done(exia_place *place, const exia__call *call);
+void exia__place_done(exia_place *place);
 /* After a fork: no place is any more in the pool, but those with which a call borrows that is not
  * gone. */
 void exia__places_end(exia_pool *pool, bool (*gone)(const exia__call *call));
