@@ -1,13 +1,88 @@
-/* Named components: built in the order of their needs, lent, taken back.  Threads: any.
+/* Named components, whose objects are built in the order of their needs, lent, and taken back.
  *
- * Fork: a pool goes on in the child, with the objects as they are there; whether an object itself
- * outlives a fork (a thread of its own, a connection) is for its factory to know, and `validate` may
- * tell.  A loan that was out can be given back in both processes, by whoever has it there; as its
- * borrower may be a thread that the child has not, exia_pool_close() in the child does not wait for
- * it, and answers EXIA_ETIMEOUT.  What other threads were waiting for, building, checking or ending
- * at that moment is abandoned in the child, without a call of a factory: its memory is lost, its
- * room is free.  A place that was opened before is EXIA_ECLOSED there, and to be freed.  A pool that
- * was being closed is closed.  A factory's function may fork. */
+ *     #include <exia.h>
+ *     #include <stdio.h>
+ *
+ *     static exia_status open_line(void **out, void *const *needs, void *payload, exia_error *err)
+ *     {
+ *         *out = tmpfile();
+ *         return *out ? EXIA_OK : EXIA_EIO;
+ *     }
+ *     static void close_line(void *object, void *payload)
+ *     {
+ *         fclose(object);
+ *     }
+ *
+ *     int main(void)
+ *     {
+ *         exia_pool *pool = NULL;
+ *         exia_component *lines = NULL;
+ *         exia_error err;
+ *         exia_lease lease;
+ *         exia_factory factory = {sizeof factory, .create = open_line, .destroy = close_line};
+ *         exia_component_options options = {sizeof options, .max = 4};
+ *         exia_status rc = exia_pool_open(&pool, "demo", &err);
+ *         if (rc == EXIA_OK)
+ *             rc = exia_pool_add(&lines, pool, "line", &factory, &options, &err);
+ *         if (rc == EXIA_OK)
+ *             rc = exia_component_borrow(&lease, lines, 1000, EXIA_HERE, &err);
+ *         if (rc == EXIA_OK) {
+ *             fputs("hello", lease.object);
+ *             rc = exia_lease_return(&lease, &err);
+ *         }
+ *         if (rc < 0)
+ *             fprintf(stderr, "%s\n", err.text);
+ *         exia_pool_free(pool);
+ *         return rc < 0;
+ *     }
+ *
+ * Modes.  With `max` 0 a component has one object, which all its borrowers share at the same time.
+ * With `max` n it has up to n, and each is lent to one borrower at a time.
+ *
+ * Life of an object, by the functions of its factory that are called; all but `create` are
+ * optional:
+ *
+ *                to be there        before a loan               after it     to be gone
+ *     max 0      create activate    validate, if nobody has it               passivate destroy
+ *     max n      create             validate, if it was idle;   passivate    destroy
+ *                                   activate
+ *
+ * A new object that cannot be activated is destroyed, and the borrow fails with what the factory
+ * said, as when `create` fails.  One that was idle and cannot be validated or activated is ended,
+ * and the same borrow goes on with another.  One that cannot be passivated is destroyed; the
+ * return counts, and the log is told.  What is discarded after a loan of its own is not
+ * passivated.
+ *
+ * Needs.  An object is built after one object of each component that it needs, holds them for its
+ * life and gives them back when it is destroyed.  Of one with `max` that is a loan like any other:
+ * it is lacking to all others.
+ *
+ * Waiting.  Who finds nothing idle and no room waits for a return; the first to come is the first
+ * served, be it a thread or a place (exia_place_open()), which needs no thread.  When nobody is
+ * left who could bring an object, a wait does not begin, or ends at once.
+ *
+ * Loans.  The first return or discard ends a loan, from any thread, and every later one is
+ * EXIA_EINVAL, as long as the pool is not freed.  Who has what is listed by
+ * exia_component_loans(); loans that are out for too long are told to the log by
+ * exia_pool_maintain(), those that were never returned by exia_pool_close() and exia_pool_free().
+ *
+ * Threads: any, for all functions here.  The pool has no thread of its own: the functions of a
+ * factory run, under no lock, in the thread that borrows, returns, replaces, maintains, clears or
+ * closes.  They may use the same pool, but not close it, nor borrow what is being built for them
+ * (EXIA_ECYCLE).  Where no function of a factory is to be called before or after a loan, most
+ * loans and returns are one atomic operation and take no lock.
+ *
+ * Errors.  EXIA_EINVAL: an argument is NULL that must not be; EXIA_ENOMEM.  Further ones stand
+ * with the functions.  After a failure all is as it was, unless a function says otherwise.
+ *
+ * Fork.  A pool goes on in the child, with the objects as they are there; whether an object itself
+ * outlives a fork (a thread of its own, a connection) is for its factory to know, and `validate`
+ * may tell.  A loan that was out can be given back in both processes, by whoever has it there; as
+ * its borrower may be a thread that the child has not, exia_pool_close() in the child does not
+ * wait for it, and answers EXIA_ETIMEOUT.  What other threads were waiting for, building, checking
+ * or ending at that moment is abandoned in the child, without a call of a factory: its memory is
+ * lost, its room is free.  A place that was opened before is EXIA_ECLOSED there, and to be
+ * freed.  A pool that was being closed is closed.  A function that the pool calls may fork. */
 #ifndef EXIA_POOL_H
 #define EXIA_POOL_H
 
@@ -21,20 +96,15 @@ extern "C" {
 typedef struct exia_pool exia_pool;
 typedef struct exia_component exia_component; /* a name resolved once; valid as long as its pool */
 
-/* How objects are made.  Only `create` is required; EXIA_OK without an object (NULL) is a failure.
- * Never called under a lock; `needs` are the objects of the needed components, in the order they
- * were named.
- *
- * An object with `max` is activated before each loan and passivated after it; a shared one is
- * activated once after `create` and passivated once before `destroy`.  An idle object is validated
- * before it is lent (and activated) again.  One that fails any of these is destroyed and, before a
- * loan, replaced; a failure of `passivate` goes to the log, the return counts. */
+/* How objects are made; see above for the order of calls.  `create` answers EXIA_OK and an object,
+ * never NULL; `needs` are the objects of the needed components, in the order they were named.  A
+ * failure may fill `err`, whose text the caller of the pool then gets. */
 typedef struct exia_factory {
     size_t struct_size;
     exia_status (*create)(void **out, void *const *needs, void *payload, exia_error *err);
-    exia_status (*activate)(void *object, void *payload, exia_error *err);  /* before a loan */
-    exia_status (*passivate)(void *object, void *payload, exia_error *err); /* after a return */
-    exia_status (*validate)(void *object, void *payload, exia_error *err);  /* idle, to be lent */
+    exia_status (*activate)(void *object, void *payload, exia_error *err);
+    exia_status (*passivate)(void *object, void *payload, exia_error *err);
+    exia_status (*validate)(void *object, void *payload, exia_error *err);
     void (*destroy)(void *object, void *payload);
     void (*release)(void *payload); /* once, after the last object */
     void *payload;
@@ -63,6 +133,11 @@ typedef struct exia_lease {
     uint64_t ticket; /* slot and generation */
 } exia_lease;
 
+/* Make an empty pool; free it with exia_pool_free().
+ *
+ * @param name  for errors and the log; as all names here: A-Z, a-z, 0-9, _ and, not first, . and -,
+ *              128 characters at most, else EXIA_EINVAL
+ */
 EXIA_API exia_status exia_pool_open(exia_pool **out, const char *name, exia_error *err);
 
 /* Let threads that wait in a borrow look up: each asks about ten times a second, under no lock and
@@ -72,20 +147,26 @@ typedef int exia_wait_fn(void *payload);
 EXIA_API exia_status exia_pool_on_wait(exia_pool *pool, exia_wait_fn *ask, void *payload,
                                        exia_error *err);
 
-/* Put a component into the pool.  Nothing is built before somebody borrows.  On EXIA_OK the factory
- * belongs to the pool (its `release` will be called); on failure it stays with the caller.
+/* Put a component into the pool.  Nothing is built before somebody borrows.  All that is given is
+ * copied; on EXIA_OK the factory's payload belongs to the pool (its `release` will be called), on
+ * failure it stays with the caller.
  *
- * @param[out] out  may be NULL
- * @return EXIA_EEXISTS, EXIA_ECYCLE: the text names the cycle of needs
+ * @param[out] out     may be NULL
+ * @param      options may be NULL: one shared object, no needs, no limits
+ * @return EXIA_EEXISTS; EXIA_ECYCLE: the text names the cycle of needs; EXIA_ECLOSED
  */
 EXIA_API exia_status exia_pool_add(exia_component **out, exia_pool *pool, const char *name,
                                    const exia_factory *factory,
                                    const exia_component_options *options, exia_error *err);
-EXIA_API exia_component *exia_pool_find(exia_pool *pool, const char *name); /* NULL: none */
+
+/* The component of this name, NULL: none.  It takes no lock. */
+EXIA_API exia_component *exia_pool_find(exia_pool *pool, const char *name);
+
+/* Its name, as long as the pool lives.  NULL: NULL */
 EXIA_API const char *exia_component_name(const exia_component *component);
 
-/* Borrow an object, building it and what it needs if there is room.  A needed component with `max`
- * lends one object for as long as the dependent lives.
+/* Borrow an object: one that is idle, else a new one if there is room, with what it needs, else one
+ * that is given back in time.  The lease is the caller's; give it back with exia_lease_return().
  *
  * @param wait_ms  how long to wait for a return, at most (0: not at all, negative: for ever)
  * @param where    EXIA_HERE or NULL: where the loan was taken; kept by address
@@ -96,7 +177,7 @@ EXIA_API const char *exia_component_name(const exia_component *component);
 EXIA_API exia_status exia_component_borrow(exia_lease *out, exia_component *component,
                                            int64_t wait_ms, const char *where, exia_error *err);
 
-/* The same two for a caller that holds a lock of its own, an interpreter's for instance: they wait
+/* Borrow and return for a caller that holds a lock of its own, as interpreters do: they wait
  * for no lock and call no factory.
  *
  * @return EXIA_OK; EXIA_DONE: it cannot be done so, call exia_component_borrow(), exia_lease_return()
@@ -105,7 +186,7 @@ EXIA_API exia_status exia_component_try_borrow(exia_lease *out, exia_component *
                                                const char *where);
 EXIA_API exia_status exia_lease_try_return(const exia_lease *lease);
 
-/* Give a loan back, from any thread.  @return EXIA_EINVAL: given back before */
+/* Give a loan back.  @return EXIA_EINVAL: it was given back before */
 EXIA_API exia_status exia_lease_return(const exia_lease *lease, exia_error *err);
 
 /* Give a loan back whose object is no longer fit.  It is destroyed; of a shared object the next
@@ -138,10 +219,12 @@ EXIA_API exia_status exia_component_replace(exia_component *component, const exi
                                             const exia_component_options *options, int rebuild,
                                             exia_error *err);
 
-/* Who has a component's objects.  Rows {where, by, ticks, old}: where it was taken (null: not said);
- * the component whose object has it for life (null: a borrower has it); how many ticks of
- * exia_pool_maintain() saw it out; and whether the object goes when it comes back, since
- * it was replaced, discarded by another or is too old. */
+/* Who has a component's objects.  A row a loan, free them with exia_rows_free():
+ *
+ *     where    where it was taken (null: not said)
+ *     by       the component whose object has it for life (null: a borrower has it)
+ *     ticks    how many calls of exia_pool_maintain() saw it out
+ *     old      the object goes when it comes back: replaced, discarded by another, or too old */
 EXIA_API exia_status exia_component_loans(exia_rows **out, exia_component *component,
                                           exia_error *err);
 
@@ -190,7 +273,7 @@ EXIA_API void exia_place_free(exia_place *place);
 /* Add the components that a `.so` offers through its one symbol, exia_plugin_entry: all or none. */
 EXIA_API exia_status exia_pool_load(exia_pool *pool, const char *shared_object, exia_error *err);
 
-/* What there is, in order of addition.  Rows
+/* What there is, a row a component, in order of addition; free them with exia_rows_free():
  *
  *     name, about, needs, max, shared       what was given
  *     built, idle, lent, waiting            objects now; loans out; threads and places in the queue
@@ -200,7 +283,8 @@ EXIA_API exia_status exia_pool_load(exia_pool *pool, const char *shared_object, 
  *                                           loan yet), and those that there were by now */
 EXIA_API exia_status exia_pool_list(exia_rows **out, exia_pool *pool, exia_error *err);
 
-/* The needs as a graph; node i is row i of exia_pool_list().  Its order is the building order. */
+/* The needs as a graph; node i is row i of exia_pool_list().  Its order is the building
+ * order.  Free it with exia_dag_free(). */
 EXIA_API exia_status exia_pool_plan(exia_dag **out, exia_pool *pool, exia_error *err);
 
 /* Keep the limits.  Call it now and then, from a timer or a thread: one call is one tick.  It
@@ -219,7 +303,7 @@ EXIA_API exia_status exia_pool_plan(exia_dag **out, exia_pool *pool, exia_error 
  */
 EXIA_API exia_status exia_pool_maintain(exia_pool *pool, exia_error *err);
 
-/* Destroy what is idle, dependents first. */
+/* Destroy what is idle, in reverse order of building.  The pool goes on. */
 EXIA_API exia_status exia_pool_clear(exia_pool *pool, exia_error *err);
 
 /* Stop lending, wait for the loans at most `wait_ms` (negative: for ever), destroy in reverse order
@@ -230,8 +314,8 @@ EXIA_API exia_status exia_pool_clear(exia_pool *pool, exia_error *err);
  */
 EXIA_API exia_status exia_pool_close(exia_pool *pool, int64_t wait_ms, exia_error *err);
 
-/* Close without waiting.  Loans that are out go to the log (EXIA_LOG_WARNING), one line a place; the
- * memory stays until the last of them is returned. */
+/* Close without waiting, and let the pool go; NULL: nothing.  Loans that are out go to the log
+ * (EXIA_LOG_WARNING), one line a place; the memory stays until the last of them is returned. */
 EXIA_API void exia_pool_free(exia_pool *pool);
 
 /* What the pool lends to a plugin, which therefore needs no symbol of Exia. */
