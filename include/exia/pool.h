@@ -208,8 +208,8 @@ EXIA_API exia_status exia_lease_discard(const exia_lease *lease, exia_error *err
  *
  * Of two calls at once for one component, the one that ends last stands.
  *
- * @param options  NULL: needs, about and limits stay; else all of them are as given, and one shared
- *                 object may become many, or many one
+ * @param options  NULL: needs, about and limits stay as the call finds them; else all of them are as
+ *                 given, and one shared object may become many, or many one
  * @param rebuild  0: what depends on it stays as it is
  * @return EXIA_ECYCLE: the new needs would close one; EXIA_EINVAL: contradictory limits, or the new
  *         factory replaces its own component; EXIA_ETIMEOUT: a need did not come within 30 s, or
@@ -265,9 +265,10 @@ EXIA_API exia_status exia_place_borrow(exia_lease *out, exia_place *place, const
 EXIA_API exia_status exia_place_try_borrow(exia_lease *out, exia_place *place, const char *where,
                                            exia_error *err);
 
-/* Give the place up, at any moment and from any thread; the next in the queue is woken.  The loan
- * that it brought stays.  A borrow with it that another thread has begun waits for nothing more, and
- * its own answer counts.  The pool's memory stays until its last place is freed. */
+/* Give the place up, at any moment and from any thread; the next in the queue is woken.  NULL:
+ * nothing.  The loan that it brought stays.  A borrow with it that another thread has begun waits for
+ * nothing more, and its own answer counts; none may begin after this.  The pool's memory stays until
+ * its last place is freed. */
 EXIA_API void exia_place_free(exia_place *place);
 
 /* Add the components that a `.so` offers through its one symbol, exia_plugin_entry: all or none. */
