@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import exia
+from exia import _waiting
 
 
 def in_child(work: Callable[[], None]) -> None:
@@ -131,3 +134,19 @@ def test_a_pool_and_a_loan_of_before_work_on_in_the_child(tmp_path: Path) -> Non
         for lease in leases:
             lease.close()
         assert [row["lent"] for row in pool.show()] == [0, 0]
+
+
+def test_threads_that_waited_are_not_looked_for_in_the_child() -> None:
+    with exia.Pool("p") as pool:
+        pool.add("a", list, max=1)
+        with pool.borrow("a"):
+            helper = threading.Thread(target=lambda: pool.borrow("a").close())
+            helper.start()
+            while helper.ident not in _waiting._threads:
+                time.sleep(0.001)
+
+            def child() -> None:
+                assert not _waiting._threads  # their names are free for new threads
+
+            in_child(child)
+        helper.join()

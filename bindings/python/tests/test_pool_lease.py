@@ -12,6 +12,7 @@ import sys
 import threading
 import tracemalloc
 import warnings
+import weakref
 from typing import Any
 
 import pytest
@@ -221,6 +222,25 @@ def test_every_dropped_lease_is_reported_at_its_line_however_many_there_are(
         seen = [record.getMessage().split(":")[1] for record in caplog.records]
         assert seen == [str(i + 1) for i in range(lines)]
     assert lent(pool) == 0
+
+
+def test_a_lease_knows_its_line_even_if_code_that_ends_meanwhile_borrows(pool: exia.Pool) -> None:
+    pool.add("a", list)
+    kept: list[Any] = []
+
+    def borrow(name: str) -> Any:
+        space: dict[str, Any] = {"pool": pool}
+        exec(compile("lease = pool.borrow('a')", name, "exec"), space)
+        space["lease"].close()
+        return space["lease"]._site.code
+
+    def at_its_end(gone: Any) -> None:
+        kept.extend(borrow("others") for _ in range(100))
+
+    for i in range(300):  # more lines than are remembered
+        code = borrow(f"line {i}")
+        assert code.co_filename == f"line {i}"
+        kept.append(weakref.ref(code, at_its_end))
 
 
 def test_a_report_made_an_error_does_not_stop_the_one_who_drops(

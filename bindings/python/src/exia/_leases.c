@@ -25,28 +25,33 @@ static long instruction_of(PyFrameObject *frame)
     return answer;
 }
 
-const site *exia__site_of(PyFrameObject *frame)
+int exia__site_of(site *out, PyFrameObject *frame)
 {
-    static const site nowhere;
+    *out = (site){0};
     if (frame == NULL)
-        return &nowhere;
+        return 0;
     PyObject *code = (PyObject *)PyFrame_GetCode(frame);
     long instruction = instruction_of(frame);
     site *entry = &sites[(((uintptr_t)code >> 5) + (uintptr_t)instruction) % 256];
     Py_DECREF(code); /* the frame has it */
-    if (entry->code == code && entry->instruction == instruction)
-        return entry;
+    if (entry->code == code && entry->instruction == instruction) {
+        *out = *entry;
+        Py_INCREF(out->self);
+        return 0;
+    }
     PyObject *made = PyObject_CallFunctionObjArgs(exia__python.site, frame, NULL);
     PyObject *text = made ? PyTuple_GetItem(made, 1) : NULL;
     const char *shown = text ? PyBytes_AsString(text) : NULL;
     if (shown == NULL) {
         Py_XDECREF(made);
-        return NULL;
+        return -1;
     }
     PyObject *before = entry->self;
-    *entry = (site){code, made, shown, instruction};
-    Py_XDECREF(before);
-    return entry;
+    *out = *entry = (site){code, made, shown, instruction};
+    Py_INCREF(out->self);
+    Py_XDECREF(
+        before); /* which may call Python, and that may borrow: the entry may be another now */
+    return 0;
 }
 
 /* ---- while this thread is in C ---------------------------------------------------------------- */
@@ -133,12 +138,14 @@ lease *exia__lease_new(PyObject *component, const site *where)
     PyObject *address = PyTuple_GetItem(component, 1);
     void *from = address ? PyLong_AsVoidPtr(address) : NULL;
     lease *self = from ? PyObject_New(lease, exia__python.lease) : NULL;
-    if (self == NULL)
+    if (self == NULL) {
+        Py_XDECREF(where->self);
         return NULL;
+    }
     self->c = (exia_lease){0};
     self->from = from;
     self->component = Py_NewRef(component);
-    self->site = Py_XNewRef(where->self);
+    self->site = where->self;
     self->where = where->text;
     self->object = NULL;
     self->state = PENDING;
@@ -243,7 +250,7 @@ static PyObject *lease_end(lease *self, bool discard)
 static void lease_drop(lease *self)
 {
     PyObject *type, *value, *trace, *done = NULL;
-    const site where = {NULL, self->site, self->where, 0};
+    const site where = {NULL, Py_XNewRef(self->site), self->where, 0};
     PyErr_Fetch(&type, &value, &trace);
     lease *heir = exia__lease_new(self->component, &where);
     if (heir != NULL) {

@@ -47,8 +47,10 @@ static lease *lender_begin(lender *self, PyObject *what, PyFrameObject *frame)
         if (!PyErr_Occurred())
             component = PyObject_CallMethodObjArgs((PyObject *)self, exia__python.find, what, NULL);
     }
-    const site *where = component ? exia__site_of(frame) : NULL;
-    lease *loan = where ? exia__lease_new(component, where) : NULL;
+    site where;
+    lease *loan = NULL;
+    if (component != NULL && exia__site_of(&where, frame) == 0)
+        loan = exia__lease_new(component, &where);
     Py_XDECREF(component);
     return loan;
 }

@@ -43,11 +43,12 @@ typedef struct lease {
     int state;
 } lease;
 
-/* Where the frame is now (NULL: nowhere).  @return NULL: an exception is set */
-const site *exia__site_of(PyFrameObject *frame);
+/* Where the frame is now (NULL: nowhere); a reference to out->self is the caller's.
+ * @return -1: an exception is set */
+int exia__site_of(site *out, PyFrameObject *frame);
 
 extern PyType_Spec exia__lease_spec;
-lease *exia__lease_new(PyObject *component, const site *where);
+lease *exia__lease_new(PyObject *component, const site *where); /* takes over where->self */
 /* Answer with None, or with (status, native, text), which exia__fail() takes and raises. */
 PyObject *exia__lease_borrow(lease *self, int64_t wait_ms);
 PyObject *exia__fail(PyObject *failure);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ PATIENCE = 2.0  # seconds
 _here = _Here()
 _stuck_since: float | None = None
 _threads: set[int] = set()  # that wait, by what they are called in `threading`
+os.register_at_fork(after_in_child=_threads.clear)  # where new threads have their names
 
 
 @contextmanager
