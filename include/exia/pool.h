@@ -117,7 +117,9 @@ typedef struct exia_component_options {
     size_t struct_size;
     const char *const *needs; /* names of components, which may be added later */
     size_t need_count;
-    const char *about;  /* a JSON object for people: title, operations ...; NULL: none */
+    const char *about;  /* a JSON object for people; of its members Python shows title, attributes
+                         * [{name, type, default, doc}], operations [{name, signature, doc}] apart;
+                         * NULL: none */
     uint32_t max;       /* 0: one object, shared; n: up to n, each lent to one borrower */
     uint32_t min_idle;  /* so many are kept ready, besides those lent; shared: 1 keeps it built */
     int64_t idle_ms;    /* one that nobody borrowed for so long goes; 0: it stays */
