@@ -44,7 +44,7 @@ class Attribute(Generic[T]):
         the class.
     default
         What an object has until it is set.  Without one, reading before setting is an
-        AttributeError.
+        AttributeError, and a pool asks for it where no `__init__` can set it.
     default_factory
         Makes each object's own default, when it is first read: for what can be changed in place.
     check

@@ -57,7 +57,9 @@ class Pool(Lender, Closing):
     """Named components, each built when it is first borrowed, after what it needs.
 
     A component is one object that all borrowers share, or with `max` up to that many, each lent to
-    one borrower at a time.  At the end everything is destroyed in reverse order of building.
+    one borrower at a time.  At the end everything is destroyed in reverse order of building.  The
+    end of a `with` block waits a second for loans that are out, then raises TimeoutError as `close`
+    does; where the block itself failed, a line in the log says it.
 
     Methods of the object serve as hooks where they take no arguments: `activate` before a loan,
     `passivate` after a return, `validate` before a loan (false, or an exception: it is destroyed
@@ -133,17 +135,19 @@ class Pool(Lender, Closing):
             component in C, the address of an `exia_factory` as an int or a cffi pointer.
         needs
             Names of components, which may be added later.  Their objects are passed to `what` as
-            positional arguments, in this order.
+            positional arguments, in this order.  One that has `max` is out for as long as the
+            object that needs it lives, also while that is idle.
         max
             How many objects there may be, each lent to one borrower.  None: one, shared by all.
         min_idle, idle, life, overdue
             Limits that `maintain` keeps, in seconds but for the first: so many objects are ready
             besides those lent; one that nobody borrowed for so long goes; one of this age goes
             when it is given back; a loan out for so long is told to the log (None: five minutes,
-            if the object is not shared).
+            if the object is not shared; `math.inf`: never).
         arguments
             Keyword arguments for `what`.  Those that its constructor does not take set the object's
-            attributes, before `__init__` runs; they are checked now.
+            attributes, before `__init__` runs; they are checked now.  Where the class has no
+            `__init__`, an attribute without a default must be among them.
         about
             A title, or a dict, for people; it goes before what the class tells of itself: the first
             line of its docstring, its attributes and what is marked with `operation`.
@@ -235,6 +239,8 @@ class Pool(Lender, Closing):
             There is no such component.
         CycleError
             The new needs would close a cycle.
+        TimeoutError
+            Something that it needs did not come within 30 s, or never can.
         Exception
             Whatever the new factory raised, the very exception.
         """
@@ -308,7 +314,7 @@ class Pool(Lender, Closing):
         Parameters
         ----------
         what
-            A name; or the class or callable that was added.
+            As for `borrow`.
         timeout
             Seconds to wait for a return.  None: as long as it takes.
 
@@ -379,7 +385,8 @@ class Pool(Lender, Closing):
             except TypeError:  # not hashable
                 names = []
             self._c  # noqa: B018 - closed, it has nothing at all
-            said = f"as {', '.join(names)}: say which" if names else "was not added"
+            known = f"as {', '.join(names)}: say which"
+            said = known if names else "was not added, or was replaced: say the name"
             raise NotFoundError(f"pool {self.name!r}: {what!r} {said}")
         c = lib.exia_pool_find(self._c, text(what, "what"))
         if c == NULL:
@@ -412,7 +419,7 @@ class Pool(Lender, Closing):
 
         `print` and Jupyter show a table with the attributes and operations of each, or one
         component in detail.  `about["attributes"]` tells the values that the objects built by now
-        have.
+        have; a `max` of 0 means one object, shared; the counts are those of `stats`.
 
         Parameters
         ----------
@@ -438,7 +445,16 @@ class Pool(Lender, Closing):
         return self.show()._repr_html_()
 
     def stats(self) -> Rows:
-        """Count: rows {name, built, idle, lent, waiting, hits, created, destroyed, failed, ...}."""
+        """Count objects and loans.
+
+        Returns
+        -------
+        Rows
+            name; built, idle, lent, waiting: objects now, loans out (also those to other
+            components' objects), and who waits; hits, created, destroyed, failed: loans, objects
+            and failures so far; expired: objects that `maintain` destroyed; last_hit, ticks: calls
+            of `maintain` before the last loan (None: no loan yet), and by now.
+        """
         said = ("about", "needs", "max", "shared")
         return Rows(
             {key: value for key, value in row.items() if key not in said}
@@ -463,7 +479,10 @@ class Pool(Lender, Closing):
         return rows(lib.exia_component_loans, self._c_component(name))
 
     def plan(self) -> Dag:
-        """Show the needs as a graph; its order is the building order."""
+        """Answer with the needs as a graph; its order is the building order.
+
+        `print(pool.plan().export("mermaid"))` shows it.
+        """
         out = ffi.new("exia_dag **")
         call(lib.exia_pool_plan, out, self._c)
         return Dag._from_c(out[0])
