@@ -219,7 +219,7 @@ install: all ## PREFIX=/usr/local, DESTDIR=
 	ln -sf libexia.so.$(version) "$(DESTDIR)$(PREFIX)/lib/libexia.so.$(major)"
 	ln -sf libexia.so.$(major) "$(DESTDIR)$(PREFIX)/lib/libexia.so"
 	install -m 644 $(BUILD)/libexia.a "$(DESTDIR)$(PREFIX)/lib"
-	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(version)|; s|@LIBRARIES@|$(libraries)|' libexia/exia.pc.in \
+	sed -e 's|@PREFIX@|$(subst $() ,\\ ,$(PREFIX))|; s|@VERSION@|$(version)|; s|@LIBRARIES@|$(libraries)|' libexia/exia.pc.in \
 		>"$(DESTDIR)$(PREFIX)/lib/pkgconfig/exia.pc"
 	install -m 755 $(BUILD)/vedapkg "$(DESTDIR)$(PREFIX)/bin"
 	install -d "$(DESTDIR)$(PREFIX)/share/man/man1"
