@@ -77,6 +77,7 @@ def _milliseconds(value: float | None, what: str) -> int:
     """Check a limit; None: there is none."""
     if value is None:
         return 0
-    if seconds(value, what) == 0 and value < 0:
+    limit = seconds(value, what)
+    if value < 0:
         raise InvalidError(f"{what} must be 0 or more seconds, not {value}")
-    return max(1, int(seconds(value, what) * 1000))
+    return max(1, int(limit * 1000))
