@@ -37,8 +37,9 @@ static inline bool exia__home_lend(exia_lease *out, exia_component *component, c
 
 static inline bool exia__home_take_back(exia__slot *slot, uint64_t ticket)
 {
-    uint64_t word = ticket;
-    return word & 1 &&
+    uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
+    /* looking first: a swap that fails would take exia__nobody's line from all other threads */
+    return word == ticket && word & 1 &&
            atomic_compare_exchange_strong_explicit(&slot->word, &word, word - 1,
                                                    memory_order_release, memory_order_relaxed);
 }
