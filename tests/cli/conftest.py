@@ -1,7 +1,12 @@
 """What the tests of vedapkg share."""
 
+import signal
+
 import pytest
 from vedapkg_tool import COMMANDS, Tool
+
+# In a background job of a shell it is ignored, and would be in all that is started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
