@@ -102,6 +102,21 @@ def test_the_very_exception_of_a_factory_arrives(pool: exia.Pool) -> None:
     assert len(threads) == 2
 
 
+def test_a_factory_that_raises_StopIteration_does_not_stop_the_coroutine(pool: exia.Pool) -> None:
+    original = StopIteration("broken")
+
+    def fail() -> None:
+        raise original
+
+    async def main() -> None:
+        pool.add("a", fail, max=1)
+        with pytest.raises(RuntimeError, match="StopIteration") as caught:
+            await pool.borrow_async("a")
+        assert caught.value.__cause__ is original
+
+    run(main)
+
+
 def test_a_wait_ends_in_time_and_leaves_the_queue(pool: exia.Pool) -> None:
     pool.add("a", list, max=1)
 

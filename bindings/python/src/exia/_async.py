@@ -158,8 +158,15 @@ class _Queued:
 
 def _in_thread(function: Callable[[], T]) -> asyncio.Future[T]:
     """Call in a thread that ends with it."""
+
+    def run() -> T:
+        try:
+            return function()
+        except StopIteration as error:  # a future that got it would never be done
+            raise RuntimeError("a factory raised StopIteration") from error
+
     executor = ThreadPoolExecutor(1, "exia")
     context = contextvars.copy_context()
-    job = asyncio.get_running_loop().run_in_executor(executor, context.run, function)
+    job = asyncio.get_running_loop().run_in_executor(executor, context.run, run)
     executor.shutdown(wait=False)
     return job
