@@ -418,6 +418,28 @@ def test_maintain_logs_what_fails_and_lets_ctrl_c_through(
         pool.maintain()
 
 
+def test_an_interrupt_while_the_old_object_is_closed_leaves_the_new_one_in_place(
+    pool: exia.Pool,
+) -> None:
+    class Old:
+        def close(self) -> None:
+            raise KeyboardInterrupt
+
+    class New:
+        pass
+
+    pool.add("a", Old)
+    pool.borrow("a").close()
+    with pytest.raises(KeyboardInterrupt):
+        pool.replace("a", New)
+    for what in ("a", New):
+        with pool.borrow(what) as made:
+            assert isinstance(made, New)
+    pool.clear()
+    with pool.borrow(New) as made:
+        assert isinstance(made, New)
+
+
 def test_an_overdue_loan_is_told_with_its_line(
     pool: exia.Pool, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -54,13 +54,19 @@ thread = _Thread()
 
 def call(function: Callable[..., int], *arguments: Any) -> int:
     """Call the C library with an `exia_error` behind the arguments; raise if it fails."""
+    status = attempt(function, *arguments)
+    if thread.parked is not None:
+        settle()
+    return status
+
+
+def attempt(function: Callable[..., int], *arguments: Any) -> int:
+    """Call, and leave it to the caller to `settle` when it has done what a success asks for."""
     if noted:
         drain()
     status = function(*arguments, thread.err)
     if status < 0:
         raise failure(status)
-    if thread.parked is not None:
-        settle()
     return status
 
 

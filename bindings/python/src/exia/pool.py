@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from exia._arguments import flag, path, seconds, text, text_or_null
 from exia._factory import Shelf
-from exia._handle import NULL, Closing, call, drain, leaving, own
+from exia._handle import NULL, Closing, attempt, call, drain, leaving, own, settle
 from exia._lease import Component
 from exia._loans import Lender, on_wait
 from exia._modules import COMPONENTS, find_kit, load_entry_point, read_again
@@ -262,6 +262,7 @@ class Pool(Lender, Closing):
             )  # fmt: skip
         if was is not None:
             self._know(name, recipe)
+        settle()  # only now: C has taken the recipe over
         return Rows(row for row in self.loans(name) if row["old"])
 
     def reload(self, name: str) -> Rows:
@@ -366,9 +367,9 @@ class Pool(Lender, Closing):
         return ffi.cast("exia_component *", found.address)
 
     def _change(self, name: str, recipe: Recipe, *arguments: Any) -> None:
-        """Call; a cycle found is put into its error."""
+        """Call, for who will `settle`; a cycle found is put into its error."""
         try:
-            call(*arguments)
+            attempt(*arguments)
         except CycleError as error:
             after = {row["name"]: row["needs"] for row in self.show()} | {name: recipe.needs}
             try:
