@@ -270,8 +270,44 @@ def test_a_replaced_component_drains_and_tells_who_has_the_old_object(pool: exia
     assert pool.show("part")[0]["about"] == {"title": "New."}
     with pool.borrow(New) as new:
         assert type(new) is New
-    with pytest.raises(exia.NotFoundError, match="was not added"):
-        pool.borrow(Old)
+    with pool.borrow(Old) as new:
+        assert type(new) is New
+    assert pool.show(Old)[0]["name"] == pool.show(New)[0]["name"] == "part"
+    pool.replace(Old, Old)
+    with pool.borrow(New) as old:
+        assert type(old) is Old
+        assert len(pool.loans(New)) == 1
+
+
+def test_a_callable_that_names_two_components_is_refused_also_when_it_was_replaced(
+    pool: exia.Pool,
+) -> None:
+    pool.add("one", Old)
+    pool.replace("one", New)
+    pool.add("two", Old)
+    for ask in (pool.borrow, pool.show, pool.loans, pool.reload):
+        with pytest.raises(exia.NotFoundError, match="stands for one, two: say which"):
+            ask(Old)
+    with pytest.raises(exia.NotFoundError, match="stands for one, two: say which"):
+        pool.replace(Old, New)
+    with pool.borrow(New) as new:
+        assert type(new) is New
+    pool.replace("two", New)
+    with pytest.raises(exia.NotFoundError, match="stands for one, two: say which"):
+        pool.borrow(New)
+
+
+def test_a_method_of_an_object_names_its_component_after_it_was_replaced(pool: exia.Pool) -> None:
+    class Maker:
+        def make(self) -> str:
+            return "made"
+
+    maker = Maker()
+    pool.add("part", maker.make)
+    pool.replace("part", New)
+    gc.collect()
+    with pool.borrow(maker.make) as new:  # another object, which equals the first
+        assert type(new) is New
 
 
 def test_of_a_replaced_class_nothing_is_kept_and_a_class_may_come_back(pool: exia.Pool) -> None:
@@ -289,10 +325,9 @@ def test_of_a_replaced_class_nothing_is_kept_and_a_class_may_come_back(pool: exi
         seen.append(weakref.ref(cls))
         pool.replace("part", cls)
         pool.borrow(cls).close()
-        pool.borrow(Old).close()  # the twin: now it alone is made by this class
         del cls
     pool.replace("part", Old)
-    with pytest.raises(exia.NotFoundError, match="twin, part: say which"):
+    with pytest.raises(exia.NotFoundError, match="part, twin: say which"):
         pool.borrow(Old)
     gc.collect()
     assert [ref() for ref in seen] == [None, None, None]

@@ -78,7 +78,7 @@ class _Queued:
         self.given_up = False
         out = ffi.new("exia_place **")
         try:
-            call(lib.exia_place_open, out, ffi.cast("exia_component *", lease._component.address))
+            call(lib.exia_place_open, out, lease._component.c)
         except NoSpaceError as never:  # all are kept for life
             raise TimeoutError(str(never)) from None
         self.place = own(out[0], lib.exia_place_free)

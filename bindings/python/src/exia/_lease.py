@@ -29,6 +29,11 @@ class Component(NamedTuple):
     pool: Any
     objects: list[Any] | None  # where C has places; None: they are C's, and shown as addresses
 
+    @property
+    def c(self) -> Any:
+        """What C calls it."""
+        return ffi.cast("exia_component *", self.address)
+
 
 class Site(NamedTuple):
     """A place where something is borrowed."""

@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from exia._arguments import flag, path, seconds, text, text_or_null
+from exia._arguments import flag, path, seconds, text
 from exia._factory import Shelf
 from exia._handle import NULL, Closing, attempt, call, drain, leaving, own, settle
 from exia._lease import Component
 from exia._loans import Lender, on_wait
 from exia._modules import COMPONENTS, find_kit, load_entry_point, read_again
+from exia._named import Named
 from exia._native import ffi, lib
 from exia._recipe import Options, Recipe
 from exia._rows import Rows, rows
@@ -36,21 +36,12 @@ SLICE = 0.1  # seconds: the longest single wait of close(), so that Ctrl-C is se
 EXIT = 1.0  # seconds that the end of a `with` block waits for loans
 
 _log = logging.getLogger("exia")
-_knowing = threading.RLock()  # who is found by which class changes in one step
 
 
 def _free(pool: Any) -> None:
     """Let go of a pool; at the end of the interpreter it is too late to destroy its objects."""
     if not leaving():
         lib.exia_pool_free(pool)
-
-
-def _is_hashable(what: object) -> bool:
-    try:
-        hash(what)
-    except Exception:
-        return False
-    return True
 
 
 class Pool(Lender, Closing):
@@ -85,7 +76,7 @@ class Pool(Lender, Closing):
     []
     """
 
-    __slots__ = ("__weakref__", "_classes", "_pointer", "_recipes", "_shelf", "name")
+    __slots__ = ("__weakref__", "_named", "_pointer", "_recipes", "_shelf", "name")
 
     def __init__(self, name: str, *, kit: Callable[[Pool], object] | str | None = None) -> None:
         fill = None if kit is None else find_kit(kit)
@@ -96,7 +87,7 @@ class Pool(Lender, Closing):
         self.name = name
         self._shelf = Shelf()
         self._found = {}
-        self._classes: dict[Any, list[str]] = {}
+        self._named = Named()
         self._recipes: dict[str, Recipe] = {}
         if fill is not None:
             try:
@@ -209,18 +200,24 @@ class Pool(Lender, Closing):
         self.add(entry_point if name is None else name, found, **options)
 
     def replace(
-        self, name: str, what: Any, *, rebuild: bool = False, **options: Unpack[Options]
+        self,
+        name: str | Callable[..., Any],
+        what: Any,
+        *,
+        rebuild: bool = False,
+        **options: Unpack[Options],
     ) -> Rows:
         """Put something else behind a component while it is in use.
 
         The first new object is built at once; if that fails, all is as it was.  From then on every
         loan is of a new object.  Old ones that are idle are destroyed now; those that are lent go
-        when they are given back.
+        when they are given back.  The class or callable that was there before goes on to stand for
+        the component in `borrow`, as the new one does.
 
         Parameters
         ----------
         name
-            Of the component.
+            Of the component; or a class or callable, as for `borrow`.
         what
             As for `add`.  What Python makes is replaced by what Python makes, and C's by C's.
         rebuild
@@ -244,7 +241,8 @@ class Pool(Lender, Closing):
         Exception
             Whatever the new factory raised, the very exception.
         """
-        c = self._c_component(name)
+        component = self._component(name)
+        name = component.name
         was = self._recipes.get(name)
         kept: Options = {} if was is None else was.given
         recipe = Recipe(self._shelf, name, what, {**kept, **options})
@@ -257,7 +255,7 @@ class Pool(Lender, Closing):
             raise InvalidError(f"component {name!r} came from C: its options stay as they are")
         with recipe.handed_over():
             self._change(
-                name, recipe, lib.exia_component_replace, c, recipe.factory,
+                name, recipe, lib.exia_component_replace, component.c, recipe.factory,
                 NULL if was is None else recipe.options, flag(rebuild, "rebuild"),
             )  # fmt: skip
         if was is not None:
@@ -265,18 +263,18 @@ class Pool(Lender, Closing):
         settle()  # only now: C has taken the recipe over
         return Rows(row for row in self.loans(name) if row["old"])
 
-    def reload(self, name: str) -> Rows:
+    def reload(self, name: str | Callable[..., Any]) -> Rows:
         """Read the module of a component's class or function again, and replace the component.
 
         Old and new code live side by side: old objects run on with the old module until they are
         given back.  If the new source cannot be imported, or its first object cannot be built, the
         old module and the old component stay.  Other modules, and other components of this one, go
-        on with what they have.
+        on with what they have.  In `borrow` the old class goes on to stand for the component.
 
         Parameters
         ----------
         name
-            Of the component.
+            Of the component; or a class or callable, as for `borrow`.
 
         Returns
         -------
@@ -290,7 +288,7 @@ class Pool(Lender, Closing):
         Exception
             Whatever the module, or the new factory, raised.
         """
-        self._c_component(name)
+        name = self._component(name).name
         recipe = self._recipes.get(name)
         if recipe is None or recipe.ours is None:
             raise InvalidError(f"component {name!r} is made by C: there is no module to read again")
@@ -342,29 +340,23 @@ class Pool(Lender, Closing):
         return Borrowing(self._lease(what, sys._getframe(1)), timeout)
 
     def _know(self, name: str, recipe: Recipe) -> None:
-        """Remember what a component is made from, so that its class finds it, if that is one."""
-        with _knowing:
+        """Remember what a component is made from, and that this stands for it."""
+        with self._named.lock:
             was, self._recipes[name] = self._recipes.get(name), recipe
             for made_by in (was, recipe):
                 make = None if made_by is None or made_by.ours is None else made_by.ours.make
-                if make is None or not _is_hashable(make):
-                    continue
-                names = self._classes.setdefault(make, [])
-                if made_by is recipe:
-                    names.append(name)
-                else:
-                    names.remove(name)
-                self._found.pop(make, None)
-                if len(names) == 1:  # else the callable alone does not say which
-                    self._found[make] = self._found[names[0]]
-                elif not names:
-                    del self._classes[make]
+                names = () if make is None else self._named.add(make, name)
+                if names:  # else it has no hash
+                    self._found.pop(make, None)
+                    if made_by is recipe and len(names) == 1:  # else `_find` answers
+                        self._found[make] = self._found[name]
 
-    def _c_component(self, name: str) -> Any:
-        """Find a component by its name."""
-        text(name, "name")
-        found = self._found.get(name) or self._find(name)
-        return ffi.cast("exia_component *", found.address)
+    def _component(self, name: str | Callable[..., Any]) -> Component:
+        """Find a component by its name, or by what makes it."""
+        if not callable(name):
+            text(name, "name")
+        known = self._found.get(name) if isinstance(name, str) else None
+        return known or self._find(name)
 
     def _change(self, name: str, recipe: Recipe, *arguments: Any) -> None:
         """Call, for who will `settle`; a cycle found is put into its error."""
@@ -379,15 +371,13 @@ class Pool(Lender, Closing):
             raise
 
     def _find(self, what: Any) -> Component:
-        """Resolve what is new: a name, perhaps one that came from C; or what is not there."""
+        """Resolve what is not in `_found`: a name from C, what was replaced; or it is not there."""
         if not isinstance(what, str):
-            try:
-                names = self._classes.get(what, [])
-            except TypeError:  # not hashable
-                names = []
             self._c  # noqa: B018 - closed, it has nothing at all
-            known = f"as {', '.join(names)}: say which"
-            said = known if names else "was not added, or was replaced: say the name"
+            names = self._named.of(what)
+            if len(names) == 1:  # it was replaced: the quick way would keep it alive
+                return self._component(names[0])
+            said = f"stands for {', '.join(names)}: say which" if names else "was not added"
             raise NotFoundError(f"pool {self.name!r}: {what!r} {said}")
         c = lib.exia_pool_find(self._c, text(what, "what"))
         if c == NULL:
@@ -415,7 +405,7 @@ class Pool(Lender, Closing):
         """
         call(lib.exia_pool_load, self._c, os.path.abspath(path(shared_object, "shared_object")))
 
-    def show(self, name: str | None = None) -> Rows:
+    def show(self, name: str | Callable[..., Any] | None = None) -> Rows:
         """List the components: rows {name, about, needs, max, shared, built, lent, ...}.
 
         `print` and Jupyter show a table with the attributes and operations of each, or one
@@ -425,19 +415,17 @@ class Pool(Lender, Closing):
         Parameters
         ----------
         name
-            One component.  None: all.
+            Of one component; or a class or callable, as for `borrow`.  None: all.
 
         Raises
         ------
         NotFoundError
             There is no such component.
         """
-        text_or_null(name, "name")
+        one = None if name is None else self._component(name).name
         table = ComponentRows(rows(lib.exia_pool_list, self._c))
-        if name is not None:
-            table = ComponentRow(row for row in table if row["name"] == name)
-            if not table:
-                raise NotFoundError(f"pool {self.name!r} has no component {name!r}")
+        if one is not None:
+            table = ComponentRow(row for row in table if row["name"] == one)
         for row in table:
             add_values(row, self._shelf)
         return table
@@ -462,13 +450,13 @@ class Pool(Lender, Closing):
             for row in rows(lib.exia_pool_list, self._c)
         )
 
-    def loans(self, name: str) -> Rows:
+    def loans(self, name: str | Callable[..., Any]) -> Rows:
         """Tell who has a component's objects.
 
         Parameters
         ----------
         name
-            Of the component.
+            Of the component; or a class or callable, as for `borrow`.
 
         Returns
         -------
@@ -477,7 +465,7 @@ class Pool(Lender, Closing):
             (None: a borrower); how many calls of `maintain` ago it was first seen; whether the
             object goes when it comes back, such as one that was replaced.
         """
-        return rows(lib.exia_component_loans, self._c_component(name))
+        return rows(lib.exia_component_loans, self._component(name).c)
 
     def plan(self) -> Dag:
         """Answer with the needs as a graph; its order is the building order.
@@ -528,7 +516,7 @@ class Pool(Lender, Closing):
             except TimeoutError:
                 if left <= 0:
                     raise
-        for kept in (self._found, self._classes, self._recipes):
+        for kept in (self._found, self._named, self._recipes):
             kept.clear()  # nothing is found any more, and nothing kept
         super().close()
 
