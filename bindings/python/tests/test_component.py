@@ -12,6 +12,7 @@ import sys
 import threading
 import typing
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Literal, Optional, TypeVar
 
 import cloudpickle
@@ -281,7 +282,7 @@ class Colour(enum.Enum):
 )
 def test_a_value_fits_or_not(kind: Any, value: Any, kept: Any) -> None:
     class Part:
-        x: Any = exia.Attribute(kind)
+        x: Any = exia.Attribute(kind)  # noqa: RUF009
 
     part = Part()
     if kept is None and value is not None:
@@ -548,7 +549,7 @@ def test_texts_that_no_json_can_hold_are_shown_all_the_same(pool: exia.Pool) -> 
             raise ZeroDivisionError
 
     class Odd:
-        odd: Any = exia.Attribute(Any, default="\0\ud800", doc="a\0b\ud800")
+        odd: Any = exia.Attribute(Any, default="\0\ud800", doc="a\0b\ud800")  # noqa: RUF009
         nan = exia.Attribute(float, default=float("nan"))
         huge = exia.Attribute(int, default=10**400)
         bad = exia.Attribute(Bad, default=Bad())
@@ -677,3 +678,41 @@ def test_a_type_checker_knows_the_type_of_an_attribute(mypy: Any) -> None:
         'Incompatible types in assignment (expression has type "str", variable has type '
         '"float")  [assignment]'
     ]
+
+
+# ---- dataclasses --------------------------------------------------------------------------------
+
+
+def test_an_attribute_may_be_a_field_of_a_dataclass(pool: exia.Pool) -> None:
+    @dataclass
+    class Scaler:
+        name: str
+        factor: Any = exia.Attribute(float, default=2.0, check=lambda v: v > 0)  # noqa: RUF009
+        steps: Any = exia.Attribute(list, default_factory=list)  # noqa: RUF009
+        kind: Any = field(default=exia.Attribute(Any, default="plain"))
+
+    one, two = Scaler("one"), Scaler("two", 3, ["a"], "other")
+    assert (one.factor, one.steps, one.kind) == (2.0, [], "plain")
+    assert (two.factor, two.steps, two.kind) == (3.0, ["a"], "other")
+    assert one == Scaler("one", 2.0)
+    assert one.steps is not Scaler("one").steps
+    two.__init__("again")  # type: ignore[misc]
+    assert (two.factor, two.steps) == (2.0, [])
+    with pytest.raises(exia.InvalidError, match="factor"):
+        Scaler("bad", -1)
+    with pytest.raises(TypeError, match="factor"):
+        Scaler("bad", "1")
+    pool.add("scaler", Scaler, arguments={"name": "mine", "factor": 4})
+    with pool.borrow(Scaler) as scaler:
+        assert scaler == Scaler("mine", 4.0)
+    assert pool.show(Scaler)[0]["about"]["attributes"][0]["value"] == 4.0
+
+
+def test_a_field_without_a_default_must_be_given() -> None:
+    @dataclass
+    class Scaler:
+        factor: Any = exia.Attribute(float)  # noqa: RUF009
+
+    with pytest.raises(TypeError, match=r"Scaler\.factor must be given: it has no default"):
+        Scaler()
+    assert Scaler(1).factor == 1.0

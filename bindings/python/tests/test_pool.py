@@ -146,7 +146,7 @@ def test_a_second_return_is_an_error(pool: exia.Pool) -> None:
     pool.add("a", Plain, max=1)
     lease = pool.borrow("a")
     lease.close()
-    for again in (lease.close, lease.discard):
+    for again in (lease.close, lease.discard, lease.__enter__):
         with pytest.raises(exia.InvalidError):
             again()
     other = pool.borrow("a")

@@ -293,7 +293,13 @@ static PyObject *lease_discard(lease *self, PyObject *unused)
 static PyObject *lease_enter(lease *self, PyObject *unused)
 {
     (void)unused;
-    return Py_NewRef(self->object ? self->object : Py_None);
+    if (self->state == OPEN)
+        return Py_NewRef(self->object);
+    PyObject *name = PyTuple_GetItem(self->component, 0);
+    PyObject *said = PyUnicode_FromFormat("component %R: this loan was given back before", name);
+    PyObject *why = said ? Py_BuildValue("iiO", (int)EXIA_EINVAL, 0, said) : NULL;
+    Py_XDECREF(said);
+    return exia__fail(why);
 }
 
 static PyObject *lease_exit(lease *self, PyObject *const *arguments, Py_ssize_t count)
@@ -346,9 +352,10 @@ PyDoc_STRVAR(
     lease_doc,
     "One loan: `.object`, until it is given back.\n\n"
     "As a context manager it gives the object, and takes it back at the end of the block.\n"
-    "The first return counts; a second one raises InvalidError.  A lease that is dropped is\n"
-    "returned all the same, with a ResourceWarning at the line where it was taken, and a\n"
-    "line in the log.\n\n"
+    "Use it so: in a notebook, `Out[n]` would keep a bare `pool.borrow(...)`, and the loan.\n"
+    "The first return counts; a second one, or one more block, raises InvalidError.  A lease\n"
+    "that is dropped is returned all the same, with a ResourceWarning at the line where it was\n"
+    "taken, and a line in the log.\n\n"
     "Examples\n--------\n"
     ">>> import exia\n"
     ">>> pool = exia.Pool(\"demo\")\n"

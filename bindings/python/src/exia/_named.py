@@ -21,7 +21,7 @@ class Named:
         self.lock = threading.RLock()
 
     def add(self, make: Any, name: str) -> tuple[str, ...]:
-        """Note one more component; answer with all.  (): it has no hash, so nobody can ask by it."""
+        """Note one more component; answer with all.  (): it has no hash, nobody can ask by it."""
         names = self.of(make)
         if name not in names:
             names = (*names, name)

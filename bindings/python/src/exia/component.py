@@ -33,7 +33,7 @@ class Attribute(Generic[T]):
 
     The value lies in the object's `__dict__` under the attribute's own name, so objects are copied
     and pickled as others are; where a class has `__slots__`, one of them is `__dict__`.  Subclasses
-    inherit attributes and may replace them.
+    inherit attributes and may replace them.  A field of a dataclass may be one, too.
 
     Parameters
     ----------
@@ -149,8 +149,16 @@ class Attribute(Generic[T]):
 
     def __set__(self, instance: object, value: T) -> None:
         if type(value) is not self.kind or self.check is not None:
+            if value is self:  # the default of a dataclass's field: it was not given
+                return self._unset(instance)
             value = self.fit(value, _where(instance, self.name))
         self._values(instance)[self.name] = value
+
+    def _unset(self, instance: object) -> None:
+        """Let an object have the default again."""
+        if self.default is _UNSET and self.default_factory is None:
+            raise TypeError(f"{_where(instance, self.name)} must be given: it has no default")
+        self._values(instance).pop(self.name, None)
 
     def _values(self, instance: object) -> dict[str, Any]:
         """Where the values of an object lie."""
