@@ -265,7 +265,8 @@ TEST(a_factory_may_borrow_from_its_own_pool_but_not_what_it_builds)
     check_calls("+a1 +b1");
     c.borrows = third;
     check_fails(EXIA_ECYCLE, exia_component_borrow(&lease, third, -1, NULL, &err));
-    check_text("waits, in the end, for this very call");
+    check_text(
+        "component 'c': this very thread works at it; its factory and hooks must not borrow it");
     give(borrow(second));
     exia_pool_free(pool);
 }

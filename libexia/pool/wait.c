@@ -146,9 +146,25 @@ static exia_status fail_kept(exia_status status, const question *q, const exia_c
 {
     char who[EXIA__WHO_SIZE], keeper[EXIA__SHOWN_SIZE];
     return exia__fail(err, status, 0,
-                      "%s: none can come, objects of %s keep all %u for life; raise its max",
+                      "%s: none can come, objects of %s keep all %u for life; raise its max, or "
+                      "clear the pool of idle ones",
                       exia__who_is(who, component, needed_by), exia__shown(keeper, q->keeper->name),
                       (unsigned)component->recipe->max);
+}
+
+/* Is this very thread at work on it, in a call below? */
+static bool is_own(const exia_component *wanted, const exia__call *self)
+{
+    if (wanted->recipe->max == 0)
+        return wanted->busy != NULL && wanted->busy != self &&
+               pthread_equal(wanted->busy->thread, self->thread);
+    for (uint32_t i = 0; i < wanted->slot_count; i++) {
+        const exia__slot *slot = exia__slot_at(wanted, i);
+        if (slot->state == EXIA__BUSY && slot->call != self &&
+            pthread_equal(slot->call->thread, self->thread))
+            return true;
+    }
+    return false;
 }
 
 static exia_status check_end(exia_component *component, exia__call *call,
@@ -160,7 +176,10 @@ static exia_status check_end(exia_component *component, exia__call *call,
         return EXIA_OK;
     if (q.round)
         return exia__fail(err, EXIA_ECYCLE, 0,
-                          "%s: who has it waits, in the end, for this very call",
+                          is_own(component, call)
+                              ? "%s: this very thread works at it; its factory and hooks must not "
+                                "borrow it, nor what needs it"
+                              : "%s: who has it waits, in the end, for this very call",
                           exia__who_is(who, component, needed_by));
     return fail_kept(EXIA_ETIMEOUT, &q, component, needed_by, err);
 }

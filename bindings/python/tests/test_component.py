@@ -282,7 +282,7 @@ class Colour(enum.Enum):
 )
 def test_a_value_fits_or_not(kind: Any, value: Any, kept: Any) -> None:
     class Part:
-        x: Any = exia.Attribute(kind)  # noqa: RUF009
+        x: Any = exia.Attribute(kind)
 
     part = Part()
     if kept is None and value is not None:
@@ -549,7 +549,7 @@ def test_texts_that_no_json_can_hold_are_shown_all_the_same(pool: exia.Pool) -> 
             raise ZeroDivisionError
 
     class Odd:
-        odd: Any = exia.Attribute(Any, default="\0\ud800", doc="a\0b\ud800")  # noqa: RUF009
+        odd: Any = exia.Attribute(Any, default="\0\ud800", doc="a\0b\ud800")
         nan = exia.Attribute(float, default=float("nan"))
         huge = exia.Attribute(int, default=10**400)
         bad = exia.Attribute(Bad, default=Bad())

@@ -128,8 +128,9 @@ def test_what_is_not_there_is_named_with_what_is(pool: exia.Pool) -> None:
         pool.borrow(Counter)
     with pytest.raises(exia.NotFoundError):
         pool.borrow([])
-    with pytest.raises(exia.NotFoundError, match="beta"):
-        pool.show("beta")
+    for ask in (pool.show, pool.loans, pool.reload, pool.borrow_async):
+        with pytest.raises(exia.NotFoundError, match=r"no component 'beta'; it has: alpha"):
+            ask("beta")  # type: ignore[operator]
 
 
 def test_a_missing_need_is_named(pool: exia.Pool) -> None:
@@ -163,7 +164,7 @@ def test_a_closed_pool_lends_nothing(pool: exia.Pool) -> None:
     pool.close()
     pool.close()
     for use in (lambda: pool.borrow("a"), lambda: pool.add("b", Plain), pool.show, pool.clear):
-        with pytest.raises(exia.ClosedError):
+        with pytest.raises(exia.ClosedError, match="pool 'test' is closed"):
             use()
 
 
@@ -183,6 +184,42 @@ def test_the_very_exception_of_a_factory_arrives(pool: exia.Pool) -> None:
             pool.borrow(name)
         assert caught.value is original
     assert [row["built"] for row in pool.show()] == [0, 0]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have no notes")
+def test_an_exception_says_once_which_component_it_comes_from(pool: exia.Pool) -> None:
+    original = KeyError("the original")
+
+    def fails(self: Any = None) -> None:
+        raise original
+
+    pool.add("bad", fails)
+    pool.add("hooked", type("Hooked", (), {"activate": fails}), max=1)
+    for name in ("bad", "bad", "hooked", "hooked"):
+        with pytest.raises(KeyError):
+            pool.borrow(name)
+    assert original.__notes__ == ["in the factory of component 'bad'",
+                                  "in activate() of component 'hooked'"]  # fmt: skip
+
+
+def test_a_factory_that_borrows_its_own_component_is_told(pool: exia.Pool) -> None:
+    pool.add("a", lambda: pool.borrow("a"))
+    pool.add("b", lambda: pool.borrow("c"), max=1)
+    pool.add("c", list, needs=["b"])
+    for name in ("a", "b"):
+        words = f"component '{name}'.*: this very thread works at it; its factory and hooks must"
+        with pytest.raises(exia.CycleError, match=words):
+            pool.borrow(name, timeout=60)
+
+
+def test_what_idle_dependents_keep_comes_back_when_the_pool_is_cleared(pool: exia.Pool) -> None:
+    pool.add("need", list, max=1)
+    pool.add("user", lambda need: need, needs=["need"], max=1)
+    pool.borrow("user").close()
+    with pytest.raises(exia.TimeoutError, match="raise its max, or clear the pool of idle ones"):
+        pool.borrow("need")
+    pool.clear()
+    pool.borrow("need").close()
 
 
 def test_a_factory_may_fail_and_then_work(pool: exia.Pool) -> None:

@@ -142,23 +142,31 @@ def _object(place: Any, payload: Any) -> Any:
     return factory.shelf.objects[int(ffi.cast("intptr_t", place))]
 
 
+@contextmanager
+def _noting(where: str) -> Generator[None]:
+    """Let an exception say where it comes from, once; Python 3.10 cannot."""
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "add_note") and where not in getattr(error, "__notes__", ()):
+            error.add_note(where)
+        raise
+
+
 @callback(lib.EXIA_EUSER)
 def on_create(out: Any, needs: Any, payload: Any, err: Any) -> int:
     """Make an object."""
     factory: Factory = ffi.from_handle(payload)
-    try:
+    with _noting(f"in the factory of component {factory.name!r}"):
         out[0] = ffi.cast("void *", factory.create(needs))
-    except Exception as error:
-        if hasattr(error, "add_note"):
-            error.add_note(f"in the factory of component {factory.name!r}")
-        raise
     return 0
 
 
 @callback(lib.EXIA_EUSER)
 def on_activate(place: Any, payload: Any, err: Any) -> int:
     """Before a loan."""
-    _object(place, payload).activate()
+    with _noting(f"in activate() of component {ffi.from_handle(payload).name!r}"):
+        _object(place, payload).activate()
     return 0
 
 

@@ -159,8 +159,13 @@ class Closing:
     def _c(self) -> Any:
         pointer = self._pointer
         if pointer is None:
-            raise ClosedError(f"this {type(self).__name__} is closed")
+            raise ClosedError(f"{self._called} is closed")
         return pointer
+
+    @property
+    def _called(self) -> str:
+        """What it is, for errors."""
+        return f"this {type(self).__name__}"
 
     def close(self) -> None:
         """Let go of what it holds; what was mapped or lent from it stays valid."""

@@ -162,7 +162,8 @@ PyDoc_STRVAR(borrow_doc,
              "Raises\n------\n"
              "TimeoutError\n    None came back in time; or none can, for others keep them "
              "all for life.\n"
-             "CycleError\n    Who has it waits, in the end, for this very call.\n"
+             "CycleError\n    A factory or hook borrows its own component, or what needs it;\n"
+             "    or who has it waits, in the end, for this very call.\n"
              "NotFoundError\n    There is no such component, or no such need.\n"
              "ClosedError\n    The pool is closed, or is just being closed.\n"
              "Exception\n    Whatever the factory raised, the very exception.\n");

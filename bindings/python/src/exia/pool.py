@@ -533,5 +533,9 @@ class Pool(Lender, Closing):
                 raise
             _log.warning("%s", late)  # the block's own exception matters more
 
+    @property
+    def _called(self) -> str:
+        return f"pool {self.name!r}"
+
     def __repr__(self) -> str:
         return f"<exia.Pool {self.name!r}{', closed' if self._pointer is None else ''}>"
