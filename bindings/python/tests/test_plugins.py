@@ -601,6 +601,20 @@ def test_two_components_of_one_module_are_reloaded_one_by_one(
         assert b.N == 2
 
 
+def test_a_ctrl_c_while_the_old_object_goes_leaves_the_new_module_in_place(
+    pool: exia.Pool, source: Path
+) -> None:
+    source.write_text("class A:\n    N = 1\n    def close(self): raise KeyboardInterrupt\n")
+    pool.add("a", "part_a:A")
+    with pool.borrow("a") as a:
+        assert a.N == 1
+    source.write_text("class A: N = 2\n")
+    with pytest.raises(KeyboardInterrupt):
+        pool.reload("a")
+    with pool.borrow("a") as a:
+        assert (a.N, type(a)) == (2, sys.modules["part_a"].A)
+
+
 def test_what_has_no_source_cannot_be_reloaded(pool: exia.Pool) -> None:
     class Local: ...
 

@@ -35,7 +35,8 @@ _reading = threading.RLock()  # two at once would each take the other's module f
 def lookup(path: str, who: str) -> Any:
     """Import what "module:name.name" names."""
     module, _, names = path.partition(":")
-    if not re.fullmatch(r"[\w.]+", module) or not re.fullmatch(r"[\w.]+", names):
+    dotted = r"\w+(\.\w+)*"
+    if not re.fullmatch(dotted, module) or not re.fullmatch(dotted, names):
         raise InvalidError(f'{who}: {path!r} is not of the form "module:Class"')
     return _walk(importlib.import_module(module), names)
 

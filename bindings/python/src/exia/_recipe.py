@@ -55,7 +55,7 @@ class Recipe:
         self.options.life_ms = _milliseconds(given.get("life"), "life")
         self.options.overdue_ms = _milliseconds(given.get("overdue"), "overdue")
         self.ours: Factory | None = None  # None: its objects are C's
-        if isinstance(what, ffi.CData) or (isinstance(what, int) and not isinstance(what, bool)):
+        if isinstance(what, ffi.CData) or _is_address(what):
             if keywords:
                 raise InvalidError(f"component {name!r} is made by C, which takes no arguments")
             self.factory = ffi.cast("exia_factory *", what)
@@ -81,3 +81,8 @@ def _milliseconds(value: float | None, what: str) -> int:
     if value < 0:
         raise InvalidError(f"{what} must be 0 or more seconds, not {value}")
     return max(1, int(limit * 1000))
+
+
+def _is_address(what: Any) -> bool:
+    """Whether it may be where an `exia_factory` lies, and is no number that somebody wants to lend."""
+    return isinstance(what, int) and what >= 4096 and what % ffi.alignof("exia_factory") == 0

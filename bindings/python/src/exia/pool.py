@@ -242,6 +242,11 @@ class Pool(Lender, Closing):
             Whatever the new factory raised, the very exception.
         """
         component = self._component(name)
+        self._put_behind(component, what, rebuild, options)
+        settle()  # only now: C has taken the recipe over
+        return Rows(row for row in self.loans(component.name) if row["old"])
+
+    def _put_behind(self, component: Component, what: Any, rebuild: bool, options: Options) -> None:
         name = component.name
         was = self._recipes.get(name)
         kept: Options = {} if was is None else was.given
@@ -260,8 +265,6 @@ class Pool(Lender, Closing):
             )  # fmt: skip
         if was is not None:
             self._know(name, recipe)
-        settle()  # only now: C has taken the recipe over
-        return Rows(row for row in self.loans(name) if row["old"])
 
     def reload(self, name: str | Callable[..., Any]) -> Rows:
         """Read the module of a component's class or function again, and replace the component.
@@ -288,14 +291,16 @@ class Pool(Lender, Closing):
         Exception
             Whatever the module, or the new factory, raised.
         """
-        name = self._component(name).name
+        component = self._component(name)
+        name = component.name
         recipe = self._recipes.get(name)
         if recipe is None or recipe.ours is None:
             raise InvalidError(f"component {name!r} is made by C: there is no module to read again")
         with read_again(recipe.ours.make, recipe.path, f"component {name!r}") as what:
-            old = self.replace(name, what)
+            self._put_behind(component, what, False, {})
         self._recipes[name].path = recipe.path
-        return old
+        settle()  # only now: the new module stays
+        return Rows(row for row in self.loans(name) if row["old"])
 
     @overload
     def borrow_async(self, what: str, timeout: float | None = None) -> Borrowing[Any]: ...
