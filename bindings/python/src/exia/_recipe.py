@@ -84,5 +84,5 @@ def _milliseconds(value: float | None, what: str) -> int:
 
 
 def _is_address(what: Any) -> bool:
-    """Whether it may be where an `exia_factory` lies, and is no number that somebody wants to lend."""
+    """Whether it may be where an `exia_factory` lies; a small number is something to lend."""
     return isinstance(what, int) and what >= 4096 and what % ffi.alignof("exia_factory") == 0
