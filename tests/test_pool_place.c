@@ -136,7 +136,7 @@ TEST(a_place_is_told_when_a_loan_comes_back_and_not_before)
         for (int i = 0; i < 2; i++) {
             assert_false(ready(place));
             check_fails(EXIA_ETIMEOUT, exia_place_borrow(&other, place, NULL, &err));
-            check_text("not this place's turn");
+            check_text("component 'a': none of 1 came back in the time allowed");
         }
         check_ok(discard ? exia_lease_discard(&lease, &err) : exia_lease_return(&lease, &err));
         assert_true(ready(place));

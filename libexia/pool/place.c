@@ -103,8 +103,7 @@ static exia_status fail_early(exia_place *place, exia_error *err)
     exia_component *c = place->component;
     exia_status rc = exia__queue_hope(c, err);
     if (rc == EXIA_OK)
-        return exia__fail(err, EXIA_ETIMEOUT, 0, "component %s: not this place's turn yet",
-                          c->name);
+        return exia__queue_late(c, NULL, err);
     leave(place);
     return rc;
 }

@@ -266,6 +266,9 @@ void exia__queue_wake(exia_component *component);
 void exia__queue_wake_all(exia_component *component);
 /* @return EXIA_ENOSPACE: nobody will ever bring one; a place cannot go on waiting */
 exia_status exia__queue_hope(exia_component *component, exia_error *err);
+/* @return EXIA_ETIMEOUT; the queue is not empty, or it is shared */
+exia_status exia__queue_late(const exia_component *component, const exia_component *needed_by,
+                             exia_error *err);
 /* Wait in a queue for a slot.  `needed_by` (NULL: a borrower) is for the error.
  * @return EXIA_DONE: call->again */
 exia_status exia__slot_wait(exia__slot **out, exia_component *component, exia__call *call,

@@ -252,7 +252,7 @@ void exia__queue_wake_all(exia_component *component)
         wake(w);
 }
 
-static exia_status fail_late(const exia_component *component, const exia_component *needed_by,
+exia_status exia__queue_late(const exia_component *component, const exia_component *needed_by,
                              exia_error *err)
 {
     char who[EXIA__WHO_SIZE];
@@ -305,7 +305,7 @@ exia_status exia__slot_wait(exia__slot **out, exia_component *component, exia__c
         else if (exia__queue_turn(component, queued ? &waiter : NULL))
             rc = exia__slot_take(out, component, call, err);
         if (rc == EXIA_DONE && !in_time)
-            rc = fail_late(component, needed_by, err);
+            rc = exia__queue_late(component, needed_by, err);
         if (rc != EXIA_DONE)
             break;
         if (!queued) {

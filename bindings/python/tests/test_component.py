@@ -605,7 +605,7 @@ def test_one_component_is_shown_in_detail(pool: exia.Pool) -> None:
     lines = str(shown).splitlines()
     assert lines[0] == "scaler: Scale to zero mean and unit variance."
     (alpha,) = [line for line in lines if line.startswith("alpha")]
-    assert alpha.split(maxsplit=4) == ["alpha", "float", "1", "1", "factor, above 0"]
+    assert alpha.split(maxsplit=4) == ["alpha", "float", "1.0", "1.0", "factor, above 0"]
     at = lines.index("transform(x: np.ndarray, *, axis: int = 0) -> np.ndarray")
     assert lines[at + 1 :] == ["    Scale x.", "", "    Along one axis."]
     assert "<code>transform(x: np.ndarray" in shown._repr_html_()
@@ -706,6 +706,22 @@ def test_an_attribute_may_be_a_field_of_a_dataclass(pool: exia.Pool) -> None:
     with pool.borrow(Scaler) as scaler:
         assert scaler == Scaler("mine", 4.0)
     assert pool.show(Scaler)[0]["about"]["attributes"][0]["value"] == 4.0
+
+
+def test_a_detail_shows_floats_as_the_table_does_and_nothing_empty(pool: exia.Pool) -> None:
+    class Part:
+        factor = exia.Attribute(float, default=2.0)
+
+        @exia.operation
+        def run(self) -> None: ...
+
+    pool.add("part", Part)
+    assert "factor=2.0" in str(pool.show())
+    assert "2.0" in str(pool.show("part"))
+    page = pool.show("part")._repr_html_()
+    assert "<td>2.0</td>" in page
+    assert "<code>run" in page
+    assert "<pre>" not in page
 
 
 def test_a_field_without_a_default_must_be_given() -> None:

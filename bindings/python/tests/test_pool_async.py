@@ -76,9 +76,15 @@ def test_a_borrowing_is_for_one_loan(pool: exia.Pool) -> None:
     assert row(pool)["lent"] == 0
 
 
-def test_one_that_is_never_awaited_takes_nothing(pool: exia.Pool) -> None:
+def test_one_that_is_never_awaited_takes_nothing_and_is_reported_at_its_line(
+    pool: exia.Pool,
+) -> None:
     pool.add("a", list, max=1)
-    pool.borrow_async("a")
+    with pytest.warns(RuntimeWarning, match="borrow_async of 'a' was never awaited") as caught:
+        pool.borrow_async("a")
+    code = test_one_that_is_never_awaited_takes_nothing_and_is_reported_at_its_line.__code__
+    assert caught[0].filename == code.co_filename
+    assert caught[0].lineno == code.co_firstlineno + 5
     assert (row(pool)["lent"], row(pool)["hits"]) == (0, 0)
 
 
@@ -122,9 +128,12 @@ def test_a_wait_ends_in_time_and_leaves_the_queue(pool: exia.Pool) -> None:
 
     async def main() -> None:
         async with pool.borrow_async("a"):
+            with pytest.raises(exia.TimeoutError, match="component 'a': none of 1") as caught:
+                pool.borrow("a", timeout=0)
+            words = str(caught.value)
             for timeout in (0, -1, 0.02, 0.2):
                 start = time.monotonic()
-                with pytest.raises(exia.TimeoutError, match="'a'"):
+                with pytest.raises(exia.TimeoutError, match=f"^{words}$"):
                     await pool.borrow_async("a", timeout=timeout)
                 assert time.monotonic() - start >= timeout
                 assert row(pool)["waiting"] == 0
@@ -140,7 +149,7 @@ def test_a_wait_for_a_need_ends_in_time_too(pool: exia.Pool) -> None:
 
     async def main() -> None:
         with pool.borrow("need"):
-            with pytest.raises(exia.TimeoutError):
+            with pytest.raises(exia.TimeoutError, match="'a': it was not ready in the time"):
                 await pool.borrow_async("a", timeout=0.05)
             task = asyncio.create_task(_hold(pool.borrow_async("a")))
             await until(lambda: row(pool, "need")["waiting"] == 1)
@@ -222,10 +231,8 @@ def test_a_slow_factory_and_its_hooks_do_not_stop_the_loop(pool: exia.Pool) -> N
     pool.add("a", Slow, max=1)
 
     async def use() -> None:
-        lease = await pool.borrow_async("a")
-        borrowing = pool.borrow_async("a")
-        borrowing._lent = lease  # as in a block
-        await borrowing.__aexit__(None, None, None)
+        async with pool.borrow_async("a"):
+            pass
 
     async def main() -> None:
         task = asyncio.create_task(use())

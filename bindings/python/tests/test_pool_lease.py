@@ -103,7 +103,8 @@ def test_it_shows_what_it_is(pool: exia.Pool) -> None:
     assert repr(lease) == "<exia.Lease of 'a', given back>"
     assert lease.object is None
     assert repr(exia.Lease[int]).endswith("Lease[int]")
-    assert repr(pool.borrow_async("a")) == "<exia borrow_async of 'a'>"
+    with pytest.warns(RuntimeWarning, match="never awaited"):
+        assert repr(pool.borrow_async("a")) == "<exia borrow_async of 'a'>"
     assert list(inspect.signature(exia.Pool.borrow).parameters) == ["self", "what", "timeout"]
 
 

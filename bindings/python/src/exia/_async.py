@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import warnings
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -28,15 +29,25 @@ T_co = TypeVar("T_co", covariant=True)
 class Borrowing(Generic[T_co]):
     """What `Pool.borrow_async` answers with, for one loan.
 
-    `async with` gives the object and takes it back; `await` gives a Lease.
+    `async with` gives the object and takes it back; `await` gives a Lease.  As with a coroutine,
+    there is a RuntimeWarning when neither is done.
     """
 
     __slots__ = ("_lease", "_lent", "_timeout")
 
     def __init__(self, lease: Lease[T_co], timeout: float | None) -> None:
-        self._lease: Lease[T_co] | None = lease
+        self._lease: Lease[T_co] | None = None  # not awaited yet
         self._lent: Lease[T_co] | None = None  # to the block
         self._timeout = None if timeout is None else seconds(timeout, "timeout")
+        self._lease = lease
+
+    def __del__(self) -> None:
+        lease, self._lease = self._lease, None
+        site = None if lease is None else lease._site
+        if lease is not None and site is not None:
+            said = f"borrow_async of {lease._component.name!r} was never awaited"
+            file = site.code.co_filename
+            warnings.warn_explicit(said, RuntimeWarning, file, site.line, site.module, site.warned)
 
     def __repr__(self) -> str:
         lease = self._lease or self._lent
@@ -76,6 +87,7 @@ class _Queued:
         self.loop = asyncio.get_running_loop()
         self.end = None if timeout is None else self.loop.time() + timeout
         self.given_up = False
+        self.late = f"component {lease._component.name!r}: it was not ready in the time allowed"
         out = ffi.new("exia_place **")
         try:
             call(lib.exia_place_open, out, lease._component.c)
@@ -96,8 +108,7 @@ class _Queued:
                 if status == lib.EXIA_OK:
                     break
                 if self.is_late():
-                    name = self.lease._component.name
-                    raise TimeoutError(f"component {name!r}: none came back in the time allowed")
+                    raise TimeoutError(self.late)
                 await self.turn()
             self.lease._try_open()
         finally:
@@ -114,6 +125,7 @@ class _Queued:
             return int(lib.EXIA_OK)
         if failed[0] not in (lib.EXIA_DONE, lib.EXIA_ETIMEOUT):
             raise meaning(*failed)
+        self.late = failed[2] or self.late
         return failed[0]
 
     def build(self) -> int:

@@ -85,7 +85,7 @@ def _parts(row: dict[str, Any]) -> tuple[Any, Rows, Rows, list[dict[str, Any]]]:
     """Take a row apart: the title, its state, its attributes and its operations."""
     about = dict(row.get("about") or {})
     title = about.pop("title", "")
-    attributes = Rows(_items(about.pop("attributes", ()), "attributes"))
+    attributes = Rows(map(_exact, _items(about.pop("attributes", ()), "attributes")))
     operations = _items(about.pop("operations", ()), "operations")
     state = {key: value for key, value in row.items() if key not in ("name", "about")}
     return title, Rows([about | state]), attributes, operations
@@ -111,7 +111,8 @@ def _details_html(row: dict[str, Any]) -> str:
         parts.append(attributes._repr_html_())
     for item in operations:
         doc = _escaped(item.get("doc", ""))
-        parts.append(f"<p><code>{_escaped(_call(item))}</code></p><pre>{doc}</pre>")
+        parts.append(f"<p><code>{_escaped(_call(item))}</code></p>")
+        parts.append(f"<pre>{doc}</pre>" if doc else "")
     return "".join(parts)
 
 
@@ -130,6 +131,11 @@ def _assignment(item: dict[str, Any]) -> str:
         if key in item:
             return f"{name}={item[key]}"
     return name
+
+
+def _exact(item: dict[str, Any]) -> dict[str, Any]:
+    """Let a float be shown as a number of Python's, as in `_assignment`."""
+    return {key: str(value) if isinstance(value, float) else value for key, value in item.items()}
 
 
 def _call(item: dict[str, Any]) -> str:
