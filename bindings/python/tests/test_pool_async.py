@@ -88,6 +88,30 @@ def test_one_that_is_never_awaited_takes_nothing_and_is_reported_at_its_line(
     assert (row(pool)["lent"], row(pool)["hits"]) == (0, 0)
 
 
+def test_a_borrowing_may_be_a_task_and_one_cancelled_before_it_starts_is_not_reported(
+    pool: exia.Pool,
+) -> None:
+    pool.add("a", list, max=1)
+
+    async def main() -> None:
+        lease = await asyncio.create_task(pool.borrow_async("a"))
+        early, late = (asyncio.create_task(pool.borrow_async("a")) for _ in range(2))
+        early.cancel()
+        await until(lambda: row(pool)["waiting"] == 1)
+        assert early.cancelled()
+        late.cancel()
+        for task in (early, late):
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(pool.borrow_async("a"), 0)
+        pool.borrow_async("a").close()
+        lease.close()
+
+    run(main)
+    assert (row(pool)["lent"], row(pool)["waiting"]) == (0, 0)
+
+
 def test_the_very_exception_of_a_factory_arrives(pool: exia.Pool) -> None:
     original = LookupError("the original")
     threads: list[int] = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -26,18 +26,19 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Borrowing(Generic[T_co]):
+class Borrowing(Coroutine[Any, Any, Lease[T_co]], Generic[T_co]):
     """What `Pool.borrow_async` answers with, for one loan.
 
     `async with` gives the object and takes it back; `await` gives a Lease.  As with a coroutine,
-    there is a RuntimeWarning when neither is done.
+    there is a RuntimeWarning when neither is done; and it is one, so that it may be a task.
     """
 
-    __slots__ = ("_lease", "_lent", "_timeout")
+    __slots__ = ("_lease", "_lent", "_steps", "_timeout")
 
     def __init__(self, lease: Lease[T_co], timeout: float | None) -> None:
         self._lease: Lease[T_co] | None = None  # not awaited yet
         self._lent: Lease[T_co] | None = None  # to the block
+        self._steps: Coroutine[Any, Any, Lease[T_co]] | None = None  # of a task
         self._timeout = None if timeout is None else seconds(timeout, "timeout")
         self._lease = lease
 
@@ -63,6 +64,25 @@ class Borrowing(Generic[T_co]):
 
     def __await__(self) -> Generator[Any, None, Lease[T_co]]:
         return self._borrow().__await__()
+
+    def send(self, value: Any) -> Any:
+        """Go on, as a task does."""
+        if self._steps is None:
+            self._steps = self._borrow()
+        return self._steps.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Go on with an exception; before the first step it was given up, and takes nothing."""
+        if self._steps is None:
+            self.close()
+            self._steps = self._borrow()
+        return self._steps.throw(*error)
+
+    def close(self) -> None:
+        """Give it up."""
+        self._lease = None
+        if self._steps is not None:
+            self._steps.close()
 
     async def __aenter__(self) -> T_co:
         self._lent = await self._borrow()
