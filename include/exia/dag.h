@@ -59,6 +59,34 @@ EXIA_API exia_status exia_dag_levels(exia_groups *out, exia_dag *dag, exia_error
  * (R. Tarjan, 1972).  No groups: the graph is acyclic. */
 EXIA_API exia_status exia_dag_cycles(exia_groups *out, exia_dag *dag, exia_error *err);
 
+/* Nodes handed out as they become ready: whoever does the work asks, works and reports.  It sees the
+ * graph as it was when the cursor was opened, whatever becomes of the graph.  O(V + E) over its life;
+ * 8 bytes a node, and the edges are shared with the graph and with copies. */
+typedef struct exia_dag_cursor exia_dag_cursor;
+
+/* A cursor at the beginning.  Nodes on a cycle, and those behind one, never become ready; the others
+ * do: whoever wants no cycle asks exia_dag_order() first. */
+EXIA_API exia_status exia_dag_cursor_open(exia_dag_cursor **out, exia_dag *dag, exia_error *err);
+/* Another one that stands where `cursor` stands. */
+EXIA_API exia_status exia_dag_cursor_copy(exia_dag_cursor **out, const exia_dag_cursor *cursor,
+                                          exia_error *err);
+/* Hand out what became ready since the last call: at first the nodes without edges to them, by
+ * index, then in the order in which they became so, those that one node made ready in the order of
+ * its edges.  Borrowed until the cursor is freed.  None: see to exia_dag_cursor_done(). */
+EXIA_API exia_status exia_dag_cursor_ready(const uint32_t **nodes, size_t *count,
+                                           exia_dag_cursor *cursor, exia_error *err);
+/* These nodes, all handed out before, are done.
+ *
+ * @param[out] done  how many of them were taken: all up to the one that is refused (may be NULL)
+ * @return EXIA_ENOTFOUND: an index is no node, EXIA_EINVAL: a node was not handed out,
+ *         EXIA_EEXISTS: it is done already
+ */
+EXIA_API exia_status exia_dag_cursor_done(size_t *done, exia_dag_cursor *cursor,
+                                          const uint32_t *nodes, size_t count, exia_error *err);
+/* 0: nothing is ready and nothing is out, so that no more will come. */
+EXIA_API int exia_dag_cursor_active(const exia_dag_cursor *cursor);
+EXIA_API void exia_dag_cursor_free(exia_dag_cursor *cursor);
+
 /* The work at one node.  A failure should fill `err`. */
 typedef exia_status exia_task_fn(uint32_t node, void *payload, exia_error *err);
 

@@ -9,7 +9,10 @@
 #include "dag/names.h"
 #include "exia/dag.h"
 
-/* Compressed sparse rows: the successors of each node, in the order their edges were given. */
+#define EXIA__NO_NODE UINT32_MAX
+
+/* Compressed sparse rows: the successors of each node, in the order their edges were given.  They do
+ * not change, so that a graph and its cursors share them, counted. */
 typedef struct exia__csr {
     uint32_t *starts; /* node count + 1 */
     uint32_t *targets;
@@ -30,10 +33,16 @@ struct exia_dag {
     size_t cycle_count;
 };
 
-/* Make the rows; `incoming` (may be NULL) gets the number of edges that end at each node. */
-exia_status exia__csr_open(exia__csr *out, uint32_t *incoming, const exia_dag *dag,
-                           exia_error *err);
-void exia__csr_free(exia__csr *csr);
+/* Row i holds to[k] for each k with from[k] == i. */
+exia_status exia__csr_open(exia__csr *out, size_t nodes, const uint32_t *from, const uint32_t *to,
+                           size_t edges, exia_error *err);
+exia__csr exia__csr_share(const exia__csr *csr);
+void exia__csr_free(exia__csr *csr); /* of one who shares it */
+
+/* See to `csr`. */
+exia_status exia__dag_rows(exia_dag *dag, exia_error *err);
+/* Write how many edges end at each node. */
+void exia__dag_incoming(uint32_t *incoming, const exia_dag *dag);
 
 /* See to `csr` and `order`.  @return EXIA_ECYCLE: only `csr` is there, and `err` shows a cycle */
 exia_status exia__dag_sort(exia_dag *dag, exia_error *err);

@@ -7,6 +7,8 @@
 #include "base/memory.h"
 #include "dag/dag.h"
 
+static const size_t MOST_EDGES = UINT32_MAX - 2; /* two counts are free for other meanings */
+
 exia_status exia_dag_open(exia_dag **out, exia_error *err)
 {
     if (out == NULL)
@@ -59,9 +61,9 @@ exia_status exia_dag_add_nodes(uint32_t *first, exia_dag *dag, const char *const
 static exia_status reserve(exia_dag *dag, size_t count, exia_error *err)
 {
     size_t total = dag->edge_count + count, capacity = dag->edge_capacity;
-    if (count > UINT32_MAX - dag->edge_count)
+    if (count > MOST_EDGES - dag->edge_count)
         return exia__fail(err, EXIA_EINVAL, 0, "%zu more edges would be more than %u", count,
-                          (unsigned)UINT32_MAX);
+                          (unsigned)MOST_EDGES);
     exia_status rc = exia__grow(&dag->before, &capacity, total, sizeof *dag->before, err);
     return rc < 0 ? rc
                   : exia__grow(&dag->after, &dag->edge_capacity, total, sizeof *dag->after, err);

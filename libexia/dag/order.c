@@ -7,40 +7,6 @@
 #include "base/memory.h"
 #include "dag/dag.h"
 
-exia_status exia__csr_open(exia__csr *out, uint32_t *incoming, const exia_dag *dag, exia_error *err)
-{
-    size_t nodes = dag->names.count, edges = dag->edge_count;
-    const uint32_t *before = dag->before, *after = dag->after;
-    uint32_t *starts = exia__zeroed(nodes + 2, sizeof *starts);
-    uint32_t *targets = exia__array(NULL, edges, sizeof *targets);
-    if (starts == NULL || targets == NULL) {
-        exia__release(starts);
-        exia__release(targets);
-        return exia__fail_memory(err);
-    }
-    for (size_t i = 0; i < edges; i++)
-        starts[before[i] + 2]++;
-    if (incoming != NULL) {
-        memset(incoming, 0, nodes * sizeof *incoming);
-        for (size_t i = 0; i < edges; i++)
-            incoming[after[i]]++;
-    }
-    for (size_t i = 2; i < nodes + 2; i++)
-        starts[i] += starts[i - 1];
-    for (size_t i = 0; i < edges; i++) /* moves each start to where the next row begins */
-        targets[starts[before[i] + 1]++] = after[i];
-    out->starts = starts;
-    out->targets = targets;
-    return EXIA_OK;
-}
-
-void exia__csr_free(exia__csr *csr)
-{
-    exia__release(csr->starts);
-    exia__release(csr->targets);
-    *csr = (exia__csr){0};
-}
-
 /* Fill `queue` level by level and count levels.  `waiting` holds how many edges still end at a node,
  * and, once there are none, its level.  Answers how many nodes came into the queue. */
 static size_t kahn(uint32_t *queue, size_t *levels, uint32_t *waiting, const exia__csr *csr,
@@ -77,16 +43,16 @@ exia_status exia__dag_sort(exia_dag *dag, exia_error *err)
         return EXIA_OK;
     if (dag->cycle_count > 0)
         return exia__dag_fail_cycle(dag, err);
-    exia__csr_free(&dag->csr);
     waiting = exia__array(NULL, nodes, sizeof *waiting);
     order = exia__array(NULL, nodes, sizeof *order);
     if (waiting == NULL || order == NULL) {
         rc = exia__fail_memory(err);
         goto done;
     }
-    rc = exia__csr_open(&dag->csr, waiting, dag, err);
+    rc = exia__dag_rows(dag, err);
     if (rc < 0)
         goto done;
+    exia__dag_incoming(waiting, dag);
     if (kahn(order, &levels, waiting, &dag->csr, nodes) < nodes) {
         rc = exia__dag_fail_cycle(dag, err);
         goto done;

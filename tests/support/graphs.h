@@ -17,6 +17,18 @@ static inline void edge(exia_dag *dag, uint32_t before, uint32_t after)
     check_ok(exia_dag_add_edges(dag, &before, &after, 1, &err));
 }
 
+/* 0 before 1 before 2 ... */
+static inline exia_dag *open_chain(uint32_t nodes)
+{
+    exia_dag *dag = open_dag(nodes);
+    uint32_t *all = test_malloc(((size_t)nodes + 1) * sizeof *all);
+    for (uint32_t i = 0; i < nodes; i++)
+        all[i] = i;
+    check_ok(exia_dag_add_edges(dag, all, all + 1, nodes - 1, &err));
+    test_free(all);
+    return dag;
+}
+
 /* Names of one letter each. */
 static inline exia_dag *open_named(const char *letters)
 {
