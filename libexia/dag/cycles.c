@@ -210,31 +210,32 @@ static exia_status cycle_text(exia__buffer *text, const exia_dag *dag, const uin
     return rc;
 }
 
-exia_status exia__dag_fail_cycle(exia_dag *dag, exia_error *err)
+exia_status exia__dag_fail_with(const exia_dag *dag, const uint32_t *cycle, size_t size,
+                                exia_error *err)
 {
     exia__buffer text = {0};
+    exia_status rc = cycle_text(&text, dag, cycle, size, err);
+    if (rc == EXIA_OK)
+        rc = exia__fail(err, EXIA_ECYCLE, 0, "a cycle of %zu: %s", size, text.data);
+    exia__buffer_free(&text);
+    return rc;
+}
+
+exia_status exia__dag_fail_cycle(exia_dag *dag, exia_error *err)
+{
     size_t nodes = dag->names.count, size = 0;
-    uint32_t *memory = NULL;
     exia_status rc = find_groups(dag, err);
     if (rc < 0)
         return rc;
-    memory = exia__array(NULL, nodes, 2 * sizeof *memory);
+    uint32_t *memory = exia__array(NULL, nodes, 2 * sizeof *memory);
     if (memory == NULL)
         return exia__fail_memory(err);
     uint32_t *from = memory, *cycle = memory + nodes;
     uint32_t last = shortest_cycle(from, cycle, dag), first = dag->cycle_nodes[0];
     for (uint32_t node = last; node != first; node = from[node])
-        cycle[size++] = node;
-    cycle[size++] = first;
-    for (size_t i = 0; i < size / 2; i++) {
-        uint32_t swap = cycle[i];
-        cycle[i] = cycle[size - 1 - i];
-        cycle[size - 1 - i] = swap;
-    }
-    rc = cycle_text(&text, dag, cycle, size, err);
-    if (rc == EXIA_OK)
-        rc = exia__fail(err, EXIA_ECYCLE, 0, "a cycle of %zu: %s", size, text.data);
-    exia__buffer_free(&text);
+        cycle[nodes - ++size] = node;
+    cycle[nodes - ++size] = first;
+    rc = exia__dag_fail_with(dag, cycle + nodes - size, size, err);
     exia__release(memory);
     return rc;
 }

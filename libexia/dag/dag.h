@@ -18,10 +18,13 @@ typedef struct exia__csr {
     uint32_t *targets;
 } exia__csr;
 
+typedef struct exia__kept exia__kept;
+
 struct exia_dag {
     exia__names names; /* names.count is the number of nodes */
     uint32_t *before, *after;
     size_t edge_count, edge_capacity;
+    exia__kept *kept; /* an order that is kept from edge to edge; NULL: none */
 
     /* Computed when asked for; NULL: not yet. */
     exia__csr csr;
@@ -46,7 +49,11 @@ void exia__dag_incoming(uint32_t *incoming, const exia_dag *dag);
 
 /* See to `csr` and `order`.  @return EXIA_ECYCLE: only `csr` is there, and `err` shows a cycle */
 exia_status exia__dag_sort(exia_dag *dag, exia_error *err);
-/* Fail with the shortest cycle through the first node that lies on one. */
+/* Drop what was computed. */
+void exia__dag_forget(exia_dag *dag);
+/* Fail with this cycle; with the shortest cycle through the first node that lies on one. */
+exia_status exia__dag_fail_with(const exia_dag *dag, const uint32_t *cycle, size_t size,
+                                exia_error *err);
 exia_status exia__dag_fail_cycle(exia_dag *dag, exia_error *err);
 
 /* A node for an error: 'name', or its number. */

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
-#include "dag/dag.h"
+#include "dag/kept.h"
 
 static const size_t MOST_EDGES = UINT32_MAX - 2; /* two counts are free for other meanings */
 
@@ -17,7 +17,7 @@ exia_status exia_dag_open(exia_dag **out, exia_error *err)
     return *out ? EXIA_OK : exia__fail_memory(err);
 }
 
-static void forget(exia_dag *dag)
+void exia__dag_forget(exia_dag *dag)
 {
     exia__csr_free(&dag->csr);
     exia__release(dag->order);
@@ -33,7 +33,8 @@ void exia_dag_free(exia_dag *dag)
 {
     if (dag == NULL)
         return;
-    forget(dag);
+    exia__dag_forget(dag);
+    exia__kept_free(dag);
     exia__names_free(&dag->names);
     exia__release(dag->before);
     exia__release(dag->after);
@@ -48,11 +49,14 @@ exia_status exia_dag_add_nodes(uint32_t *first, exia_dag *dag, const char *const
     if (dag == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_add_nodes: dag is NULL");
     uint32_t next = (uint32_t)dag->names.count;
-    exia_status rc = exia__names_add(&dag->names, names, count, err);
+    exia_status rc = exia__kept_reserve(dag, next + count, dag->edge_count, err);
+    if (rc == EXIA_OK)
+        rc = exia__names_add(&dag->names, names, count, err);
     if (rc < 0)
         return exia__prefix(err, rc, "no node was added");
+    exia__kept_add_nodes(dag, next);
     if (count > 0)
-        forget(dag);
+        exia__dag_forget(dag);
     if (first != NULL)
         *first = next;
     return EXIA_OK;
@@ -65,8 +69,9 @@ static exia_status reserve(exia_dag *dag, size_t count, exia_error *err)
         return exia__fail(err, EXIA_EINVAL, 0, "%zu more edges would be more than %u", count,
                           (unsigned)MOST_EDGES);
     exia_status rc = exia__grow(&dag->before, &capacity, total, sizeof *dag->before, err);
-    return rc < 0 ? rc
-                  : exia__grow(&dag->after, &dag->edge_capacity, total, sizeof *dag->after, err);
+    if (rc == EXIA_OK)
+        rc = exia__grow(&dag->after, &dag->edge_capacity, total, sizeof *dag->after, err);
+    return rc < 0 ? rc : exia__kept_reserve(dag, dag->names.count, total, err);
 }
 
 exia_status exia_dag_add_edges(exia_dag *dag, const uint32_t *before, const uint32_t *after,
@@ -92,8 +97,11 @@ exia_status exia_dag_add_edges(exia_dag *dag, const uint32_t *before, const uint
         return rc;
     memcpy(dag->before + dag->edge_count, before, count * sizeof *before);
     memcpy(dag->after + dag->edge_count, after, count * sizeof *after);
+    rc = exia__kept_add_edges(dag, dag->edge_count, dag->edge_count + count, err);
+    if (rc < 0)
+        return exia__prefix(err, rc, "no edge was added");
     dag->edge_count += count;
-    forget(dag);
+    exia__dag_forget(dag);
     return EXIA_OK;
 }
 
