@@ -11,6 +11,7 @@ extern "C" {
 /* Nodes are 0, 1, 2 ... in order of addition.  Edges may close a cycle: asking for an order then
  * says so, and the cycles are data. */
 typedef struct exia_dag exia_dag;
+#define EXIA_NO_NODE UINT32_MAX
 
 EXIA_API exia_status exia_dag_open(exia_dag **out, exia_error *err);
 
@@ -70,6 +71,34 @@ EXIA_API exia_status exia_dag_levels(exia_groups *out, exia_dag *dag, exia_error
 /* All strongly connected components of more than one node, and nodes with an edge to themselves
  * (R. Tarjan, 1972).  No groups: the graph is acyclic. */
 EXIA_API exia_status exia_dag_cycles(exia_groups *out, exia_dag *dag, exia_error *err);
+
+/* ---- questions --------------------------------------------------------------------------------
+ *
+ * The graph may have cycles.  What is lent is lent until the next question or until the graph
+ * changes.  12 bytes a node; ancestors need the edges once more, turned round. */
+
+/* The shortest cycle, each node before the next and the last before the first; none: `count` is 0.
+ *
+ * @param through  only cycles through this node count, O(V + E), and it comes first; EXIA_NO_NODE:
+ *                 all (A. Itai and M. Rodeh, 1978): O(V + E) for each node until, without those, the
+ *                 graph is acyclic, but no further than the best cycle known
+ */
+EXIA_API exia_status exia_dag_cycle(const uint32_t **nodes, size_t *count, exia_dag *dag,
+                                    uint32_t through, exia_error *err);
+
+/* Why `from` comes before `to`: the nodes of a shortest path, both among them; none: `count` is 0.
+ * O(V + E). */
+EXIA_API exia_status exia_dag_path(const uint32_t **nodes, size_t *count, exia_dag *dag,
+                                   uint32_t from, uint32_t to, exia_error *err);
+
+/* All nodes that come after one of these, the nearest first, without these themselves; all that come
+ * before one of them.  O(1) for what is found and its edges. */
+EXIA_API exia_status exia_dag_descendants(const uint32_t **nodes, size_t *count, exia_dag *dag,
+                                          const uint32_t *of, size_t of_count, exia_error *err);
+EXIA_API exia_status exia_dag_ancestors(const uint32_t **nodes, size_t *count, exia_dag *dag,
+                                        const uint32_t *of, size_t of_count, exia_error *err);
+
+/* ---- runs --------------------------------------------------------------------------------- */
 
 /* Nodes handed out as they become ready: whoever does the work asks, works and reports.  It sees the
  * graph as it was when the cursor was opened, whatever becomes of the graph.  O(V + E) over its life;

@@ -5,7 +5,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/memory.h"
-#include "dag/dag.h"
+#include "dag/reach.h"
 
 static const uint32_t NONE = UINT32_MAX;
 
@@ -121,8 +121,7 @@ done:
     return rc;
 }
 
-/* Fill the groups; `csr` is there, and the graph is known to have a cycle. */
-static exia_status find_groups(exia_dag *dag, exia_error *err)
+exia_status exia__dag_groups(exia_dag *dag, exia_error *err)
 {
     exia_status rc = EXIA_OK;
     size_t nodes = dag->names.count;
@@ -166,28 +165,6 @@ exia_status exia_dag_cycles(exia_groups *out, exia_dag *dag, exia_error *err)
     return EXIA_OK;
 }
 
-/* Breadth first from the first node of the first group until an edge leads back to it.  What came
- * before each node on the way is in `from`.  Answers the last node of the cycle. */
-static uint32_t shortest_cycle(uint32_t *from, uint32_t *queue, const exia_dag *dag)
-{
-    uint32_t first = dag->cycle_nodes[0];
-    size_t head = 0, tail = 0;
-    memset(from, 0xff, dag->names.count * sizeof *from);
-    queue[tail++] = first;
-    for (;;) { /* ends: a way back exists, and all nodes on it are reached */
-        uint32_t node = queue[head++];
-        for (uint32_t i = dag->csr.starts[node]; i < dag->csr.starts[node + 1]; i++) {
-            uint32_t target = dag->csr.targets[i];
-            if (target == first)
-                return node;
-            if (from[target] == NONE) {
-                from[target] = node;
-                queue[tail++] = target;
-            }
-        }
-    }
-}
-
 /* "a -> b -> c -> a"; a long one shows its beginning and its end. */
 static exia_status cycle_text(exia__buffer *text, const exia_dag *dag, const uint32_t *cycle,
                               size_t size, exia_error *err)
@@ -223,19 +200,13 @@ exia_status exia__dag_fail_with(const exia_dag *dag, const uint32_t *cycle, size
 
 exia_status exia__dag_fail_cycle(exia_dag *dag, exia_error *err)
 {
-    size_t nodes = dag->names.count, size = 0;
-    exia_status rc = find_groups(dag, err);
+    size_t count;
+    exia_status rc = exia__dag_groups(dag, err);
     if (rc < 0)
         return rc;
-    uint32_t *memory = exia__array(NULL, nodes, 2 * sizeof *memory);
-    if (memory == NULL)
+    exia__search *s = exia__search_open(dag);
+    if (s == NULL)
         return exia__fail_memory(err);
-    uint32_t *from = memory, *cycle = memory + nodes;
-    uint32_t last = shortest_cycle(from, cycle, dag), first = dag->cycle_nodes[0];
-    for (uint32_t node = last; node != first; node = from[node])
-        cycle[nodes - ++size] = node;
-    cycle[nodes - ++size] = first;
-    rc = exia__dag_fail_with(dag, cycle + nodes - size, size, err);
-    exia__release(memory);
-    return rc;
+    const uint32_t *cycle = exia__search_cycle(&count, dag, s, dag->cycle_nodes[0]);
+    return exia__dag_fail_with(dag, cycle, count, err);
 }

@@ -9,8 +9,6 @@
 #include "dag/names.h"
 #include "exia/dag.h"
 
-#define EXIA__NO_NODE UINT32_MAX
-
 /* Compressed sparse rows: the successors of each node, in the order their edges were given.  They do
  * not change, so that a graph and its cursors share them, counted. */
 typedef struct exia__csr {
@@ -19,6 +17,7 @@ typedef struct exia__csr {
 } exia__csr;
 
 typedef struct exia__kept exia__kept;
+typedef struct exia__search exia__search;
 
 struct exia_dag {
     exia__names names; /* names.count is the number of nodes */
@@ -27,7 +26,8 @@ struct exia_dag {
     exia__kept *kept; /* an order that is kept from edge to edge; NULL: none */
 
     /* Computed when asked for; NULL: not yet. */
-    exia__csr csr;
+    exia__csr csr, reverse;
+    exia__search *search;
     uint32_t *order;      /* by level, by index within one */
     size_t *level_starts; /* level_count + 1 */
     size_t level_count;
@@ -42,8 +42,9 @@ exia_status exia__csr_open(exia__csr *out, size_t nodes, const uint32_t *from, c
 exia__csr exia__csr_share(const exia__csr *csr);
 void exia__csr_free(exia__csr *csr); /* of one who shares it */
 
-/* See to `csr`. */
+/* See to `csr`; to `reverse`, the rows of predecessors. */
 exia_status exia__dag_rows(exia_dag *dag, exia_error *err);
+exia_status exia__dag_reverse(exia_dag *dag, exia_error *err);
 /* Write how many edges end at each node. */
 void exia__dag_incoming(uint32_t *incoming, const exia_dag *dag);
 

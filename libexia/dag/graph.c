@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "dag/kept.h"
+#include "dag/reach.h"
 
 static const size_t MOST_EDGES = UINT32_MAX - 2; /* two counts are free for other meanings */
 
@@ -20,6 +21,9 @@ exia_status exia_dag_open(exia_dag **out, exia_error *err)
 void exia__dag_forget(exia_dag *dag)
 {
     exia__csr_free(&dag->csr);
+    exia__csr_free(&dag->reverse);
+    exia__search_free(dag->search);
+    dag->search = NULL;
     exia__release(dag->order);
     exia__release(dag->level_starts);
     exia__release(dag->cycle_nodes);

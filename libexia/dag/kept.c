@@ -16,7 +16,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 
-static const uint32_t NONE = EXIA__NO_NODE;
+static const uint32_t NONE = EXIA_NO_NODE;
 
 exia_status exia__kept_reserve(exia_dag *dag, size_t nodes, size_t edges, exia_error *err)
 {

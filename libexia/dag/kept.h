@@ -5,7 +5,7 @@
 
 #include "dag/dag.h"
 
-/* Edges of the graph, by number: the newest one first, EXIA__NO_NODE behind the last. */
+/* Edges of the graph, by number: the newest one first, EXIA_NO_NODE behind the last. */
 typedef struct exia__place {
     uint32_t rank; /* order[rank] is this node */
     uint32_t first_out, first_in;

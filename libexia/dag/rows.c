@@ -58,6 +58,14 @@ exia_status exia__dag_rows(exia_dag *dag, exia_error *err)
                           err);
 }
 
+exia_status exia__dag_reverse(exia_dag *dag, exia_error *err)
+{
+    if (dag->reverse.starts != NULL)
+        return EXIA_OK;
+    return exia__csr_open(&dag->reverse, dag->names.count, dag->after, dag->before, dag->edge_count,
+                          err);
+}
+
 void exia__dag_incoming(uint32_t *incoming, const exia_dag *dag)
 {
     memset(incoming, 0, dag->names.count * sizeof *incoming);
