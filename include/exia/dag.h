@@ -33,6 +33,10 @@ EXIA_API exia_status exia_dag_add_nodes(uint32_t *first, exia_dag *dag, const ch
 EXIA_API exia_status exia_dag_add_edges(exia_dag *dag, const uint32_t *before,
                                         const uint32_t *after, size_t count, exia_error *err);
 
+/* The edges as they were added, doubles too.  Borrowed until the graph changes. */
+EXIA_API exia_status exia_dag_edges(const uint32_t **before, const uint32_t **after, size_t *count,
+                                    const exia_dag *dag, exia_error *err);
+
 /* The node with this name.  @return EXIA_ENOTFOUND */
 EXIA_API exia_status exia_dag_find(uint32_t *out, const exia_dag *dag, const char *name,
                                    exia_error *err);
@@ -97,6 +101,36 @@ EXIA_API exia_status exia_dag_descendants(const uint32_t **nodes, size_t *count,
                                           const uint32_t *of, size_t of_count, exia_error *err);
 EXIA_API exia_status exia_dag_ancestors(const uint32_t **nodes, size_t *count, exia_dag *dag,
                                         const uint32_t *of, size_t of_count, exia_error *err);
+
+/* The order in which always that node comes next which has the least key, and the least index among
+ * equals, of all that could.  O(E + V log V); 28 bytes a node.
+ *
+ * @param keys  one a node; NULL: all are equal
+ * @return EXIA_ECYCLE
+ */
+EXIA_API exia_status exia_dag_order_by(const uint32_t **nodes, size_t *count, exia_dag *dag,
+                                       const int64_t *keys, exia_error *err);
+
+/* The longest path: its weights, those of its nodes and of its edges, have the greatest sum.  Among
+ * equals nodes with lower indices are taken, from the end.  O(V + E) (R. Sedgewick and K. Wayne,
+ * 2011); 8 bytes a node and, with weights of edges, 4 a node and 8 an edge.
+ *
+ * @param[out] length        the sum; may be NULL
+ * @param      node_weights  one a node; NULL: 0
+ * @param      edge_weights  one an edge, in the order of exia_dag_edges(); NULL: 0, or 1 where both
+ *                           are NULL
+ * @return EXIA_ECYCLE; EXIA_EINVAL: a weight is not finite
+ */
+EXIA_API exia_status exia_dag_longest_path(const uint32_t **nodes, size_t *count, double *length,
+                                           exia_dag *dag, const double *node_weights,
+                                           const double *edge_weights, exia_error *err);
+
+/* The fewest edges that say the same, once each: those where no longer path leads the same way (A. V.
+ * Aho, M. R. Garey and J. D. Ullman, 1972).  Lent until the graph changes.  O(V + E) for edges that
+ * lead to the next level, each node with others searches up to the level of its farthest: O(V E) at
+ * worst.  8 bytes an edge; meanwhile 16 a node and 4 an edge.  @return EXIA_ECYCLE */
+EXIA_API exia_status exia_dag_reduce(const uint32_t **before, const uint32_t **after, size_t *count,
+                                     exia_dag *dag, exia_error *err);
 
 /* ---- runs --------------------------------------------------------------------------------- */
 

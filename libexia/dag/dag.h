@@ -34,6 +34,8 @@ struct exia_dag {
     uint32_t *cycle_nodes;
     size_t *cycle_starts;
     size_t cycle_count;
+    uint32_t *reduced; /* where the edges that stay begin; from edge_count on: where they end */
+    size_t reduced_count;
 };
 
 /* Row i holds to[k] for each k with from[k] == i. */

@@ -28,9 +28,10 @@ void exia__dag_forget(exia_dag *dag)
     exia__release(dag->level_starts);
     exia__release(dag->cycle_nodes);
     exia__release(dag->cycle_starts);
-    dag->order = dag->cycle_nodes = NULL;
+    exia__release(dag->reduced);
+    dag->order = dag->cycle_nodes = dag->reduced = NULL;
     dag->level_starts = dag->cycle_starts = NULL;
-    dag->level_count = dag->cycle_count = 0;
+    dag->level_count = dag->cycle_count = dag->reduced_count = 0;
 }
 
 void exia_dag_free(exia_dag *dag)
@@ -106,6 +107,17 @@ exia_status exia_dag_add_edges(exia_dag *dag, const uint32_t *before, const uint
         return exia__prefix(err, rc, "no edge was added");
     dag->edge_count += count;
     exia__dag_forget(dag);
+    return EXIA_OK;
+}
+
+exia_status exia_dag_edges(const uint32_t **before, const uint32_t **after, size_t *count,
+                           const exia_dag *dag, exia_error *err)
+{
+    if (before == NULL || after == NULL || count == NULL || dag == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_edges: an argument is NULL");
+    *before = dag->before;
+    *after = dag->after;
+    *count = dag->edge_count;
     return EXIA_OK;
 }
 

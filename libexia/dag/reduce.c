@@ -1,0 +1,121 @@
+/* The transitive reduction (A. V. Aho, M. R. Garey and J. D. Ullman, 1972): an edge goes where another
+ * path leads the same way.  Such a path spans two levels at least, so that an edge from one level to
+ * the next always stays, and the search for the others ends at the level of the farthest. */
+#include <string.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "dag/dag.h"
+
+typedef struct reduction {
+    const exia__csr *csr;
+    uint32_t *level;
+    uint32_t *direct;  /* is in the row of this node + 1 */
+    uint32_t *reached; /* by two edges or more, from this node + 1 */
+    uint32_t *queue;
+    uint32_t *before, *after; /* what stays */
+    size_t count;
+} reduction;
+
+/* Search from the row of `node`, below level `limit`, until `wanted` nodes of that row are reached. */
+static void search_from(reduction *r, uint32_t node, size_t wanted, uint32_t limit)
+{
+    const exia__csr *csr = r->csr;
+    uint32_t mark = node + 1;
+    size_t head = 0, tail = 0;
+    for (uint32_t i = csr->starts[node]; i < csr->starts[node + 1]; i++) {
+        if (r->level[csr->targets[i]] < limit)
+            r->queue[tail++] = csr->targets[i];
+    }
+    while (head < tail) {
+        uint32_t at = r->queue[head++];
+        for (uint32_t i = csr->starts[at]; i < csr->starts[at + 1]; i++) {
+            uint32_t target = csr->targets[i];
+            if (r->level[target] > limit || r->reached[target] == mark)
+                continue;
+            r->reached[target] = mark;
+            if (r->direct[target] == mark) {
+                if (--wanted == 0)
+                    return;
+            } else if (r->level[target] < limit) {
+                r->queue[tail++] = target;
+            }
+        }
+    }
+}
+
+static void reduce_row(reduction *r, uint32_t node)
+{
+    const exia__csr *csr = r->csr;
+    uint32_t mark = node + 1, limit = r->level[node] + 1;
+    size_t far = 0;
+    for (uint32_t i = csr->starts[node]; i < csr->starts[node + 1]; i++) {
+        uint32_t target = csr->targets[i], level = r->level[target];
+        far += r->direct[target] != mark && level > r->level[node] + 1;
+        r->direct[target] = mark;
+        limit = level > limit ? level : limit;
+    }
+    if (far > 0)
+        search_from(r, node, far, limit);
+    for (uint32_t i = csr->starts[node]; i < csr->starts[node + 1]; i++) {
+        uint32_t target = csr->targets[i];
+        if (r->direct[target] == mark && r->reached[target] != mark) {
+            r->before[r->count] = node;
+            r->after[r->count++] = target;
+        }
+        r->direct[target] = 0; /* once */
+    }
+}
+
+static exia_status reduce(exia_dag *dag, exia_error *err)
+{
+    size_t nodes = dag->names.count, edges = dag->edge_count;
+    /* The queue holds each node at most once, beside the row that it begins with. */
+    uint32_t *work = exia__array(NULL, 4 * nodes + edges, sizeof *work);
+    uint32_t *stay = exia__array(NULL, edges, 2 * sizeof *stay);
+    if (work == NULL || stay == NULL) {
+        exia__release(work);
+        exia__release(stay);
+        return exia__fail_memory(err);
+    }
+    reduction r = {.csr = &dag->csr,
+                   .level = work,
+                   .direct = work + nodes,
+                   .reached = work + 2 * nodes,
+                   .queue = work + 3 * nodes,
+                   .before = stay,
+                   .after = stay + edges};
+    memset(r.direct, 0, 2 * nodes * sizeof *r.direct); /* and reached */
+    for (size_t level = 0; level < dag->level_count; level++) {
+        for (size_t i = dag->level_starts[level]; i < dag->level_starts[level + 1]; i++)
+            r.level[dag->order[i]] = (uint32_t)level;
+    }
+    for (uint32_t node = 0; node < nodes; node++)
+        reduce_row(&r, node);
+    exia__release(work);
+    dag->reduced = stay;
+    dag->reduced_count = r.count;
+    return EXIA_OK;
+}
+
+exia_status exia_dag_reduce(const uint32_t **before, const uint32_t **after, size_t *count,
+                            exia_dag *dag, exia_error *err)
+{
+    if (before != NULL)
+        *before = NULL;
+    if (after != NULL)
+        *after = NULL;
+    if (count != NULL)
+        *count = 0;
+    if (before == NULL || after == NULL || count == NULL || dag == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_reduce: an argument is NULL");
+    exia_status rc = exia__dag_sort(dag, err);
+    if (rc == EXIA_OK && dag->reduced == NULL)
+        rc = reduce(dag, err);
+    if (rc < 0)
+        return rc;
+    *before = dag->reduced;
+    *after = dag->reduced + dag->edge_count;
+    *count = dag->reduced_count;
+    return EXIA_OK;
+}
