@@ -33,6 +33,22 @@ EXIA_API exia_status exia_dag_add_nodes(uint32_t *first, exia_dag *dag, const ch
 EXIA_API exia_status exia_dag_add_edges(exia_dag *dag, const uint32_t *before,
                                         const uint32_t *after, size_t count, exia_error *err);
 
+/* Remove edges, also where they were added more than once.  O(E), however many go.
+ *
+ * @return EXIA_EINVAL: an index is no node, EXIA_ENOTFOUND: an edge is not there; then none is removed
+ */
+EXIA_API exia_status exia_dag_remove_edges(exia_dag *dag, const uint32_t *before,
+                                           const uint32_t *after, size_t count, exia_error *err);
+
+/* Remove nodes with their edges and their names.  The others close up, in the same order, so that
+ * nodes are 0, 1, 2 ... again.  O(V + E), however many go.
+ *
+ * @param[out] moved  one a node that was there: its new index, or EXIA_NO_NODE; may be NULL
+ * @return EXIA_EINVAL: an index is no node; then none is removed
+ */
+EXIA_API exia_status exia_dag_remove_nodes(uint32_t *moved, exia_dag *dag, const uint32_t *nodes,
+                                           size_t count, exia_error *err);
+
 /* The edges as they were added, doubles too.  Borrowed until the graph changes. */
 EXIA_API exia_status exia_dag_edges(const uint32_t **before, const uint32_t **after, size_t *count,
                                     const exia_dag *dag, exia_error *err);
@@ -40,7 +56,8 @@ EXIA_API exia_status exia_dag_edges(const uint32_t **before, const uint32_t **af
 /* The node with this name.  @return EXIA_ENOTFOUND */
 EXIA_API exia_status exia_dag_find(uint32_t *out, const exia_dag *dag, const char *name,
                                    exia_error *err);
-EXIA_API const char *exia_dag_name(const exia_dag *dag, uint32_t node); /* NULL: unnamed */
+/* NULL: unnamed.  Borrowed until a node is removed. */
+EXIA_API const char *exia_dag_name(const exia_dag *dag, uint32_t node);
 EXIA_API size_t exia_dag_node_count(const exia_dag *dag);
 
 /* All nodes so that every edge points forward (A. B. Kahn, 1962): level by level, by index within a

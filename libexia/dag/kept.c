@@ -82,6 +82,34 @@ static void unlink_newest(exia_dag *dag, size_t edge)
     dag->kept->places[dag->after[edge]].first_in = dag->kept->links[edge].next_in;
 }
 
+void exia__kept_link_all(exia_dag *dag)
+{
+    exia__kept *kept = dag->kept;
+    if (kept == NULL)
+        return;
+    for (size_t i = 0; i < dag->names.count; i++)
+        kept->places[i].first_out = kept->places[i].first_in = NONE;
+    for (size_t i = 0; i < dag->edge_count; i++)
+        link_edge(dag, i);
+}
+
+void exia__kept_remove_nodes(exia_dag *dag, const uint32_t *to)
+{
+    exia__kept *kept = dag->kept;
+    uint32_t rank = 0;
+    if (kept == NULL)
+        return;
+    for (size_t i = 0; i < dag->names.count; i++) {
+        uint32_t node = to[kept->order[i]];
+        if (node != NONE)
+            kept->order[rank++] = node;
+    }
+    for (uint32_t i = 0; i < rank; i++) {
+        kept->places[kept->order[i]].rank = i;
+        kept->places[kept->order[i]].seen = 0;
+    }
+}
+
 exia_status exia_dag_keep_order(const uint32_t **nodes, size_t *count, exia_dag *dag,
                                 exia_error *err)
 {
@@ -105,8 +133,7 @@ exia_status exia_dag_keep_order(const uint32_t **nodes, size_t *count, exia_dag 
         }
         exia__kept_add_nodes(dag, 0);
         take_order(dag->kept, dag->order, dag->names.count);
-        for (size_t i = 0; i < dag->edge_count; i++)
-            link_edge(dag, i);
+        exia__kept_link_all(dag);
     }
     if (nodes != NULL)
         *nodes = dag->kept->order;

@@ -42,6 +42,10 @@ void exia__kept_add_nodes(exia_dag *dag, size_t first);
 /* Edges from `first` to `end` lie in the graph's arrays, and may be added: all, or, where one closes
  * a cycle or memory is out, none. */
 exia_status exia__kept_add_edges(exia_dag *dag, size_t first, size_t end, exia_error *err);
+/* After removal: nodes have moved to to[i], or go (EXIA_NO_NODE); edges are other ones.  The order of
+ * what stays is as it was. */
+void exia__kept_remove_nodes(exia_dag *dag, const uint32_t *to);
+void exia__kept_link_all(exia_dag *dag);
 void exia__kept_free(exia_dag *dag);
 
 #endif

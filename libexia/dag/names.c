@@ -131,6 +131,7 @@ static exia_status insert(exia__names *names, uint32_t index, const char *text, 
     char *copy = names->chunk->bytes + names->chunk->used;
     memcpy(copy, text, size + 1);
     names->chunk->used += size + 1;
+    names->bytes += size + 1;
     names->texts[index] = copy;
     names->table[at] = (uint64_t)hash << 32 | (index + 1);
     names->table_used++;
@@ -147,6 +148,7 @@ static void undo(exia__names *names, uint32_t index)
     names->table[probe(names, text, exia__names_hash(text, size))] = 0;
     names->table_used--;
     names->chunk->used -= size + 1;
+    names->bytes -= size + 1;
     names->texts[index] = NULL;
 }
 
@@ -193,13 +195,85 @@ const char *exia__names_text(const exia__names *names, uint32_t index)
     return index < names->count && index < names->text_capacity ? names->texts[index] : NULL;
 }
 
+/* Empty a place of the table.  Texts behind it that would have been put there move up (D. E. Knuth,
+ * 1973, section 6.4, algorithm R). */
+static void empty(exia__names *names, size_t hole)
+{
+    size_t mask = names->table_size - 1;
+    for (size_t at = (hole + 1) & mask; names->table[at] != 0; at = (at + 1) & mask) {
+        size_t wanted = (names->table[at] >> 32) & mask;
+        if (((at - wanted) & mask) < ((at - hole) & mask))
+            continue;
+        names->table[hole] = names->table[at];
+        hole = at;
+    }
+    names->table[hole] = 0;
+}
+
+static void free_chunks(struct exia__chunk *chunk)
+{
+    while (chunk != NULL) {
+        struct exia__chunk *next = chunk->next;
+        exia__release(chunk);
+        chunk = next;
+    }
+}
+
+/* Move all texts into one chunk.  Where memory is out, they stay where they are. */
+static void gather(exia__names *names)
+{
+    struct exia__chunk *old = names->chunk;
+    exia_error unwanted;
+    names->chunk = NULL;
+    if (reserve_bytes(names, names->bytes - names->dead_bytes, &unwanted) < 0) {
+        names->chunk = old;
+        return;
+    }
+    for (size_t i = 0; i < names->count && i < names->text_capacity; i++) {
+        if (names->texts[i] == NULL)
+            continue;
+        size_t size = strlen(names->texts[i]) + 1;
+        names->texts[i] = memcpy(names->chunk->bytes + names->chunk->used, names->texts[i], size);
+        names->chunk->used += size;
+    }
+    free_chunks(old);
+    names->bytes = names->chunk->used;
+    names->dead_bytes = 0;
+}
+
+void exia__names_remove(exia__names *names, const uint32_t *to)
+{
+    size_t last = names->text_capacity < names->count ? names->text_capacity : names->count;
+    size_t stay = 0, texts = 0;
+    for (size_t i = 0; i < names->count; i++) {
+        stay += to[i] != EXIA__NO_NAME;
+        const char *text = i < last ? names->texts[i] : NULL;
+        if (text != NULL && to[i] == EXIA__NO_NAME) {
+            size_t size = strlen(text);
+            empty(names, probe(names, text, exia__names_hash(text, size)));
+            names->table_used--;
+            names->dead_bytes += size + 1;
+        }
+    }
+    for (size_t i = 0; i < names->table_size; i++) { /* a place depends on the hash alone */
+        uint64_t entry = names->table[i];
+        if (entry != 0)
+            names->table[i] = entry >> 32 << 32 | (to[(uint32_t)entry - 1] + 1);
+    }
+    for (size_t i = 0; i < last; i++) {
+        if (to[i] != EXIA__NO_NAME)
+            names->texts[texts++] = names->texts[i];
+    }
+    if (last > texts)
+        memset(names->texts + texts, 0, (last - texts) * sizeof *names->texts);
+    names->count = stay;
+    if (names->dead_bytes > names->bytes / 2)
+        gather(names);
+}
+
 void exia__names_free(exia__names *names)
 {
-    while (names->chunk != NULL) {
-        struct exia__chunk *next = names->chunk->next;
-        exia__release(names->chunk);
-        names->chunk = next;
-    }
+    free_chunks(names->chunk);
     exia__release(names->texts);
     exia__release(names->table);
     *names = (exia__names){0};

@@ -7,7 +7,8 @@
 enum { EXIA__SHOWN_SIZE = 44 };
 #define EXIA__NO_NAME UINT32_MAX
 
-/* Zero-initialise.  Indices are 0, 1, 2 ... in order of addition; texts never move. */
+/* Zero-initialise.  Indices are 0, 1, 2 ... in order of addition; texts stay where they
+ * are until one is removed. */
 typedef struct exia__names {
     size_t count;       /* indices given, with or without a text */
     const char **texts; /* the first `text_capacity` of them; NULL: without */
@@ -15,12 +16,15 @@ typedef struct exia__names {
     uint64_t *table; /* open addressing: hash << 32 | index + 1; 0: empty */
     size_t table_size, table_used;
     struct exia__chunk *chunk; /* where texts lie, the newest first */
+    size_t bytes, dead_bytes;  /* in chunks: of all texts, and of those that were removed */
 } exia__names;
 
 /* Add `count` texts, all or none; `texts` NULL, or a NULL in it: an index without a text.
  * @return EXIA_EEXISTS: a text is there already, EXIA_EINVAL: empty or not UTF-8 */
 exia_status exia__names_add(exia__names *names, const char *const *texts, size_t count,
                             exia_error *err);
+/* Index i becomes to[i], ascending; UINT32_MAX: it goes. */
+void exia__names_remove(exia__names *names, const uint32_t *to);
 /* EXIA__NO_NAME when there is none. */
 uint32_t exia__names_find(const exia__names *names, const char *text);
 const char *exia__names_text(const exia__names *names, uint32_t index);
