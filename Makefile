@@ -18,7 +18,7 @@ packages_build := pkg-config libsqlite3-dev libzstd-dev libssl-dev libjansson-de
 packages_demo := $(packages_build) python3-dev python3-venv
 packages_test := $(packages_demo) libcmocka-dev zstd libarchive-tools g++
 packages_check := $(packages_test) valgrind
-packages_bench := $(packages_demo) libaprutil1-dev
+packages_bench := $(packages_demo) g++ libaprutil1-dev
 python_demo := "cffi>=1.16" "setuptools>=77" "cloudpickle>=3" "numpy>=1.24" "scikit-learn>=1.3"
 python_test := $(python_demo) "pytest>=8" "nbclient>=0.10" "ipykernel>=6.29" \
 	"safetensors>=0.5" "ml_dtypes>=0.5" "tqdm>=4.60" "mypy==1.18.2" "ruff==0.14.5" "clang-format==14.0.6"
@@ -206,7 +206,10 @@ symbols: $(library) ## the library exports what tests/abi/exia.symbols lists, an
 $(BUILD)/bench-pool: $(wildcard tests/bench/*.[ch]) $(library) | build/system-bench
 	$(call show,CC)$(CC) $(CFLAGS) -std=c11 -D_GNU_SOURCE -pthread $(warnings) -Iinclude $$(pkg-config --silence-errors --cflags apr-util-1) \
 		-o $@ $(filter %.c,$^) -L$(BUILD) -lexia -Wl,-rpath,'$$ORIGIN' $$(pkg-config --silence-errors --libs apr-util-1 apr-1)
-bench: $(venv)/.bench $(BUILD)/bench-pool $(venv)/.binding ## side by side with the field: time, peer, ratio
+$(BUILD)/bench-dag: tests/bench/dag.cpp $(library) | build/system-bench
+	$(call show,CXX)$(CXX) $(CFLAGS) -std=c++20 -pthread -Wall -Wextra -Iinclude $(if $(TASKFLOW),-isystem "$(TASKFLOW)") \
+		-o $@ $< -L$(BUILD) -lexia -Wl,-rpath,'$$ORIGIN'
+bench: $(venv)/.bench $(BUILD)/bench-pool $(BUILD)/bench-dag $(venv)/.binding ## side by side with the field: time, peer, ratio
 	@$(python) tests/bench/bench.py $(BUILD)
 
 # ---- install --------------------------------------------------------------------------------

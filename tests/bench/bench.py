@@ -153,6 +153,8 @@ def main() -> None:
     )
     subprocess.run([BUILD / "bench-pool"], check=True)
     bench_pool()
+    print(flush=True)
+    subprocess.run([BUILD / "bench-dag"], check=True)
     print(f"\njoblib {joblib.__version__}, numpy {np.__version__}")
     bench_dag()
     with tempfile.TemporaryDirectory(dir=BUILD) as directory:
