@@ -88,6 +88,14 @@ static json_t *next_row(exia_rows *rows)
     return row;
 }
 
+/* -1: null */
+static json_int_t number_of(json_t *row, const char *key)
+{
+    json_t *value = json_object_get(row, key);
+    assert_true(json_is_integer(value) || json_is_null(value));
+    return json_is_integer(value) ? json_integer_value(value) : -1;
+}
+
 /* The first letters of the states, by node. */
 static const char *states_of(exia_rows *rows)
 {
@@ -98,9 +106,12 @@ static const char *states_of(exia_rows *rows)
         assert_int_equal(json_integer_value(json_object_get(row, "node")), count);
         assert_int_equal(json_is_string(json_object_get(row, "error")), *state == 'f');
         int ran = *state == 'd' || *state == 'f';
-        assert_int_equal(json_is_real(json_object_get(row, "start_ms")), ran);
-        assert_true(!ran || json_real_value(json_object_get(row, "end_ms")) >=
-                                json_real_value(json_object_get(row, "start_ms")));
+        json_int_t queued = number_of(row, "queued_ns"), started = number_of(row, "started_ns");
+        assert_int_equal(number_of(row, "attempts"), ran);
+        assert_int_equal(number_of(row, "worker") >= 0, ran);
+        assert_int_equal(started >= 0, ran);
+        assert_true(!ran || (queued >= 0 && queued <= started));
+        assert_true(!ran || number_of(row, "ended_ns") >= started);
         text[count++] = *state;
     }
     text[count] = '\0';

@@ -182,20 +182,73 @@ EXIA_API void exia_dag_cursor_free(exia_dag_cursor *cursor);
 /* The work at one node.  A failure should fill `err`. */
 typedef exia_status exia_task_fn(uint32_t node, void *payload, exia_error *err);
 
-/* Run `task` once a node, after all before it, in `job->threads` threads (1: in this one, in the
- * order of exia_dag_order(), with progress between tasks).  A failure skips its descendants and
- * nothing else.  Returns when every started task has returned: a cancel asks, it does not kill, and
- * until then progress goes on.  A task may take its time: `job->timeout_ms` does not count.  `task`
- * must not change the graph.
+/* Which of the nodes that are ready goes first; else any, as is quickest. */
+enum {
+    EXIA_DAG_CRITICAL = 1, /* the one with the longest way before it, by `weights` */
+    EXIA_DAG_GIVEN = 2     /* the greatest weight */
+};
+/* What a task that failed for good ends; else what comes after it is skipped, the rest goes on. */
+enum { EXIA_DAG_STOP = 1 /* nothing more is started */ };
+
+/* What at most `limit` tasks may use at the same time. */
+typedef struct exia_dag_resource {
+    const char *name;
+    uint32_t limit;
+} exia_dag_resource;
+#define EXIA_DAG_NO_RESOURCE UINT32_MAX
+
+/* Told in the thread that called the run, about ten times a second: the nodes whose tasks have begun
+ * and not returned, after a cancel too. */
+typedef void exia_dag_out_fn(const uint32_t *nodes, size_t count, void *payload);
+
+/* How to run a graph; NULL, or zero in a field, means the default.  An array has an item for each
+ * node, and is borrowed until the run returns. */
+typedef struct exia_dag_run_options {
+    size_t struct_size;
+    uint32_t priority;     /* EXIA_DAG_CRITICAL ...; equal nodes: by index */
+    uint32_t on_failure;   /* EXIA_DAG_STOP */
+    const double *weights; /* finite; critical: not negative, NULL: all 1 */
+    uint32_t retries;      /* how often a task that failed is called again; not after its
+                            * EXIA_ECANCELLED, nor when the run stops */
+    int64_t retry_ms;      /* the wait before that, doubled each time; it holds up no thread, and
+                            * lends the resource to others; 0: none */
+    int64_t retry_most_ms; /* the longest; 0: 60 s */
+    const exia_dag_resource *resources;
+    size_t resource_count;
+    const uint32_t *uses; /* the index of the node's resource, or EXIA_DAG_NO_RESOURCE */
+    exia_dag_out_fn *out; /* not in a run of one thread, where nobody could call it */
+    void *payload;        /* of `out` */
+} exia_dag_run_options;
+
+/* Run `task` once a node, after all before it, in `job->threads` threads (1: in this one, with
+ * progress between tasks, and without options in the order of exia_dag_order()).  A failure skips its
+ * descendants.  Returns when every started task has returned: a cancel and the end of
+ * `job->total_ms` ask, they do not kill, and until then progress goes on, its step naming those that
+ * are still out.  A task may take its time: `job->timeout_ms` does not count.  Meanwhile the graph
+ * may be asked for what it holds (nodes, names, edges, its order and levels, its text); anything else
+ * is EXIA_ECONFLICT, and exia_dag_free() frees it at the end of the run.
  *
- * @param[out] report  rows {node, name, state: done | failed | skipped | cancelled, error, start_ms,
- *                     end_ms}, by node, times from the start of the run; set whenever a task may
- *                     have run, on failure too (NULL: not wanted)
+ * @param[out] report  rows {node, name, state: done | failed | skipped | cancelled, queued_ns,
+ *                     started_ns, ended_ns, attempts, error, worker}, by node; times from the start
+ *                     of the run: when all before it had ended, when its first attempt began, when
+ *                     its last one ended, null where that did not come; set whenever a task may have
+ *                     run, on failure too (NULL: not wanted)
+ * @param      options NULL: as exia_dag_run()
  * @return EXIA_ECANCELLED, EXIA_ETIMEOUT (`job->total_ms`), else the first failed task's status, its
- *         text behind the node's name; EXIA_ECYCLE: none ran
+ *         text behind the node's name; EXIA_EINVAL, EXIA_ECYCLE, EXIA_ECONFLICT: none ran
  */
+EXIA_API exia_status exia_dag_run_with(exia_rows **report, exia_dag *dag, exia_task_fn *task,
+                                       void *payload, const exia_dag_run_options *options,
+                                       const exia_job *job, exia_error *err);
 EXIA_API exia_status exia_dag_run(exia_rows **report, exia_dag *dag, exia_task_fn *task,
                                   void *payload, const exia_job *job, exia_error *err);
+
+/* Ask the run of this graph to stop: nothing more is started, and it answers EXIA_ECANCELLED, unless
+ * it was over.  Threads: any, also a task, and a signal handler (with `err` NULL).
+ *
+ * @return EXIA_ENOTFOUND: it is not being run
+ */
+EXIA_API exia_status exia_dag_cancel(exia_dag *dag, exia_error *err);
 
 /* The graph as text: `format` is "dot" (Graphviz), "mermaid" or "json" ({"nodes": [name or null],
  * "edges": [[before, after]]}).  Each edge once. */

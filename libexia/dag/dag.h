@@ -6,6 +6,7 @@
 #ifndef EXIA_DAG_DAG_H
 #define EXIA_DAG_DAG_H
 
+#include "dag/guard.h"
 #include "dag/names.h"
 #include "exia/dag.h"
 
@@ -20,6 +21,7 @@ typedef struct exia__kept exia__kept;
 typedef struct exia__search exia__search;
 
 struct exia_dag {
+    exia__guard guard;
     exia__names names; /* names.count is the number of nodes */
     uint32_t *before, *after;
     size_t edge_count, edge_capacity;

@@ -15,7 +15,10 @@ exia_status exia_dag_open(exia_dag **out, exia_error *err)
     if (out == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_open: out is NULL");
     *out = exia__zeroed(1, sizeof **out);
-    return *out ? EXIA_OK : exia__fail_memory(err);
+    if (*out == NULL)
+        return exia__fail_memory(err);
+    exia__guard_open(&(*out)->guard);
+    return EXIA_OK;
 }
 
 void exia__dag_forget(exia_dag *dag)
@@ -36,10 +39,11 @@ void exia__dag_forget(exia_dag *dag)
 
 void exia_dag_free(exia_dag *dag)
 {
-    if (dag == NULL)
+    if (dag == NULL || exia__guard_give_up(&dag->guard))
         return;
     exia__dag_forget(dag);
     exia__kept_free(dag);
+    exia__guard_close(&dag->guard);
     exia__names_free(&dag->names);
     exia__release(dag->before);
     exia__release(dag->after);
@@ -54,7 +58,10 @@ exia_status exia_dag_add_nodes(uint32_t *first, exia_dag *dag, const char *const
     if (dag == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_add_nodes: dag is NULL");
     uint32_t next = (uint32_t)dag->names.count;
-    exia_status rc = exia__kept_reserve(dag, next + count, dag->edge_count, err);
+    exia_status rc = exia__guard_check(&dag->guard, "exia_dag_add_nodes", err);
+    if (rc < 0)
+        return rc;
+    rc = exia__kept_reserve(dag, next + count, dag->edge_count, err);
     if (rc == EXIA_OK)
         rc = exia__names_add(&dag->names, names, count, err);
     if (rc < 0)
@@ -84,6 +91,9 @@ exia_status exia_dag_add_edges(exia_dag *dag, const uint32_t *before, const uint
 {
     if (dag == NULL || (count > 0 && (before == NULL || after == NULL)))
         return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_add_edges: an argument is NULL");
+    exia_status rc = exia__guard_check(&dag->guard, "exia_dag_add_edges", err);
+    if (rc < 0)
+        return rc;
     size_t nodes = dag->names.count;
     uint32_t last = 0;
     for (size_t i = 0; i < count; i++) { /* without a branch: it runs at the speed of memory */
@@ -97,7 +107,7 @@ exia_status exia_dag_add_edges(exia_dag *dag, const uint32_t *before, const uint
                 "edge %zu goes from %u to %u, but there are %zu nodes; none was added", i,
                 (unsigned)before[i], (unsigned)after[i], nodes);
     }
-    exia_status rc = reserve(dag, count, err);
+    rc = reserve(dag, count, err);
     if (rc < 0 || count == 0)
         return rc;
     memcpy(dag->before + dag->edge_count, before, count * sizeof *before);

@@ -120,6 +120,8 @@ exia_status exia_dag_keep_order(const uint32_t **nodes, size_t *count, exia_dag 
         *count = 0;
     if (dag == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_keep_order: dag is NULL");
+    if (exia__guard_check(&dag->guard, "exia_dag_keep_order", err) < 0)
+        return EXIA_ECONFLICT;
     if (dag->kept == NULL) {
         rc = exia__dag_sort(dag, err);
         if (rc < 0)

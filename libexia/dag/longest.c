@@ -81,6 +81,8 @@ exia_status exia_dag_longest_path(const uint32_t **nodes, size_t *count, double 
         *length = 0;
     if (nodes == NULL || count == NULL || dag == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_longest_path: an argument is NULL");
+    if (exia__guard_check(&dag->guard, "exia_dag_longest_path", err) < 0)
+        return EXIA_ECONFLICT;
     size_t total = dag->names.count;
     exia_status rc = check_finite(node_weights, total, "node", err);
     if (rc == EXIA_OK)

@@ -49,6 +49,8 @@ exia_status exia_dag_order_by(const uint32_t **nodes, size_t *count, exia_dag *d
         *count = 0;
     if (nodes == NULL || count == NULL || dag == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_order_by: an argument is NULL");
+    if (exia__guard_check(&dag->guard, "exia_dag_order_by", err) < 0)
+        return EXIA_ECONFLICT;
     exia_status rc = exia__dag_sort(dag, err);
     size_t total = dag->names.count, size = 0, found = 0;
     if (rc < 0)

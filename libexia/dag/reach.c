@@ -107,6 +107,8 @@ exia_status exia_dag_path(const uint32_t **nodes, size_t *count, exia_dag *dag, 
         *count = 0;
     if (nodes == NULL || count == NULL || dag == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_path: an argument is NULL");
+    if (exia__guard_check(&dag->guard, "exia_dag_path", err) < 0)
+        return EXIA_ECONFLICT;
     if (from >= dag->names.count || to >= dag->names.count)
         return no_node(dag, from >= dag->names.count ? from : to, err);
     exia_status rc = prepare(&search, dag, 0, err);
@@ -134,6 +136,8 @@ static exia_status find_all(const uint32_t **nodes, size_t *count, exia_dag *dag
         *count = 0;
     if (nodes == NULL || count == NULL || dag == NULL || (of == NULL && of_count > 0))
         return exia__fail(err, EXIA_EINVAL, 0, "%s: an argument is NULL", call);
+    if (exia__guard_check(&dag->guard, call, err) < 0)
+        return EXIA_ECONFLICT;
     for (size_t i = 0; i < of_count; i++) {
         if (of[i] >= dag->names.count)
             return no_node(dag, of[i], err);

@@ -109,6 +109,8 @@ exia_status exia_dag_reduce(const uint32_t **before, const uint32_t **after, siz
         *count = 0;
     if (before == NULL || after == NULL || count == NULL || dag == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_reduce: an argument is NULL");
+    if (exia__guard_check(&dag->guard, "exia_dag_reduce", err) < 0)
+        return EXIA_ECONFLICT;
     exia_status rc = exia__dag_sort(dag, err);
     if (rc == EXIA_OK && dag->reduced == NULL)
         rc = reduce(dag, err);

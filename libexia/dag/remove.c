@@ -78,6 +78,8 @@ exia_status exia_dag_remove_edges(exia_dag *dag, const uint32_t *before, const u
     size_t stay = 0;
     if (dag == NULL || (count > 0 && (before == NULL || after == NULL)))
         return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_remove_edges: an argument is NULL");
+    if (exia__guard_check(&dag->guard, "exia_dag_remove_edges", err) < 0)
+        return EXIA_ECONFLICT;
     for (size_t i = 0; i < count; i++) {
         if (before[i] >= dag->names.count || after[i] >= dag->names.count)
             return exia__fail(
@@ -135,6 +137,8 @@ exia_status exia_dag_remove_nodes(uint32_t *moved, exia_dag *dag, const uint32_t
     size_t stay = 0;
     if (dag == NULL || (count > 0 && nodes == NULL))
         return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_remove_nodes: an argument is NULL");
+    if (exia__guard_check(&dag->guard, "exia_dag_remove_nodes", err) < 0)
+        return EXIA_ECONFLICT;
     size_t total = dag->names.count;
     uint32_t *to = exia__array(NULL, total, sizeof *to);
     if (to == NULL)

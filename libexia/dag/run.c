@@ -1,340 +1,337 @@
-/* The threaded run.  A worker that ends a task counts down its successors; the first that becomes
- * ready it does itself, the others go into one queue.  The calling thread only watches: it reports
- * progress and asks to stop.  A failure dooms what comes after it: such nodes are counted through in
- * the same way, and not done. */
+/* The run from outside: it begins, the calling thread watches, it ends.  The tasks are done by
+ * workers; of one thread, by the calling thread itself, which then looks up between tasks. */
+#include "dag/run.h"
+
 #include <signal.h>
-#include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/job.h"
-#include "base/json.h"
 #include "base/memory.h"
-#include "base/rows.h"
-#include "dag/dag.h"
 
-static const uint32_t NONE = UINT32_MAX;
-enum { WATCH_MS = 100 };
-enum { WAITING, DONE, FAILED, SKIPPED, CANCELLED };
-static const char *const states[] = {"waiting", "done", "failed", "skipped", "cancelled"};
+static const int64_t LOOK_NS = 100000000;
 
-typedef struct node {
-    atomic_uint waiting; /* edges from nodes that have not ended */
-    atomic_uchar doomed; /* something before it failed */
-    unsigned char state;
-    char *error;
-    int64_t start_ns, end_ns; /* since the run began */
-} node;
+/* ---- who watches ------------------------------------------------------------------------------ */
 
-typedef struct run {
-    exia_dag *dag;
-    const exia__csr *csr;
-    exia_task_fn *task;
-    void *payload;
-    node *nodes;
-    size_t count;
-    int64_t began_ns; /* 0: nobody wants a report, and no clock is read */
-    atomic_size_t left;
-    atomic_int stop;
+typedef struct watch {
+    exia__run *run;
+    exia__work *job;
+    exia_error *err;
+    exia_status rc;   /* EXIA_ECANCELLED, EXIA_ETIMEOUT */
+    int64_t told_ns;  /* when `out` was called last */
+    size_t out_count; /* of run->out: nodes whose tasks run */
+} watch;
 
-    pthread_mutex_t lock; /* of all below */
-    pthread_cond_t ready, ended;
-    uint32_t *queue; /* ready nodes; each comes into it at most once */
-    size_t head, tail;
-    size_t idle, alive; /* workers */
-    exia_status status; /* of the first task that failed */
-    exia_error first;
-} run;
-
-static void note_failure(run *r, uint32_t index, exia_status rc, exia_error *err)
+static void find_out(watch *w)
 {
+    w->out_count = 0;
+    for (size_t i = 0; i < w->run->worker_count; i++) {
+        uint32_t node = atomic_load_explicit(&w->run->workers[i].doing, memory_order_relaxed);
+        if (node != EXIA_NO_NODE)
+            w->run->out[w->out_count++] = node;
+    }
+}
+
+/* "running", and when nothing more is started, what has not ended. */
+static const char *step_text(char *text, size_t size, const watch *w)
+{
+    enum { SHOWN = 3 };
     char shown[EXIA__SHOWN_SIZE];
-    exia__filled(err, rc);
-    if (r->began_ns != 0)
-        exia__text_copy(&r->nodes[index].error, err->text,
-                        NULL); /* best effort: the row has a state */
-    exia__prefix(err, rc, "node %s", exia__node_shown(shown, r->dag, index));
-    pthread_mutex_lock(&r->lock);
-    if (r->status == EXIA_OK) {
-        r->status = rc;
-        r->first = *err;
-    }
-    pthread_mutex_unlock(&r->lock);
+    if (w->out_count == 0 || (w->rc == EXIA_OK && !atomic_load(&w->run->stop)))
+        return "running";
+    int used = snprintf(text, size, "stopping, still out:");
+    for (size_t i = 0; i < w->out_count && i < SHOWN; i++)
+        used += snprintf(text + used, size - (size_t)used, "%s %s", i > 0 ? "," : "",
+                         exia__node_shown(shown, w->run->dag, w->run->out[i]));
+    if (w->out_count > SHOWN)
+        snprintf(text + used, size - (size_t)used, " and %zu more", w->out_count - SHOWN);
+    return text;
 }
 
-static void do_task(run *r, uint32_t index)
+static void tell_out(watch *w)
 {
-    node *n = &r->nodes[index];
-    exia_error err = {0};
-    if (r->began_ns != 0)
-        n->start_ns = exia__clock_ns() - r->began_ns;
-    exia_status rc = r->task(index, r->payload, &err);
-    if (r->began_ns != 0)
-        n->end_ns = exia__clock_ns() - r->began_ns;
-    n->state = rc < 0 ? FAILED : DONE;
-    if (rc < 0)
-        note_failure(r, index, rc, &err);
+    int64_t now = exia__clock_ns();
+    if (now - w->told_ns < LOOK_NS)
+        return;
+    w->told_ns = now;
+    w->run->options.out(w->run->out, w->out_count, w->run->options.payload);
 }
 
-/* What comes after a node that was not done will not be done. */
-static void doom_after(run *r, uint32_t index)
+static size_t passed(const exia__run *run)
 {
-    for (uint32_t i = r->csr->starts[index]; i < r->csr->starts[index + 1]; i++)
-        atomic_store_explicit(&r->nodes[r->csr->targets[i]].doomed, 1, memory_order_relaxed);
+    size_t sum = 0;
+    for (size_t i = 0; i < run->worker_count; i++)
+        sum += atomic_load_explicit(&run->workers[i].passed, memory_order_relaxed);
+    return sum;
 }
 
-static void do_or_skip(run *r, uint32_t index)
+static void heed_cancel(watch *w)
 {
-    node *n = &r->nodes[index];
-    if (atomic_load_explicit(&n->doomed, memory_order_relaxed))
-        n->state = SKIPPED;
+    if (w->rc == EXIA_OK && exia__guard_stops(&w->run->dag->guard))
+        w->rc = exia__fail(w->err, EXIA_ECANCELLED, 0, "the run was cancelled");
+}
+
+/* Once it stops, whoever watches sees the last tasks end, whatever is answered and however late. */
+static exia_status look(watch *w)
+{
+    char text[3 * EXIA__SHOWN_SIZE + 64];
+    exia__run *run = w->run;
+    heed_cancel(w);
+    if (run->out != NULL)
+        find_out(w);
+    if (run->out != NULL && run->options.out != NULL)
+        tell_out(w);
+    exia_status rc = exia__work_step(w->job, step_text(text, sizeof text, w), passed(run),
+                                     run->count, w->rc < 0 ? NULL : w->err);
+    if (w->rc == EXIA_OK)
+        w->rc = rc;
+    if (w->rc < 0)
+        w->job->end_ms = 0;
+    return w->rc;
+}
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a == EXIA__FOREVER || (b != EXIA__FOREVER && b < a) ? b : a;
+}
+
+/* Until something is to be looked at. */
+static void pause_until(watch *w, int64_t until_ns)
+{
+    if (w->job->job.progress != NULL || w->run->options.out != NULL)
+        until_ns = sooner(until_ns, exia__clock_ns() + LOOK_NS);
+    if (w->job->end_ms != 0 && w->job->end_ms < INT64_MAX / 1000000)
+        until_ns = sooner(until_ns, w->job->end_ms * 1000000);
+    exia__guard_wait(&w->run->dag->guard, until_ns);
+}
+
+/* ---- in this thread --------------------------------------------------------------------------- */
+
+/* By the order there is, nothing need be counted but for the report. */
+static void do_next(exia__run *run, uint32_t node)
+{
+    exia__worker *worker = &run->workers[0];
+    worker->now_ns = 0;
+    if (run->keys != NULL)
+        exia__run_step(worker, node);
     else
-        do_task(r, index);
-    if (n->state != DONE)
-        doom_after(r, index);
+        exia__run_do(worker, node);
+    for (uint32_t i = run->csr->starts[node];
+         run->keys == NULL && run->traces != NULL && i < run->csr->starts[node + 1]; i++)
+        exia__run_release(worker, run->csr->targets[i]);
 }
 
-/* Do one node and count down what comes after it.  Answers the first node that became ready. */
-static uint32_t end_node(run *r, uint32_t index)
+static void run_here(watch *w)
 {
-    uint32_t mine = NONE;
-    do_or_skip(r, index);
-    for (uint32_t i = r->csr->starts[index]; i < r->csr->starts[index + 1]; i++) {
-        uint32_t target = r->csr->targets[i];
-        unsigned before =
-            atomic_fetch_sub_explicit(&r->nodes[target].waiting, 1, memory_order_acq_rel);
-        if (before == 1 && mine == NONE) {
-            mine = target;
-        } else if (before == 1) {
-            pthread_mutex_lock(&r->lock);
-            r->queue[r->tail++] = target;
-            if (r->idle > 0)
-                pthread_cond_signal(&r->ready);
-            pthread_mutex_unlock(&r->lock);
-        }
-    }
-    if (atomic_fetch_sub_explicit(&r->left, 1, memory_order_acq_rel) == 1) {
-        pthread_mutex_lock(&r->lock);
-        pthread_cond_broadcast(&r->ready);
-        pthread_mutex_unlock(&r->lock);
-    }
-    return mine;
-}
-
-static int is_over(run *r)
-{
-    return atomic_load(&r->stop) || atomic_load(&r->left) == 0;
-}
-
-static uint32_t take(run *r)
-{
-    uint32_t index = NONE;
-    pthread_mutex_lock(&r->lock);
-    while (r->head == r->tail && !is_over(r)) {
-        r->idle++;
-        pthread_cond_wait(&r->ready, &r->lock);
-        r->idle--;
-    }
-    if (!is_over(r))
-        index = r->queue[r->head++];
-    pthread_mutex_unlock(&r->lock);
-    return index;
-}
-
-static void *work(void *payload)
-{
-    run *r = payload;
-    uint32_t index = NONE;
-    while (!is_over(r)) {
-        if (index == NONE)
-            index = take(r);
-        if (index != NONE)
-            index = end_node(r, index);
-    }
-    pthread_mutex_lock(&r->lock);
-    if (--r->alive == 0)
-        pthread_cond_signal(&r->ended);
-    pthread_mutex_unlock(&r->lock);
-    return NULL;
-}
-
-/* In this thread, in the order of exia_dag_order(). */
-static exia_status run_here(run *r, exia__work *job, exia_error *err)
-{
-    exia_status rc = EXIA_OK;
-    for (size_t i = 0; i < r->count; i++) {
-        rc = exia__work_step(job, "running", i, r->count, err);
-        if (rc < 0)
+    exia__run *run = w->run;
+    int64_t until = EXIA__FOREVER;
+    for (size_t i = 0; !atomic_load_explicit(&run->stop, memory_order_relaxed);) {
+        if ((run->keys == NULL && i == run->count) || look(w) < 0)
             break;
-        do_or_skip(r, r->dag->order[i]);
+        uint32_t node = run->keys ? exia__ordered_next(run, &until) : run->dag->order[i++];
+        if (node != EXIA_NO_NODE)
+            do_next(run, node);
+        else if (until != EXIA__FOREVER)
+            pause_until(w, until);
+        else
+            break;
     }
-    return rc;
 }
 
-/* Until the last worker has left. */
-static exia_status watch(run *r, exia__work *job, exia_error *err)
+/* ---- in threads ------------------------------------------------------------------------------- */
+
+/* The others may be asleep already, and waited for this one: the last to sleep ends the run. */
+static void count_started(exia__run *run, int more)
 {
-    exia_status rc = EXIA_OK;
-    pthread_mutex_lock(&r->lock);
-    while (r->alive > 0) {
-        pthread_mutex_unlock(&r->lock);
-        size_t done = r->count - atomic_load(&r->left);
-        /* also after a cancel: whoever watches sees the last tasks end */
-        exia_status step = exia__work_step(job, "running", done, r->count, rc < 0 ? NULL : err);
-        rc = rc < 0 ? rc : step;
-        pthread_mutex_lock(&r->lock);
-        if (rc < 0 && !atomic_exchange(&r->stop, 1))
-            pthread_cond_broadcast(&r->ready);
-        if (r->alive > 0)
-            exia__cond_wait(&r->ended, &r->lock, exia__clock_ns() + (int64_t)WATCH_MS * 1000000);
-    }
-    pthread_mutex_unlock(&r->lock);
-    return rc;
+    pthread_mutex_lock(&run->lock);
+    run->started += (size_t)more;
+    if (more < 0)
+        exia__run_call(run);
+    pthread_mutex_unlock(&run->lock);
 }
 
 /* Signals are the host's: its handlers must not run in our threads. */
-static size_t start_workers(run *r, pthread_t *threads, size_t wanted)
+static void start_workers(exia__run *run)
 {
     sigset_t all, before;
-    size_t started = 0;
+    int code = 0;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_mutex_lock(&r->lock);
-    while (started < wanted && pthread_create(&threads[started], NULL, work, r) == 0)
-        started++;
-    r->alive = started;
-    pthread_mutex_unlock(&r->lock);
+    for (size_t i = 0; i < run->worker_count && code == 0 && !atomic_load(&run->stop); i++) {
+        atomic_fetch_add(&run->alive, 1);
+        count_started(run, 1);
+        code = pthread_create(&run->threads[i], NULL, exia__run_work, &run->workers[i]);
+        if (code != 0) {
+            count_started(run, -1);
+            atomic_fetch_sub(&run->alive, 1);
+        }
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return started;
 }
 
-static exia_status run_in_threads(run *r, exia__work *job, exia_error *err)
+static void run_in_threads(watch *w)
 {
-    exia_status rc = EXIA_OK;
-    size_t wanted = job->job.threads < r->count ? job->job.threads : r->count;
-    pthread_t *threads = exia__array(NULL, wanted, sizeof *threads);
-    r->queue = exia__array(NULL, r->count, sizeof *r->queue);
-    if (threads == NULL || r->queue == NULL) {
-        exia__release(threads);
+    exia__run *run = w->run;
+    start_workers(run);
+    if (run->started == 0) { /* no thread to be had: this one */
+        run_here(w);
+        return;
+    }
+    int told = 0;
+    while (atomic_load(&run->alive) > 0) {
+        if (look(w) < 0 && !told) {
+            exia__run_stop(run);
+            told = 1;
+        }
+        if (atomic_load(&run->alive) > 0)
+            pause_until(w, EXIA__FOREVER);
+    }
+    for (size_t i = 0; i < run->started; i++)
+        pthread_join(run->threads[i], NULL);
+}
+
+/* ---- from beginning to end --------------------------------------------------------------------- */
+
+static exia_status open_traces(exia__run *run, exia_error *err)
+{
+    run->traces = exia__array(NULL, run->count, sizeof *run->traces);
+    if (run->traces == NULL)
         return exia__fail_memory(err);
+    for (size_t i = 0; i < run->count; i++) {
+        int64_t queued =
+            atomic_load_explicit(&run->tasks[i].waiting, memory_order_relaxed) > 0 ? -1 : 0;
+        run->traces[i] = (exia__trace){.queued_ns = queued, .started_ns = -1, .ended_ns = -1};
     }
-    for (uint32_t i = 0; i < r->count; i++) {
-        if (atomic_load_explicit(&r->nodes[i].waiting, memory_order_relaxed) == 0)
-            r->queue[r->tail++] = i;
-    }
-    size_t started = start_workers(r, threads, wanted);
-    rc = started > 0 ? watch(r, job, err)
-                     : run_here(r, job, err); /* no thread to be had: this one */
-    while (started > 0)
-        pthread_join(threads[--started], NULL);
-    exia__release(threads);
-    return rc;
-}
-
-/* What was not reached: after a failure it is skipped, else it was cancelled. */
-static void settle(run *r)
-{
-    for (size_t i = 0; i < r->count; i++) {
-        uint32_t index = r->dag->order[i];
-        node *n = &r->nodes[index];
-        if (n->state == WAITING)
-            n->state = atomic_load_explicit(&n->doomed, memory_order_relaxed) ? SKIPPED : CANCELLED;
-        if (n->state == FAILED || n->state == SKIPPED)
-            doom_after(r, index);
-    }
-}
-
-static exia_status add_row(exia_rows *rows, const run *r, uint32_t index, exia_error *err)
-{
-    const node *n = &r->nodes[index];
-    int ran = n->state == DONE || n->state == FAILED;
-    json_t *start = ran ? json_real((double)n->start_ns / 1e6) : json_null();
-    json_t *end = ran ? json_real((double)n->end_ns / 1e6) : json_null();
-    json_t *row = json_pack("{s:I, s:s?, s:s, s:s?, s:o, s:o}", "node", (json_int_t)index, "name",
-                            exia_dag_name(r->dag, index), "state", states[n->state], "error",
-                            n->error, "start_ms", start, "end_ms", end);
-    exia_status rc = row ? exia__rows_add(rows, row, err) : exia__fail_memory(err);
-    json_decref(row);
-    return rc;
-}
-
-static exia_status write_report(exia_rows **out, run *r, exia_error *err)
-{
-    exia_rows *rows = NULL;
-    exia_status rc = exia__rows_open(&rows, err);
-    settle(r);
-    for (uint32_t i = 0; i < r->count && rc == EXIA_OK; i++)
-        rc = add_row(rows, r, i, err);
-    if (rc == EXIA_OK) {
-        *out = rows;
-        rows = NULL;
-    }
-    exia_rows_free(rows);
-    return rc;
-}
-
-static exia_status prepare(run *r, exia_error *err)
-{
-    pthread_mutex_init(&r->lock, NULL);
-    pthread_cond_init(&r->ready, NULL);
-    exia_status rc = exia__cond_open(&r->ended, err);
-    if (rc < 0)
-        return rc;
-    r->nodes = exia__zeroed(r->count, sizeof *r->nodes);
-    if (r->nodes == NULL)
-        return exia__fail_memory(err);
-    for (size_t i = 0; i < r->dag->edge_count; i++) {
-        node *n = &r->nodes[r->dag->after[i]];
-        atomic_init(&n->waiting, atomic_load_explicit(&n->waiting, memory_order_relaxed) + 1);
-    }
-    atomic_init(&r->left, r->count);
     return EXIA_OK;
 }
 
-static void clean(run *r)
+static exia_status open_workers(exia__run *run, size_t threads, exia_error *err)
 {
-    for (size_t i = 0; r->nodes != NULL && i < r->count; i++)
-        exia__release(r->nodes[i].error);
-    exia__release(r->nodes);
-    exia__release(r->queue);
-    pthread_cond_destroy(&r->ready);
-    pthread_cond_destroy(&r->ended);
-    pthread_mutex_destroy(&r->lock);
+    int here = threads < 2 || run->count == 0;
+    run->worker_count = here ? 1 : threads < run->count ? threads : run->count;
+    run->workers = exia__zeroed(run->worker_count, sizeof *run->workers);
+    run->threads = exia__array(NULL, run->worker_count, sizeof *run->threads);
+    run->out = here ? NULL : exia__array(NULL, run->worker_count, sizeof *run->out);
+    if (run->workers == NULL || run->threads == NULL || (run->out == NULL && !here))
+        return exia__fail_memory(err);
+    for (size_t i = 0; i < run->worker_count; i++) {
+        exia__worker *w = &run->workers[i];
+        w->run = run;
+        w->index = (uint32_t)i;
+        atomic_init(&w->doing, EXIA_NO_NODE);
+    }
+    return EXIA_OK;
+}
+
+static exia_status open_tasks(exia__run *run, exia_error *err)
+{
+    run->tasks = exia__zeroed(run->count, sizeof *run->tasks);
+    if (run->tasks == NULL)
+        return exia__fail_memory(err);
+    for (size_t i = 0; i < run->csr->starts[run->count]; i++) {
+        atomic_uint *waiting = &run->tasks[run->csr->targets[i]].waiting;
+        atomic_init(waiting, atomic_load_explicit(waiting, memory_order_relaxed) + 1);
+    }
+    return EXIA_OK;
+}
+
+static exia_status open_run(exia__run *run, int report, size_t threads, exia_error *err)
+{
+    const exia_dag_run_options *o = &run->options;
+    pthread_mutex_init(&run->lock, NULL);
+    exia_status rc = exia__cond_open(&run->changed, err);
+    if (rc == EXIA_OK)
+        rc = open_tasks(run, err);
+    if (rc == EXIA_OK && report)
+        rc = open_traces(run, err);
+    if (rc == EXIA_OK)
+        rc = open_workers(run, threads, err);
+    if (rc < 0)
+        return rc;
+    if (o->priority != 0 || o->retries > 0 || o->resource_count > 0)
+        return exia__ordered_open(run, err);
+    return run->out != NULL ? exia__plain_open(run, err) : EXIA_OK;
+}
+
+static void close_run(exia__run *run)
+{
+    for (size_t i = 0; run->traces != NULL && i < run->count; i++)
+        exia__release(run->traces[i].error);
+    exia__ordered_close(run);
+    exia__release(run->next);
+    exia__release(run->traces);
+    exia__release(run->tasks);
+    exia__release(run->workers);
+    exia__release(run->threads);
+    exia__release(run->out);
+    pthread_cond_destroy(&run->changed);
+    pthread_mutex_destroy(&run->lock);
+}
+
+static exia_status run_all(exia__run *run, exia__work *job, exia_error *err)
+{
+    watch w = {.run = run, .job = job, .err = err};
+    if (run->out != NULL)
+        run_in_threads(&w);
+    else
+        run_here(&w);
+    heed_cancel(&w); /* it may have ended before anybody looked */
+    if (w.rc == EXIA_OK && run->first_rc < 0) {
+        w.rc = run->first_rc;
+        if (err != NULL)
+            *err = run->first_error;
+    }
+    return w.rc;
+}
+
+/* The graph is ours until the end. */
+static exia_status run_guarded(exia_rows **report, exia__run *run, exia__work *job, exia_error *err)
+{
+    exia_error other;
+    exia_status rc = exia__dag_sort(run->dag, err);
+    if (rc < 0)
+        return rc;
+    run->csr = &run->dag->csr;
+    run->count = run->dag->names.count;
+    run->began_ns = exia__clock_ns();
+    rc = open_run(run, report != NULL, job->job.threads, err);
+    if (rc < 0)
+        goto done;
+    rc = run_all(run, job, err);
+    if (report != NULL && exia__run_report(report, run, &other) < 0 && rc == EXIA_OK)
+        rc = exia__fail(err, other.status, 0, "all tasks are done, but not the report: %s",
+                        other.text);
+done:
+    close_run(run);
+    return rc;
+}
+
+exia_status exia_dag_run_with(exia_rows **report, exia_dag *dag, exia_task_fn *task, void *payload,
+                              const exia_dag_run_options *options, const exia_job *job,
+                              exia_error *err)
+{
+    exia__work work;
+    if (report != NULL)
+        *report = NULL;
+    if (dag == NULL || task == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_run: an argument is NULL");
+    exia__run run = {.dag = dag, .task = task, .payload = payload};
+    exia_status rc = exia__work_begin(&work, job, err);
+    if (rc == EXIA_OK)
+        rc = exia__guard_begin(&dag->guard, err);
+    if (rc < 0)
+        return rc;
+    rc = exia__run_options(&run.options, options, dag, err);
+    if (rc == EXIA_OK)
+        rc = run_guarded(report, &run, &work, err);
+    if (exia__guard_end(&dag->guard))
+        exia_dag_free(dag);
+    return rc;
 }
 
 exia_status exia_dag_run(exia_rows **report, exia_dag *dag, exia_task_fn *task, void *payload,
                          const exia_job *job, exia_error *err)
 {
-    exia__work work;
-    exia_error other;
-    if (report != NULL)
-        *report = NULL;
-    if (dag == NULL || task == NULL)
-        return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_run: an argument is NULL");
-    exia_status rc = exia__work_begin(&work, job, err);
-    if (rc == EXIA_OK)
-        rc = exia__dag_sort(dag, err);
-    if (rc < 0)
-        return rc;
-    run r = {.dag = dag,
-             .csr = &dag->csr,
-             .task = task,
-             .payload = payload,
-             .count = dag->names.count,
-             .began_ns = report ? exia__clock_ns() : 0};
-    rc = prepare(&r, err);
-    if (rc < 0)
-        goto done;
-    rc = work.job.threads > 1 ? run_in_threads(&r, &work, err) : run_here(&r, &work, err);
-    if (rc == EXIA_OK && r.status < 0) {
-        rc = r.status;
-        if (err != NULL)
-            *err = r.first;
-    }
-    if (report != NULL && write_report(report, &r, &other) < 0 && rc == EXIA_OK)
-        rc = exia__fail(err, other.status, 0, "all tasks are done, but not the report: %s",
-                        other.text);
-done:
-    clean(&r);
-    return rc;
+    return exia_dag_run_with(report, dag, task, payload, NULL, job, err);
 }

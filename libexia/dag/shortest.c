@@ -142,6 +142,8 @@ exia_status exia_dag_cycle(const uint32_t **nodes, size_t *count, exia_dag *dag,
         *count = 0;
     if (nodes == NULL || count == NULL || dag == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_cycle: an argument is NULL");
+    if (exia__guard_check(&dag->guard, "exia_dag_cycle", err) < 0)
+        return EXIA_ECONFLICT;
     if (through != NONE && through >= dag->names.count)
         return exia__fail(err, EXIA_EINVAL, 0, "%u is no node: there are %zu", (unsigned)through,
                           dag->names.count);

@@ -389,7 +389,9 @@ class Dag(Handle):
 
 
 class Report(Rows):
-    """What a run did: rows {node, name, state, error, start_ms, end_ms}.
+    """What a run did.
+
+    Rows of {node, name, state, queued_ns, started_ns, ended_ns, attempts, error, worker}.
 
     Attributes
     ----------

@@ -1,0 +1,153 @@
+/* A worker: it does a node, counts down what comes after it, and goes on with what became ready.  A
+ * failure dooms what comes after it: such nodes are counted through in the same way, and not done. */
+#include <string.h>
+
+#include "base/error.h"
+#include "base/job.h"
+#include "base/memory.h"
+#include "dag/run.h"
+
+/* Under the lock, which a sleeper gives back only in its wait: so no call is missed. */
+void exia__run_call(exia__run *run)
+{
+    if (atomic_load_explicit(&run->idle, memory_order_relaxed) > 0) {
+        atomic_fetch_sub(&run->idle, 1);
+        run->calls++;
+        pthread_cond_signal(&run->changed);
+    }
+}
+
+void exia__run_stop(exia__run *run)
+{
+    pthread_mutex_lock(&run->lock);
+    atomic_store(&run->stop, 1);
+    pthread_cond_broadcast(&run->changed);
+    pthread_mutex_unlock(&run->lock);
+}
+
+/* What comes after a node that was not done will not be done. */
+void exia__run_doom_after(exia__run *run, uint32_t node)
+{
+    for (uint32_t i = run->csr->starts[node]; i < run->csr->starts[node + 1]; i++)
+        atomic_store_explicit(&run->tasks[run->csr->targets[i]].doomed, 1, memory_order_relaxed);
+}
+
+/* Of the last attempt; NULL: it did not fail. */
+static void keep_error(exia__trace *trace, const char *text)
+{
+    exia__release(trace->error);
+    trace->error = NULL;
+    if (text != NULL)
+        exia__text_copy(&trace->error, text, NULL); /* best effort: the row has a state */
+}
+
+static void note_failure(exia__run *run, uint32_t node, exia_status rc, exia_error *err)
+{
+    char shown[EXIA__SHOWN_SIZE];
+    exia__prefix(err, rc, "node %s", exia__node_shown(shown, run->dag, node));
+    pthread_mutex_lock(&run->lock);
+    if (run->first_rc == EXIA_OK) {
+        run->first_rc = rc;
+        run->first_error = *err;
+    }
+    pthread_mutex_unlock(&run->lock);
+    if (run->options.on_failure == EXIA_DAG_STOP)
+        exia__run_stop(run);
+}
+
+static int fail(exia__worker *w, uint32_t node, exia_status rc)
+{
+    exia__run *run = w->run;
+    exia__filled(&w->err, rc);
+    if (run->traces != NULL)
+        keep_error(&run->traces[node], w->err.text);
+    if (run->options.retries > 0 && rc != EXIA_ECANCELLED &&
+        run->attempts[node] <= run->options.retries && !exia__run_stops(run))
+        return EXIA__AGAIN;
+    note_failure(run, node, rc, &w->err);
+    return EXIA__FAILED;
+}
+
+static void trace_begin(exia__worker *w, exia__trace *trace)
+{
+    keep_error(trace, NULL);
+    if (trace->attempts++ == 0)
+        trace->started_ns = w->now_ns ? w->now_ns : exia__clock_ns() - w->run->began_ns;
+    trace->worker = w->index;
+}
+
+static int do_task(exia__worker *w, uint32_t node)
+{
+    exia__run *run = w->run;
+    exia__trace *trace = run->traces ? &run->traces[node] : NULL;
+    if (trace != NULL)
+        trace_begin(w, trace);
+    if (run->attempts != NULL)
+        run->attempts[node]++;
+    w->err.status = EXIA_OK;
+    w->err.native = 0;
+    w->err.text[0] = '\0';
+    atomic_store_explicit(&w->doing, node, memory_order_relaxed);
+    exia_status rc = run->task(node, run->payload, &w->err);
+    atomic_store_explicit(&w->doing, EXIA_NO_NODE, memory_order_relaxed);
+    if (trace != NULL)
+        trace->ended_ns = w->now_ns = exia__clock_ns() - run->began_ns;
+    return rc < 0 ? fail(w, node, rc) : EXIA__DONE;
+}
+
+int exia__run_do(exia__worker *w, uint32_t node)
+{
+    exia__task *task = &w->run->tasks[node];
+    int doomed = atomic_load_explicit(&task->doomed, memory_order_relaxed);
+    int state = doomed ? EXIA__SKIPPED : do_task(w, node);
+    if (state == EXIA__AGAIN)
+        return state;
+    task->state = (unsigned char)state;
+    if (state != EXIA__DONE)
+        exia__run_doom_after(w->run, node);
+    atomic_store_explicit(&w->passed, atomic_load_explicit(&w->passed, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    return state;
+}
+
+/* The last edge needs no read-modify-write: nobody else has one to count. */
+int exia__run_release(exia__worker *w, uint32_t node)
+{
+    exia__run *run = w->run;
+    exia__task *task = &run->tasks[node];
+    if (atomic_load_explicit(&task->waiting, memory_order_acquire) != 1 &&
+        atomic_fetch_sub_explicit(&task->waiting, 1, memory_order_acq_rel) != 1)
+        return 0;
+    if (run->traces != NULL && !atomic_load_explicit(&task->doomed, memory_order_relaxed))
+        run->traces[node].queued_ns = w->now_ns;
+    return 1;
+}
+
+uint32_t exia__run_step(exia__worker *w, uint32_t node)
+{
+    int state = exia__run_do(w, node);
+    if (w->run->keys == NULL)
+        return exia__plain_end(w, node);
+    if (state == EXIA__AGAIN)
+        exia__ordered_again(w, node);
+    else
+        exia__ordered_end(w, node);
+    return EXIA_NO_NODE;
+}
+
+void *exia__run_work(void *payload)
+{
+    exia__worker *w = payload;
+    exia__run *run = w->run;
+    for (;;) {
+        w->now_ns = 0;
+        uint32_t node = run->keys ? exia__ordered_take(w) : exia__plain_take(w);
+        if (node == EXIA_NO_NODE)
+            break;
+        while (node != EXIA_NO_NODE && !exia__run_stops(run))
+            node = exia__run_step(w, node);
+    }
+    if (atomic_fetch_sub(&run->alive, 1) == 1)
+        exia__guard_wake(&run->dag->guard);
+    return NULL;
+}
