@@ -301,6 +301,56 @@ TEST(a_chain_of_ten_million_has_all_answers)
     exia_dag_free(dag);
 }
 
+/* Where most reach most, reachability is computed in blocks: more nodes than one block holds, against
+ * a matrix of all that is reached. */
+TEST(dense_graphs_are_reduced_as_sparse_ones_are)
+{
+    enum { COUNT = 1500, EDGES = 60000 };
+    uint32_t *before = malloc(EDGES * sizeof *before), *after = malloc(EDGES * sizeof *after);
+    unsigned char(*reach)[COUNT] = calloc(COUNT, sizeof *reach), (*stays)[COUNT] = NULL;
+    stays = calloc(COUNT, sizeof *stays);
+    assert_true(before != NULL && after != NULL && reach != NULL && stays != NULL);
+    uint32_t seed = 31, expected = 0;
+    for (uint32_t i = 0; i < EDGES; i++) { /* node 7 n modulo COUNT is the nth */
+        uint32_t a = next_random(&seed) % (COUNT - 1), b = a + 1;
+        b += next_random(&seed) % (i % 4 ? COUNT - b : 3);
+        b = b < COUNT ? b : COUNT - 1;
+        before[i] = 7 * a % COUNT;
+        after[i] = 7 * b % COUNT;
+        stays[a][b] = 1;
+    }
+    for (size_t a = COUNT; a-- > 0;) { /* in the order of their names: all behind are complete */
+        for (size_t b = a + 1; b < COUNT; b++) {
+            if (stays[a][b] && reach[a][b])
+                stays[a][b] = 0;
+            else if (stays[a][b])
+                for (size_t c = b + 1; c < COUNT; c++)
+                    reach[a][c] |= reach[b][c];
+            expected += stays[a][b];
+        }
+        for (size_t b = a + 1; b < COUNT; b++)
+            reach[a][b] |= stays[a][b];
+    }
+    exia_dag *dag = open_dag(COUNT);
+    check_ok(exia_dag_add_edges(dag, before, after, EDGES, &err));
+    const uint32_t *from, *to;
+    size_t count;
+    check_ok(exia_dag_reduce(&from, &to, &count, dag, &err));
+    assert_int_equal(count, expected);
+    uint32_t name[COUNT];
+    for (uint32_t i = 0; i < COUNT; i++)
+        name[7 * i % COUNT] = i;
+    for (size_t i = 0; i < count; i++) {
+        assert_true(stays[name[from[i]]][name[to[i]]]);
+        assert_true(i == 0 || from[i - 1] <= from[i]);
+    }
+    exia_dag_free(dag);
+    free(before);
+    free(after);
+    free(reach);
+    free(stays);
+}
+
 TEST(many_nodes_that_are_ready_at_once_come_by_key)
 {
     enum { COUNT = 200000 };
@@ -345,7 +395,36 @@ static exia_status ask_all(void *payload, exia_error *error)
     return rc;
 }
 
+/* Each node before each later one: dense enough for reachability. */
+static exia_status reduce_dense(void *payload, exia_error *error)
+{
+    enum { COUNT = 80 };
+    uint32_t before[COUNT * COUNT], after[COUNT * COUNT];
+    const uint32_t *from, *to;
+    size_t edge_count = 0, count;
+    exia_dag *dag = NULL;
+    (void)payload;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        for (uint32_t j = i + 1; j < COUNT; j++) {
+            before[edge_count] = i;
+            after[edge_count++] = j;
+        }
+    }
+    exia_status rc = exia_dag_open(&dag, error);
+    if (rc == EXIA_OK)
+        rc = exia_dag_add_nodes(NULL, dag, NULL, COUNT, error);
+    if (rc == EXIA_OK)
+        rc = exia_dag_add_edges(dag, before, after, edge_count, error);
+    if (rc == EXIA_OK)
+        rc = exia_dag_reduce(&from, &to, &count, dag, error);
+    if (rc == EXIA_OK)
+        assert_int_equal(count, COUNT - 1);
+    exia_dag_free(dag);
+    return rc;
+}
+
 TEST(no_memory_is_an_error_and_leaves_nothing)
 {
     check_survives_no_memory(ask_all, NULL);
+    check_survives_no_memory(reduce_dense, NULL);
 }

@@ -143,9 +143,11 @@ EXIA_API exia_status exia_dag_longest_path(const uint32_t **nodes, size_t *count
                                            const double *edge_weights, exia_error *err);
 
 /* The fewest edges that say the same, once each: those where no longer path leads the same way (A. V.
- * Aho, M. R. Garey and J. D. Ullman, 1972).  Lent until the graph changes.  O(V + E) for edges that
- * lead to the next level, each node with others searches up to the level of its farthest: O(V E) at
- * worst.  8 bytes an edge; meanwhile 16 a node and 4 an edge.  @return EXIA_ECYCLE */
+ * Aho, M. R. Garey and J. D. Ullman, 1972).  Lent until the graph changes.  O(V + E) where edges lead
+ * to the next level; a node with others searches up to the level of its farthest, and where that
+ * becomes too much reachability is computed, 512 nodes at a time: O(V E / 512) at worst (A.
+ * Goralcikova and V. Koubek, 1979).  8 bytes an edge; meanwhile 16 a node and 4 an edge, at worst 92
+ * a node and 12 an edge.  @return EXIA_ECYCLE */
 EXIA_API exia_status exia_dag_reduce(const uint32_t **before, const uint32_t **after, size_t *count,
                                      exia_dag *dag, exia_error *err);
 

@@ -1,11 +1,12 @@
 /* The transitive reduction (A. V. Aho, M. R. Garey and J. D. Ullman, 1972): an edge goes where another
  * path leads the same way.  Such a path spans two levels at least, so that an edge from one level to
- * the next always stays, and the search for the others ends at the level of the farthest. */
+ * the next always stays, and the search for the others ends at the level of the farthest.  As soon as
+ * searching has cost more than reachability for all would, that is computed for the rest. */
 #include <string.h>
 
 #include "base/error.h"
 #include "base/memory.h"
-#include "dag/dag.h"
+#include "dag/closure.h"
 
 typedef struct reduction {
     const exia__csr *csr;
@@ -15,6 +16,7 @@ typedef struct reduction {
     uint32_t *queue;
     uint32_t *before, *after; /* what stays */
     size_t count;
+    uint64_t work; /* edges looked at */
 } reduction;
 
 /* Search from the row of `node`, below level `limit`, until `wanted` nodes of that row are reached. */
@@ -29,6 +31,7 @@ static void search_from(reduction *r, uint32_t node, size_t wanted, uint32_t lim
     }
     while (head < tail) {
         uint32_t at = r->queue[head++];
+        r->work += csr->starts[at + 1] - csr->starts[at];
         for (uint32_t i = csr->starts[at]; i < csr->starts[at + 1]; i++) {
             uint32_t target = csr->targets[i];
             if (r->level[target] > limit || r->reached[target] == mark)
@@ -41,6 +44,20 @@ static void search_from(reduction *r, uint32_t node, size_t wanted, uint32_t lim
                 r->queue[tail++] = target;
             }
         }
+    }
+}
+
+/* Keep those of the row of `node` that are marked as direct and not as reached. */
+static void keep_marked(reduction *r, uint32_t node)
+{
+    uint32_t mark = node + 1;
+    for (uint32_t i = r->csr->starts[node]; i < r->csr->starts[node + 1]; i++) {
+        uint32_t target = r->csr->targets[i];
+        if (r->direct[target] == mark && r->reached[target] != mark) {
+            r->before[r->count] = node;
+            r->after[r->count++] = target;
+        }
+        r->direct[target] = 0; /* once */
     }
 }
 
@@ -57,14 +74,28 @@ static void reduce_row(reduction *r, uint32_t node)
     }
     if (far > 0)
         search_from(r, node, far, limit);
-    for (uint32_t i = csr->starts[node]; i < csr->starts[node + 1]; i++) {
-        uint32_t target = csr->targets[i];
-        if (r->direct[target] == mark && r->reached[target] != mark) {
-            r->before[r->count] = node;
-            r->after[r->count++] = target;
-        }
-        r->direct[target] = 0; /* once */
+    keep_marked(r, node);
+}
+
+/* The same for `node` and all behind it by index. */
+static exia_status reduce_rest(reduction *r, exia_dag *dag, uint32_t node, exia_error *err)
+{
+    exia__reduced_rows rows = {0};
+    exia_status rc = exia__dag_reverse(dag, err);
+    if (rc == EXIA_OK)
+        rc = exia__closure_reduce(&rows, dag, err);
+    if (rc < 0)
+        return rc;
+    uint32_t *place = r->queue;
+    for (uint32_t i = 0; i < dag->names.count; i++)
+        place[dag->order[i]] = i;
+    for (; node < dag->names.count; node++) {
+        for (uint32_t i = rows.starts[place[node]]; i < rows.ends[place[node]]; i++)
+            r->direct[dag->order[rows.targets[i]]] = node + 1;
+        keep_marked(r, node);
     }
+    exia__reduced_rows_free(&rows);
+    return EXIA_OK;
 }
 
 static exia_status reduce(exia_dag *dag, exia_error *err)
@@ -90,9 +121,16 @@ static exia_status reduce(exia_dag *dag, exia_error *err)
         for (size_t i = dag->level_starts[level]; i < dag->level_starts[level + 1]; i++)
             r.level[dag->order[i]] = (uint32_t)level;
     }
-    for (uint32_t node = 0; node < nodes; node++)
+    double budget = exia__closure_work(dag);
+    uint32_t node = 0;
+    for (; node < nodes && (double)r.work < budget; node++)
         reduce_row(&r, node);
+    exia_status rc = node < nodes ? reduce_rest(&r, dag, node, err) : EXIA_OK;
     exia__release(work);
+    if (rc < 0) {
+        exia__release(stay);
+        return rc;
+    }
     dag->reduced = stay;
     dag->reduced_count = r.count;
     return EXIA_OK;
