@@ -301,6 +301,50 @@ TEST(a_chain_of_ten_million_has_all_answers)
     exia_dag_free(dag);
 }
 
+/* A thousand by a thousand, with edges to the right, down and, not needed, aslant. */
+TEST(a_grid_loses_its_diagonals_and_a_star_loses_nothing)
+{
+    enum { SIDE = 1000, COUNT = SIDE * SIDE };
+    exia_dag *grid = open_dag(COUNT), *star = open_dag(COUNT);
+    uint32_t *before = malloc(3 * COUNT * sizeof *before),
+             *after = malloc(3 * COUNT * sizeof *after);
+    const uint32_t *from, *to;
+    size_t edge_count = 0, count;
+    double length;
+    assert_true(before != NULL && after != NULL);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        int right = i % SIDE + 1 < SIDE, down = i + SIDE < COUNT;
+        const uint32_t ends[] = {i + SIDE + 1, i + 1, i + SIDE};
+        const int there[] = {right && down, right, down};
+        for (int k = 0; k < 3; k++) {
+            before[edge_count] = i;
+            after[edge_count] = ends[k];
+            edge_count += there[k] != 0;
+        }
+    }
+    check_ok(exia_dag_add_edges(grid, before, after, edge_count, &err));
+    check_ok(exia_dag_reduce(&from, &to, &count, grid, &err));
+    assert_int_equal(count, 2 * SIDE * (SIDE - 1));
+    for (size_t i = 0; i < count; i++)
+        if (to[i] - from[i] != 1 && to[i] - from[i] != SIDE)
+            fail_msg("the edge from %u to %u is not needed", from[i], to[i]);
+    check_ok(exia_dag_longest_path(&from, &count, &length, grid, NULL, NULL, &err));
+    assert_true(count == 2 * SIDE - 1 && length == 2 * SIDE - 2);
+    exia_dag_free(grid);
+    for (uint32_t i = 1; i < COUNT; i++) { /* half of the edges to the middle, half from it */
+        before[i - 1] = i % 2 ? i : 0;
+        after[i - 1] = i % 2 ? 0 : i;
+    }
+    check_ok(exia_dag_add_edges(star, before, after, COUNT - 1, &err));
+    check_ok(exia_dag_reduce(&from, &to, &count, star, &err));
+    assert_int_equal(count, COUNT - 1);
+    check_ok(exia_dag_order_by(&from, &count, star, NULL, &err));
+    assert_int_equal(from[COUNT / 2], 0);
+    exia_dag_free(star);
+    free(before);
+    free(after);
+}
+
 /* Where most reach most, reachability is computed in blocks: more nodes than one block holds, against
  * a matrix of all that is reached. */
 TEST(dense_graphs_are_reduced_as_sparse_ones_are)

@@ -71,7 +71,7 @@ EXIA_API exia_status exia_dag_order(const uint32_t **nodes, size_t *count, exia_
 /* From now on keep an order up to date, and refuse every edge that would close a cycle; the graph,
  * this order and what was lent are then as they were.  An edge that points forward in it costs O(1),
  * another one what lies between its ends and is connected with them (D. J. Pearce and P. H. J. Kelly,
- * 2006); a batch at most a few times O(V + E).  36 bytes more a node, 8 an edge.
+ * 2006); a batch at most a few times O(V + E).  32 bytes more a node, 8 an edge.
  *
  * @param[out] nodes  the order, any that is right; borrowed until the graph changes (may be NULL)
  * @return EXIA_ECYCLE: there is a cycle already; none is kept
@@ -113,14 +113,15 @@ EXIA_API exia_status exia_dag_path(const uint32_t **nodes, size_t *count, exia_d
                                    uint32_t from, uint32_t to, exia_error *err);
 
 /* All nodes that come after one of these, the nearest first, without these themselves; all that come
- * before one of them.  O(1) for what is found and its edges. */
+ * before one of them.  The cost is that of what is found and its edges; the first question after a
+ * change sorts the edges into rows, O(V + E). */
 EXIA_API exia_status exia_dag_descendants(const uint32_t **nodes, size_t *count, exia_dag *dag,
                                           const uint32_t *of, size_t of_count, exia_error *err);
 EXIA_API exia_status exia_dag_ancestors(const uint32_t **nodes, size_t *count, exia_dag *dag,
                                         const uint32_t *of, size_t of_count, exia_error *err);
 
 /* The order in which always that node comes next which has the least key, and the least index among
- * equals, of all that could.  O(E + V log V); 28 bytes a node.
+ * equals, of all that could (Kahn with a heap).  O(E + V log V); 20 bytes a node meanwhile.
  *
  * @param keys  one a node; NULL: all are equal
  * @return EXIA_ECYCLE
@@ -130,7 +131,7 @@ EXIA_API exia_status exia_dag_order_by(const uint32_t **nodes, size_t *count, ex
 
 /* The longest path: its weights, those of its nodes and of its edges, have the greatest sum.  Among
  * equals nodes with lower indices are taken, from the end.  O(V + E) (R. Sedgewick and K. Wayne,
- * 2011); 8 bytes a node and, with weights of edges, 4 a node and 8 an edge.
+ * 2011); meanwhile 8 bytes a node and, with weights of edges, 4 a node and 8 an edge.
  *
  * @param[out] length        the sum; may be NULL
  * @param      node_weights  one a node; NULL: 0
