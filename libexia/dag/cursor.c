@@ -40,13 +40,14 @@ exia_status exia_dag_cursor_open(exia_dag_cursor **out, exia_dag *dag, exia_erro
         *out = NULL;
     if (out == NULL || dag == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_cursor_open: an argument is NULL");
-    exia_status rc = exia__dag_rows(dag, err);
+    exia_status rc = exia__dag_rows(dag, NULL, err);
     if (rc == EXIA_OK)
         rc = open_empty(out, &dag->csr, dag->names.count, err);
+    if (rc == EXIA_OK)
+        rc = exia__dag_rows(dag, (*out)->waiting, err);
     if (rc < 0)
         return rc;
     exia_dag_cursor *cursor = *out;
-    exia__dag_incoming(cursor->waiting, dag);
     for (uint32_t i = 0; i < cursor->nodes; i++) {
         if (cursor->waiting[i] == 0)
             cursor->ready[cursor->found++] = i;

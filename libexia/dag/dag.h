@@ -40,17 +40,17 @@ struct exia_dag {
     size_t reduced_count;
 };
 
-/* Row i holds to[k] for each k with from[k] == i. */
-exia_status exia__csr_open(exia__csr *out, size_t nodes, const uint32_t *from, const uint32_t *to,
-                           size_t edges, exia_error *err);
+/* Row i holds to[k] for each k with from[k] == i; `incoming` (may be NULL) gets how many to[k] are
+ * i. */
+exia_status exia__csr_open(exia__csr *out, uint32_t *incoming, size_t nodes, const uint32_t *from,
+                           const uint32_t *to, size_t edges, exia_error *err);
 exia__csr exia__csr_share(const exia__csr *csr);
 void exia__csr_free(exia__csr *csr); /* of one who shares it */
 
-/* See to `csr`; to `reverse`, the rows of predecessors. */
-exia_status exia__dag_rows(exia_dag *dag, exia_error *err);
+/* See to `csr`; `incoming` (may be NULL) gets how many edges end at each node. */
+exia_status exia__dag_rows(exia_dag *dag, uint32_t *incoming, exia_error *err);
+/* See to `reverse`, the rows of predecessors. */
 exia_status exia__dag_reverse(exia_dag *dag, exia_error *err);
-/* Write how many edges end at each node. */
-void exia__dag_incoming(uint32_t *incoming, const exia_dag *dag);
 
 /* See to `csr` and `order`.  @return EXIA_ECYCLE: only `csr` is there, and `err` shows a cycle */
 exia_status exia__dag_sort(exia_dag *dag, exia_error *err);

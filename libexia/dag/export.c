@@ -148,7 +148,8 @@ exia_status exia_dag_export(char **out, const exia_dag *dag, const char *format,
         return exia__fail(err, EXIA_EINVAL, 0,
                           "a graph is exported as dot, mermaid or json, not %.40s", format);
     /* Of its own: the graph is const, the rows shrink. */
-    rc = exia__csr_open(&csr, dag->names.count, dag->before, dag->after, dag->edge_count, err);
+    rc =
+        exia__csr_open(&csr, NULL, dag->names.count, dag->before, dag->after, dag->edge_count, err);
     if (rc < 0)
         goto done;
     seen = exia__zeroed(dag->names.count, sizeof *seen);

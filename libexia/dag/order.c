@@ -49,10 +49,9 @@ exia_status exia__dag_sort(exia_dag *dag, exia_error *err)
         rc = exia__fail_memory(err);
         goto done;
     }
-    rc = exia__dag_rows(dag, err);
+    rc = exia__dag_rows(dag, waiting, err);
     if (rc < 0)
         goto done;
-    exia__dag_incoming(waiting, dag);
     if (kahn(order, &levels, waiting, &dag->csr, nodes) < nodes) {
         rc = exia__dag_fail_cycle(dag, err);
         goto done;

@@ -62,7 +62,9 @@ exia_status exia_dag_order_by(const uint32_t **nodes, size_t *count, exia_dag *d
         rc = exia__fail_memory(err);
         goto done;
     }
-    exia__dag_incoming(waiting, dag);
+    rc = exia__dag_rows(dag, waiting, err);
+    if (rc < 0)
+        goto done;
     for (uint32_t i = 0; i < total; i++) {
         if (waiting[i] == 0)
             push(heap, &size, (entry){keys ? keys[i] : 0, i});

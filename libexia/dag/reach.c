@@ -89,7 +89,7 @@ static exia_status no_node(const exia_dag *dag, uint32_t node, exia_error *err)
 /* See to `csr`, or to the same turned round. */
 static exia_status prepare(exia__search **search, exia_dag *dag, int backward, exia_error *err)
 {
-    exia_status rc = backward ? exia__dag_reverse(dag, err) : exia__dag_rows(dag, err);
+    exia_status rc = backward ? exia__dag_reverse(dag, err) : exia__dag_rows(dag, NULL, err);
     if (rc < 0)
         return rc;
     *search = exia__search_open(dag);

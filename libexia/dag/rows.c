@@ -11,8 +11,8 @@ typedef struct holders {
     atomic_size_t count;
 } holders;
 
-exia_status exia__csr_open(exia__csr *out, size_t nodes, const uint32_t *from, const uint32_t *to,
-                           size_t edges, exia_error *err)
+exia_status exia__csr_open(exia__csr *out, uint32_t *incoming, size_t nodes, const uint32_t *from,
+                           const uint32_t *to, size_t edges, exia_error *err)
 {
     size_t words = nodes + 2 + edges;
     holders *block = exia__resize(NULL, sizeof *block + words * sizeof *out->starts);
@@ -21,7 +21,13 @@ exia_status exia__csr_open(exia__csr *out, size_t nodes, const uint32_t *from, c
     atomic_init(&block->count, 1);
     uint32_t *starts = (uint32_t *)(block + 1), *targets = starts + nodes + 2;
     memset(starts, 0, (nodes + 2) * sizeof *starts);
-    for (size_t i = 0; i < edges; i++)
+    if (incoming != NULL)
+        memset(incoming, 0, nodes * sizeof *incoming);
+    for (size_t i = 0; incoming != NULL && i < edges; i++) { /* in one loop: misses overlap */
+        starts[from[i] + 2]++;
+        incoming[to[i]]++;
+    }
+    for (size_t i = 0; incoming == NULL && i < edges; i++)
         starts[from[i] + 2]++;
     for (size_t i = 2; i < nodes + 2; i++)
         starts[i] += starts[i - 1];
@@ -50,25 +56,23 @@ void exia__csr_free(exia__csr *csr)
     *csr = (exia__csr){0};
 }
 
-exia_status exia__dag_rows(exia_dag *dag, exia_error *err)
+exia_status exia__dag_rows(exia_dag *dag, uint32_t *incoming, exia_error *err)
 {
-    if (dag->csr.starts != NULL)
+    if (dag->csr.starts == NULL)
+        return exia__csr_open(&dag->csr, incoming, dag->names.count, dag->before, dag->after,
+                              dag->edge_count, err);
+    if (incoming == NULL)
         return EXIA_OK;
-    return exia__csr_open(&dag->csr, dag->names.count, dag->before, dag->after, dag->edge_count,
-                          err);
+    memset(incoming, 0, dag->names.count * sizeof *incoming);
+    for (size_t i = 0; i < dag->edge_count; i++)
+        incoming[dag->after[i]]++;
+    return EXIA_OK;
 }
 
 exia_status exia__dag_reverse(exia_dag *dag, exia_error *err)
 {
     if (dag->reverse.starts != NULL)
         return EXIA_OK;
-    return exia__csr_open(&dag->reverse, dag->names.count, dag->after, dag->before, dag->edge_count,
-                          err);
-}
-
-void exia__dag_incoming(uint32_t *incoming, const exia_dag *dag)
-{
-    memset(incoming, 0, dag->names.count * sizeof *incoming);
-    for (size_t i = 0; i < dag->edge_count; i++)
-        incoming[dag->after[i]]++;
+    return exia__csr_open(&dag->reverse, NULL, dag->names.count, dag->after, dag->before,
+                          dag->edge_count, err);
 }

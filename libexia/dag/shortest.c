@@ -149,7 +149,7 @@ exia_status exia_dag_cycle(const uint32_t **nodes, size_t *count, exia_dag *dag,
                           dag->names.count);
     *nodes = &none;
     if (through != NONE) {
-        exia_status rc = exia__dag_rows(dag, err);
+        exia_status rc = exia__dag_rows(dag, NULL, err);
         exia__search *search = rc == EXIA_OK ? exia__search_open(dag) : NULL;
         if (rc == EXIA_OK && search == NULL)
             rc = exia__fail_memory(err);
