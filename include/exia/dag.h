@@ -95,7 +95,7 @@ EXIA_API exia_status exia_dag_cycles(exia_groups *out, exia_dag *dag, exia_error
 
 /* ---- questions --------------------------------------------------------------------------------
  *
- * The graph may have cycles.  What is lent is lent until the next question or until the graph
+ * The graph may have cycles.  What is lent is lent until the graph is asked anything again, or
  * changes.  12 bytes a node; ancestors need the edges once more, turned round. */
 
 /* The shortest cycle, each node before the next and the last before the first; none: `count` is 0.
