@@ -209,7 +209,7 @@ $(BUILD)/bench-pool: $(wildcard tests/bench/*.[ch]) $(library) | build/system-be
 $(BUILD)/bench-dag: tests/bench/dag.cpp $(library) | build/system-bench
 	$(call show,CXX)$(CXX) $(CFLAGS) -std=c++20 -pthread -Wall -Wextra -Iinclude $(if $(TASKFLOW),-isystem "$(TASKFLOW)") \
 		-o $@ $< -L$(BUILD) -lexia -Wl,-rpath,'$$ORIGIN'
-bench: $(venv)/.bench $(BUILD)/bench-pool $(BUILD)/bench-dag $(venv)/.binding ## side by side with the field: time, peer, ratio
+bench: $(venv)/.bench $(BUILD)/bench-pool $(BUILD)/bench-dag $(venv)/.binding ## side by side with the field: time, peer, ratio; TASKFLOW=DIR
 	@$(python) tests/bench/bench.py $(BUILD)
 
 # ---- install --------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ typedef struct scene {
     int open;
     const uint32_t *uses;
     exia_status (*meddle)(struct scene *, exia_error *); /* what task 'm' does */
+    size_t meet;                                         /* so many out at once open the gate */
     int told, reports;                                   /* calls of `out`, of progress */
     char out[64], step[200];                             /* the last of them */
     int open_after;                                      /* so many of them, once it stops */
@@ -104,7 +105,7 @@ static void tell_out(const uint32_t *nodes, size_t count, void *payload)
         s->out[i] = exia_dag_name(s->dag, nodes[i])[0];
     s->out[count] = '\0';
     s->told++;
-    if (count == 2)
+    if (count == s->meet)
         open_gate(s);
 }
 
@@ -487,6 +488,7 @@ TEST(a_given_priority_goes_first_equal_ones_by_index)
         scene_open(&s, "abcdef", "bf");
         if (threads == 2) { /* the first two meet: tell_out() lets them go */
             s.held = "cd";
+            s.meet = 2;
             o.out = tell_out;
             o.payload = &s;
         }
@@ -635,10 +637,27 @@ TEST(tasks_that_are_out_are_told_on_the_way)
     exia_dag_run_options o = {sizeof o, .out = tell_out, .payload = &s};
     scene_open(&s, "ab", "");
     s.held = "ab"; /* until both have been told */
+    s.meet = 2;
     check_ok(RUN(&s, &o, 2));
     assert_string_equal(told(rows), "d1 d1");
     assert_true(s.told >= 1);
     scene_close(&s);
+}
+
+TEST(who_sleeps_is_woken_for_what_becomes_ready)
+{
+    for (int ordered = 0; ordered <= 1; ordered++) {
+        scene s;
+        exia_rows *rows = NULL;
+        exia_dag_run_options o = {sizeof o, .out = tell_out, .payload = &s};
+        o.priority = ordered ? EXIA_DAG_CRITICAL : 0;
+        scene_open(&s, "abcde", "ab bc bd be");
+        s.held = "cde"; /* until all three are out, in three threads */
+        s.meet = 3;
+        check_ok(RUN(&s, &o, 3));
+        assert_string_equal(told(rows), "d1 d1 d1 d1 d1");
+        scene_close(&s);
+    }
 }
 
 /* ---- many --------------------------------------------------------------------------------------- */

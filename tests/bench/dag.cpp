@@ -98,13 +98,16 @@ exia_dag *build(const graph &g)
     return dag;
 }
 
-void run(exia_dag *dag, uint32_t threads)
+void run(exia_dag *dag, uint32_t threads, uint32_t priority = 0)
 {
     exia_error err;
     exia_job job = {};
     job.struct_size = sizeof job;
     job.threads = threads;
-    check(exia_dag_run(nullptr, dag, touch, nullptr, &job, &err), err);
+    exia_dag_run_options options = {};
+    options.struct_size = sizeof options;
+    options.priority = priority;
+    check(exia_dag_run_with(nullptr, dag, touch, nullptr, &options, &job, &err), err);
 }
 
 struct contestant {
@@ -203,6 +206,8 @@ void race_graph(const graph &g)
                       true});
 #endif
     runs.push_back({"exia, in this thread", [&] { run(dag, 1); }, false});
+    runs.push_back(
+        {"exia, critical path first", [&] { run(dag, THREADS, EXIA_DAG_CRITICAL); }, false});
     race(g, "run", runs);
     race(g, "build and run", builds);
     exia_dag_free(dag);
