@@ -353,6 +353,28 @@ TEST(a_doomed_chain_of_a_million_nodes_is_skipped_without_a_deep_stack)
     exia_dag_free(dag);
 }
 
+TEST(a_report_escapes_what_json_must)
+{
+    const char *names[] = {"say \"a\"\\b\n",
+                           "gr\xc3\xbc\xc3\x9f"
+                           "e",
+                           NULL};
+    exia_rows *rows = NULL;
+    exia_dag *dag = open_dag(0);
+    check_ok(exia_dag_add_nodes(NULL, dag, names, 3, &err));
+    check_fails(EXIA_EUSER, exia_dag_run(&rows, dag, fail_always, NULL, NULL, &err));
+    for (size_t i = 0; i < 3; i++) {
+        json_t *row = next_row(rows), *name = json_object_get(row, "name");
+        if (names[i] != NULL)
+            assert_string_equal(json_string_value(name), names[i]);
+        assert_int_equal(json_is_null(name), names[i] == NULL);
+        assert_true(json_is_string(json_object_get(row, "error")));
+        json_decref(row);
+    }
+    exia_rows_free(rows);
+    exia_dag_free(dag);
+}
+
 TEST(an_empty_graph_runs)
 {
     exia_rows *rows = NULL;

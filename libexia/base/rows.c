@@ -24,9 +24,14 @@ exia_status exia__rows_add(exia_rows *rows, const json_t *row, exia_error *err)
     char *text = NULL;
     exia_status rc = exia__json_text(&text, row, err);
     if (rc == EXIA_OK)
-        rc = exia__buffer_append(&rows->texts, text, strlen(text) + 1, err);
+        rc = exia__rows_add_text(rows, text, err);
     exia__release(text);
     return rc;
+}
+
+exia_status exia__rows_add_text(exia_rows *rows, const char *text, exia_error *err)
+{
+    return exia__buffer_append(&rows->texts, text, strlen(text) + 1, err);
 }
 
 exia_status exia_rows_next(const char **row, exia_rows *rows, exia_error *err)

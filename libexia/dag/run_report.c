@@ -1,4 +1,7 @@
 /* What came of each node, as rows. */
+#include <stdio.h>
+
+#include "base/buffer.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -21,36 +24,75 @@ static void settle(exia__run *run)
     }
 }
 
-static json_t *time_or_null(int64_t ns)
+/* A million rows are common, so they are written here, and only what needs an escape by jansson. */
+static exia_status add_text(exia__buffer *row, const char *text, exia_error *err)
 {
-    return ns < 0 ? json_null() : json_integer(ns);
+    char *escaped = NULL;
+    int plain = 1;
+    if (text == NULL)
+        return exia__buffer_text(row, "null", err);
+    for (const char *c = text; *c != '\0' && plain; c++)
+        plain = (unsigned char)*c >= ' ' && *c != '"' && *c != '\\';
+    if (plain)
+        return exia__buffer_format(row, err, "\"%s\"", text);
+    json_t *json = json_string(text);
+    exia_status rc = json ? exia__json_text(&escaped, json, err) : exia__fail_memory(err);
+    json_decref(json);
+    if (rc == EXIA_OK)
+        rc = exia__buffer_text(row, escaped, err);
+    exia__release(escaped);
+    return rc;
 }
 
-static exia_status add_row(exia_rows *rows, const exia__run *run, uint32_t node, exia_error *err)
+enum { NUMBER_SIZE = 24 };
+static const char *number(char out[NUMBER_SIZE], int64_t value)
 {
+    if (value < 0)
+        return "null";
+    snprintf(out, NUMBER_SIZE, "%lld", (long long)value);
+    return out;
+}
+
+static exia_status write_row(exia__buffer *row, const exia__run *run, uint32_t node,
+                             exia_error *err)
+{
+    char queued[NUMBER_SIZE], started[NUMBER_SIZE], ended[NUMBER_SIZE], worker[NUMBER_SIZE];
     const exia__trace *trace = &run->traces[node];
-    json_t *row = json_pack(
-        "{s:I, s:s?, s:s, s:o, s:o, s:o, s:I, s:s?, s:o}", "node", (json_int_t)node, "name",
-        exia_dag_name(run->dag, node), "state", states[run->tasks[node].state], "queued_ns",
-        time_or_null(trace->queued_ns), "started_ns", time_or_null(trace->started_ns), "ended_ns",
-        time_or_null(trace->ended_ns), "attempts", (json_int_t)trace->attempts, "error",
-        trace->error, "worker", trace->attempts ? json_integer(trace->worker) : json_null());
-    exia_status rc = row ? exia__rows_add(rows, row, err) : exia__fail_memory(err);
-    json_decref(row);
+    row->size = 0;
+    exia_status rc = exia__buffer_format(row, err, "{\"node\":%u,\"name\":", (unsigned)node);
+    if (rc == EXIA_OK)
+        rc = add_text(row, exia_dag_name(run->dag, node), err);
+    if (rc == EXIA_OK)
+        rc = exia__buffer_format(row, err,
+                                 ",\"state\":\"%s\",\"queued_ns\":%s,\"started_ns\":%s,"
+                                 "\"ended_ns\":%s,\"attempts\":%u,\"error\":",
+                                 states[run->tasks[node].state], number(queued, trace->queued_ns),
+                                 number(started, trace->started_ns), number(ended, trace->ended_ns),
+                                 (unsigned)trace->attempts);
+    if (rc == EXIA_OK)
+        rc = add_text(row, trace->error, err);
+    if (rc == EXIA_OK)
+        rc = exia__buffer_format(row, err, ",\"worker\":%s}",
+                                 number(worker, trace->attempts > 0 ? (int64_t)trace->worker : -1));
     return rc;
 }
 
 exia_status exia__run_report(exia_rows **out, exia__run *run, exia_error *err)
 {
     exia_rows *rows = NULL;
+    exia__buffer row = {0};
     exia_status rc = exia__rows_open(&rows, err);
     settle(run);
-    for (uint32_t i = 0; i < run->count && rc == EXIA_OK; i++)
-        rc = add_row(rows, run, i, err);
+    for (uint32_t i = 0; i < run->count && rc == EXIA_OK; i++) {
+        rc = write_row(&row, run, i, err);
+        if (rc == EXIA_OK)
+            rc = exia__rows_add_text(rows, row.data, err);
+    }
     if (rc == EXIA_OK) {
         *out = rows;
         rows = NULL;
     }
     exia_rows_free(rows);
+    exia__buffer_free(&row);
     return rc;
 }
