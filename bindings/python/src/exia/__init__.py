@@ -3,7 +3,8 @@
     Pool        named components, built in the order of their needs, lent, taken back, swapped;
                 components and kits list what installed distributions offer
     Attribute   with `operation`: what can be set and done with a component
-    Dag         graphs of what comes before what: order, levels, cycles, parallel runs
+    Dag         graphs of what comes before what: order, levels, cycles, parallel runs;
+                TopologicalSorter is graphlib's class
     Library     trained models: versions, metrics, aliases, rollback, search
     Package     a workspace packed into one verified file; new_workspace, add_component, pack
     Registry    packages here and elsewhere: push, pull, install; then load("package:entry")
@@ -21,8 +22,9 @@ from exia._modules import components, kits
 from exia._native import ffi as _ffi
 from exia._native import lib as _lib
 from exia._rows import Rows
+from exia._run import Report
 from exia.component import Attribute, operation
-from exia.dag import Dag, Report
+from exia.dag import Dag
 from exia.errors import (
     CallbackError,
     CancelledError,
@@ -49,6 +51,7 @@ from exia.library import Library, Model, open_model
 from exia.package import Package, add_component, new_workspace, pack
 from exia.pool import Pool
 from exia.registry import Registry, Transfer, load
+from exia.sorter import TopologicalSorter
 
 __version__: str = _ffi.string(_lib.exia_version()).decode()
 
@@ -79,6 +82,7 @@ __all__ = [
     "Rows",
     "StorageError",
     "TimeoutError",
+    "TopologicalSorter",
     "Transfer",
     "UnavailableError",
     "UnsupportedError",

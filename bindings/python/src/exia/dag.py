@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
-from collections import deque
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
-from itertools import count, pairwise
+from array import array
+from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
-from exia._arguments import flag, integer, iterable, mapping, refuse, text
-from exia._handle import NULL, Handle, call, callback, describe, failure, take_text, thread
+from exia._arguments import flag, integer, refuse, text
+from exia._draw import drawing
+from exia._graph import Graph
+from exia._handle import NULL, call, failure, take_text, thread
 from exia._native import ffi, lib
 from exia._progress import Job
-from exia._rows import Rows, take_rows
-from exia.errors import CycleError, ExistsError, InvalidError
+from exia._rows import take_rows
+from exia._run import Report, Run
+from exia.errors import CycleError, ExiaError, InvalidError
 
-MOST = 2**32 - 2  # nodes: their numbers have 32 bits
-SHOWN = 10  # nodes of a cycle in its error
+ALL: Any = type("All", (), {"__repr__": lambda self: "ALL"})()  # as a node may be None
 
 
-class Dag(Handle):
+class Dag(Graph):
     """A directed graph; any hashable object is a node.
 
     Edges may close a cycle; asking for an order then says which, and `cycles` has them all.
@@ -40,216 +39,67 @@ class Dag(Handle):
     [['load'], ['clean'], ['train']]
     """
 
-    __slots__ = ("_index", "_nodes", "_running")
+    __slots__ = ()
 
-    def __init__(self, after: Mapping[Any, Iterable[Any]] | None = None) -> None:
-        out = ffi.new("exia_dag **")
-        call(lib.exia_dag_open, out)
-        self._take(out[0])
-        if after is not None:
-            pairs = [
-                (node, iterable(befores, f"what {node!r} comes after"))
-                for node, befores in mapping(after, "after", texts=False).items()
-            ]
-            self._add([n for node, befores in pairs for n in (node, *befores)])
-            self.add_edges((before, node) for node, befores in pairs for before in befores)
+    # ---- order ----------------------------------------------------------------------------------
 
-    def _take(self, pointer: Any) -> None:
-        super().__init__(pointer, lib.exia_dag_free)
-        # Nodes by number, and numbers by node.  While the nodes are 0, 1, 2 ... a range is enough.
-        self._nodes: range | list[Any] = range(0)
-        self._index: dict[Any, int] | None = None
-        self._running = False
-
-    @classmethod
-    def _from_c(cls, pointer: Any) -> Dag:
-        """Take over a C graph whose nodes all have names."""
-        dag = cls.__new__(cls)
-        dag._take(pointer)
-        names = map(lib.exia_dag_name, [pointer] * lib.exia_dag_node_count(pointer), count())
-        dag._nodes = [ffi.string(name).decode() for name in names]
-        dag._index = {name: i for i, name in enumerate(dag._nodes)}
-        return dag
-
-    @contextlib.contextmanager
-    def _use(self) -> Generator[Any]:
-        """Give the C graph to one thread at a time, and to none while it is being run."""
-        pointer = self._c
-        with self._lock:
-            if self._running:
-                raise InvalidError("this graph is being run: ask and change it before or after")
-            yield pointer
-
-    # ---- nodes and edges ------------------------------------------------------------------------
-
-    def add(self, node: Any, *after: Any) -> None:
-        """Add a node that comes after others, which are added too where they are new.
-
-        Examples
-        --------
-        >>> dag = Dag()
-        >>> dag.add("test", "train")
-        >>> list(dag)
-        ['train', 'test']
-        """
-        self._add([*after, node])
-        self.add_edges((before, node) for before in after)
-
-    def add_nodes(self, nodes: int | Iterable[Any]) -> None:
-        """Add nodes without edges; a number adds that many, numbered on from those there are."""
-        if isinstance(nodes, Iterable):
-            self._add(nodes if isinstance(nodes, range) else iterable(nodes, "nodes"))
-            return
-        first = len(self._nodes)
-        self._add(range(first, first + integer(nodes, "nodes", 0, MOST - first)))
-
-    def add_edges(self, before: Any, after: Any = None) -> None:
-        """Add many edges: `before[i]` comes before `after[i]`; new nodes are added.
+    def order(self, key: Callable[[Any], Any] | None = None) -> list[Any]:
+        """List all nodes so that every edge points forward.
 
         Parameters
         ----------
-        before, after
-            Two sequences of equal length; or one iterable of pairs (before, after).  Arrays of
-            integers, numpy's or the standard library's, are handed over in bulk, and what is new in
-            them becomes a node in ascending order.
-
-        Examples
-        --------
-        >>> dag = Dag()
-        >>> dag.add_edges([("a", "b"), ("b", "c")])
-        >>> dag.order()
-        ['a', 'b', 'c']
-        """
-        if after is None:
-            if getattr(before, "ndim", 0) == 2 and before.shape[1] == 2:
-                before, after = before[:, 0], before[:, 1]
-            else:
-                pairs = iterable(before, "edges")
-                for pair in pairs:
-                    if isinstance(pair, str | bytes) or not isinstance(pair, Sequence):
-                        refuse(pair, "an edge", "a pair (before, after)")
-                    if len(pair) != 2:
-                        raise InvalidError(f"an edge is a pair (before, after), not {pair!r:.100}")
-                before, after = [b for b, _ in pairs], [a for _, a in pairs]
-        else:
-            before = before if hasattr(before, "ndim") else iterable(before, "before")
-            after = after if hasattr(after, "ndim") else iterable(after, "after")
-        if len(before) != len(after):
-            raise InvalidError(f"{len(before)} nodes before, {len(after)} after: give as many")
-        if len(before) == 0:
-            return
-        numpy = sys.modules.get("numpy")
-        if numpy is not None and isinstance(before, numpy.ndarray):
-            ours = self._number_array(numpy, before), self._number_array(numpy, after)
-        else:
-            before, after = list(before), list(after)
-            self._add([node for pair in zip(before, after, strict=True) for node in pair])
-            ours = self._numbers(before), self._numbers(after)
-        views = [ffi.from_buffer("uint32_t[]", array) for array in ours]
-        with self._use() as c:
-            call(lib.exia_dag_add_edges, c, *views, len(views[0]))
-
-    def _add(self, nodes: Sequence[Any]) -> None:
-        """Add those that are new."""
-        if isinstance(self._nodes, range) and isinstance(nodes, range):
-            if (nodes.start, nodes.step) == (len(self._nodes), 1):
-                self._add_range(nodes.stop)
-                return
-        with self._use() as c:
-            index = self._as_dict()
-            try:
-                distinct = dict.fromkeys(nodes)
-            except TypeError:
-                for node in nodes:
-                    if not isinstance(node, Hashable):
-                        refuse(node, "a node", "hashable")
-                raise
-            new = [node for node in distinct if node not in index]
-            if not new:
-                return
-            names = [_name(node) for node in new]
-            try:
-                call(lib.exia_dag_add_nodes, NULL, c, ffi.new("const char *[]", names), len(new))
-            except ExistsError:  # two nodes that look alike, such as 1 and "1": numbers must do
-                call(lib.exia_dag_add_nodes, NULL, c, NULL, len(new))
-            assert not isinstance(self._nodes, range)
-            index.update(
-                zip(new, range(len(self._nodes), len(self._nodes) + len(new)), strict=True)
-            )
-            self._nodes += new
-
-    def _add_range(self, count: int) -> None:
-        """Let the nodes be 0 ... count - 1."""
-        with self._use() as c:
-            if count > len(self._nodes):
-                call(lib.exia_dag_add_nodes, NULL, c, NULL, count - len(self._nodes))
-                self._nodes = range(count)
-
-    def _as_dict(self) -> dict[Any, int]:
-        """Leave the range: from now on nodes may be anything."""
-        if self._index is None:
-            self._nodes = list(self._nodes)
-            self._index = {node: node for node in self._nodes}
-        return self._index
-
-    def _numbers(self, nodes: list[Any]) -> Any:
-        """Look up the numbers of nodes that are all there."""
-        from array import array
-
-        index = self._as_dict()
-        return array("I", [index[node] for node in nodes])
-
-    def _number_array(self, numpy: Any, values: Any) -> Any:
-        """Look up the numbers of an array of integers, adding what is new."""
-        values = numpy.asarray(values)
-        if values.ndim != 1 or values.dtype.kind not in "iu":
-            raise InvalidError(
-                f"an array of edges holds integers in one dimension, not {values.dtype} in "
-                f"{values.ndim}"
-            )
-        if isinstance(self._nodes, range):
-            low, high = int(values.min()), int(values.max())
-            if low >= 0 and high < len(self._nodes):
-                return numpy.ascontiguousarray(values, numpy.uint32)
-            if low >= 0 and high < len(self._nodes) + 4 * len(values) + 1024:
-                seen = numpy.zeros(high + 1, bool)
-                seen[values] = True
-                if seen[len(self._nodes) :].all():
-                    self._add_range(high + 1)
-                    return numpy.ascontiguousarray(values, numpy.uint32)
-        unique, inverse = numpy.unique(values, return_inverse=True)
-        nodes = unique.tolist()
-        self._add(nodes)
-        index = self._as_dict()
-        numbers = numpy.array([index[node] for node in nodes], numpy.uint32)
-        return numpy.ascontiguousarray(numbers[inverse])
-
-    def __len__(self) -> int:
-        return len(self._nodes)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._nodes)
-
-    def __contains__(self, node: object) -> bool:
-        return node in (self._nodes if self._index is None else self._index)
-
-    def __repr__(self) -> str:
-        return f"<exia.Dag of {len(self)} nodes>"
-
-    # ---- answers --------------------------------------------------------------------------------
-
-    def order(self) -> list[Any]:
-        """List all nodes so that every edge points forward.
+        key
+            Of all nodes that could come next, the one for which this is least comes next, and the
+            one that was added first among equals.  None: level by level.
 
         Raises
         ------
         CycleError
             There is a cycle; `.cycle` holds it.
+
+        Examples
+        --------
+        >>> Dag({"b": ["z"], "a": [], "c": ["z"]}).order(key=str)
+        ['a', 'z', 'b', 'c']
         """
-        nodes, size = ffi.new("const uint32_t **"), ffi.new("size_t *")
-        with self._use() as c:
-            self._ask(c, lib.exia_dag_order, nodes, size, c)
-            return self._named(nodes[0], size[0])
+        if key is None:
+            return self._list(lib.exia_dag_order)
+        if not callable(key):
+            refuse(key, "key", "callable")
+        values = [key(node) for node in self._nodes]
+        ranks = array("q", bytes(8 * len(values)))
+        rank, last = 0, None
+        for i in sorted(range(len(values)), key=values.__getitem__):
+            rank += last is not None and values[last] < values[i]
+            ranks[i], last = rank, i
+        with self._use():
+            self._check_unchanged(len(values), len(self._nodes))
+            return self._list(lib.exia_dag_order_by, ffi.from_buffer("int64_t[]", ranks))
+
+    def keep_order(self) -> list[Any]:
+        """Keep an order from now on: an edge that would close a cycle is refused when it is added.
+
+        Returns
+        -------
+        list
+            The order kept; ask again for that of a graph that has changed.
+
+        Raises
+        ------
+        CycleError
+            There is a cycle already; `.cycle` holds it.
+
+        Examples
+        --------
+        >>> dag = Dag({"b": ["a"]})
+        >>> dag.keep_order()
+        ['a', 'b']
+        >>> dag.add("a", "b")
+        Traceback (most recent call last):
+            ...
+        exia.errors.CycleError: this would close a cycle of 2: 'a' -> 'b' -> 'a'
+        """
+        return self._list(lib.exia_dag_keep_order)
 
     def levels(self) -> list[list[Any]]:
         """Group the nodes: level i holds those whose longest way from a source has i edges.
@@ -261,6 +111,8 @@ class Dag(Handle):
         """
         return self._groups(lib.exia_dag_levels)
 
+    # ---- cycles ---------------------------------------------------------------------------------
+
     def cycles(self) -> list[list[Any]]:
         """List the strongly connected groups of nodes; none: the graph is acyclic.
 
@@ -271,6 +123,130 @@ class Dag(Handle):
         """
         return self._groups(lib.exia_dag_cycles)
 
+    def shortest_cycle(self, through: Any = ALL) -> list[Any]:
+        """List a shortest cycle, each node before the next and the last before the first.
+
+        Parameters
+        ----------
+        through
+            Only cycles through this node count, and it comes first.  Without it every node that
+            lies on a cycle is tried.
+
+        Returns
+        -------
+        list
+            Empty: there is none.
+        """
+        with self._use() as c:
+            number = lib.EXIA_NO_NODE if through is ALL else self._number(through)
+            return self._a_cycle_through(c, number)
+
+    # ---- what leads where -----------------------------------------------------------------------
+
+    def descendants(self, *nodes: Any) -> list[Any]:
+        """List all that come after one of these nodes, the nearest first, without these.
+
+        Examples
+        --------
+        >>> dag = Dag({"b": ["a"], "c": ["b"]})
+        >>> dag.descendants("a"), dag.ancestors("c")
+        (['b', 'c'], ['b', 'a'])
+        """
+        return self._found_from(lib.exia_dag_descendants, nodes)
+
+    def ancestors(self, *nodes: Any) -> list[Any]:
+        """List all that come before one of these nodes, the nearest first, without these."""
+        return self._found_from(lib.exia_dag_ancestors, nodes)
+
+    def path(self, before: Any, after: Any) -> list[Any]:
+        """Tell why one node comes before another: list the nodes of a shortest path.
+
+        Returns
+        -------
+        list
+            Both ends among them.  Empty: there is none.
+
+        Examples
+        --------
+        >>> Dag({"b": ["a"], "c": ["b"]}).path("a", "c")
+        ['a', 'b', 'c']
+        """
+        with self._use():
+            ends = self._number(before), self._number(after)
+            return self._list(lib.exia_dag_path, *ends)
+
+    def longest_path(
+        self, weights: Any = None, *, edge_weights: Any = None
+    ) -> tuple[list[Any], float]:
+        """Find the path whose weights have the greatest sum, such as the critical one of durations.
+
+        Parameters
+        ----------
+        weights
+            The weight of each node: a function of it, a mapping (what is not there weighs 0), or
+            numbers in the order of the nodes.
+        edge_weights
+            The weight of each edge: a function of (before, after), a mapping from such a pair, or
+            numbers in the order of `edges()`.  With neither of the two each edge weighs 1.
+
+        Returns
+        -------
+        tuple
+            The nodes, and the sum.
+
+        Raises
+        ------
+        CycleError
+            There is a cycle; `.cycle` holds it.
+        InvalidError
+            A weight is not finite, or there are too few or too many.
+
+        Examples
+        --------
+        >>> hours = {"load": 1, "clean": 2, "train": 8}
+        >>> Dag({"train": ["clean", "load"], "clean": ["load"]}).longest_path(hours)
+        (['load', 'clean', 'train'], 11.0)
+        """
+        of_nodes = _weights(weights, lambda: ((node,) for node in self._nodes), "weights")
+        of_edges = _weights(edge_weights, self.edges, "edge_weights")
+        length = ffi.new("double *")
+        with self._use() as c:
+            if of_nodes is not None:
+                self._check_unchanged(len(of_nodes), len(self._nodes))
+            if of_edges is not None:
+                self._check_unchanged(len(of_edges), self._edge_count(c))
+            ours = [
+                NULL if numbers is None else ffi.from_buffer("double[]", numbers)
+                for numbers in (of_nodes, of_edges)
+            ]
+            nodes, size = ffi.new("const uint32_t **"), ffi.new("size_t *")
+            self._ask(c, lib.exia_dag_longest_path, nodes, size, length, c, *ours)
+            return self._named(nodes[0], size[0]), length[0]
+
+    def transitive_reduction(self) -> Dag:
+        """Make the graph of the same nodes with the fewest edges that say the same.
+
+        Raises
+        ------
+        CycleError
+            There is a cycle; `.cycle` holds it.
+
+        Examples
+        --------
+        >>> Dag({"c": ["a", "b"], "b": ["a"]}).transitive_reduction().edges()
+        [('a', 'b'), ('b', 'c')]
+        """
+        before, after = ffi.new("const uint32_t **"), ffi.new("const uint32_t **")
+        size = ffi.new("size_t *")
+        with self._use() as c:
+            self._ask(c, lib.exia_dag_reduce, before, after, size, c)
+            reduced = Dag()
+            reduced._add(self._nodes)
+            call(lib.exia_dag_add_edges, reduced._c, before[0], after[0], size[0])
+        return reduced
+
+    # ---- other forms ----------------------------------------------------------------------------
+
     def export(self, format: str = "dot") -> str:
         """Write the graph as text.
 
@@ -279,14 +255,65 @@ class Dag(Handle):
         format
             "dot" (Graphviz), "mermaid" or "json".
         """
-        with self._use() as c:
-            return self._export(c, format)
-
-    @staticmethod
-    def _export(c: Any, format: str) -> str:
         out = ffi.new("char **")
-        call(lib.exia_dag_export, out, c, text(format, "format"))
+        with self._use() as c:
+            call(lib.exia_dag_export, out, c, text(format, "format"))
         return take_text(out)
+
+    def to_dict(self) -> dict[Any, list[Any]]:
+        """Map each node to those that it comes after, as `Dag` and graphlib take it.
+
+        Examples
+        --------
+        >>> Dag({"b": ["a"]}).to_dict()
+        {'b': ['a'], 'a': []}
+        """
+        with self._use():
+            after: dict[Any, dict[Any, None]] = {node: {} for node in self._nodes}
+            for before, node in self.edges():
+                after[node][before] = None
+        return {node: list(befores) for node, befores in after.items()}
+
+    @classmethod
+    def from_networkx(cls, graph: Any) -> Dag:
+        """Take the nodes and the edges of a directed graph of networkx.
+
+        Raises
+        ------
+        InvalidError
+            It is not directed.
+        """
+        if not graph.is_directed():
+            raise InvalidError("an edge of this graph has no direction: give one that is directed")
+        dag = cls()
+        dag.add_nodes(list(graph.nodes))
+        dag.add_edges(list(graph.edges()))
+        return dag
+
+    def to_networkx(self) -> Any:
+        """Make a networkx.DiGraph of the same nodes and edges."""
+        import networkx
+
+        graph = networkx.DiGraph()
+        with self._use():
+            graph.add_nodes_from(self._nodes)
+            graph.add_edges_from(self.edges())
+        return graph
+
+    def _repr_html_(self) -> str:
+        try:
+            return drawing(self)
+        except ExiaError as error:  # closed, or being run
+            return f"<em>a Dag: {error}</em>"
+
+    # ---- calls ----------------------------------------------------------------------------------
+
+    def _list(self, function: Callable[..., int], *arguments: Any) -> list[Any]:
+        """List the nodes that C answers with."""
+        nodes, size = ffi.new("const uint32_t **"), ffi.new("size_t *")
+        with self._use() as c:
+            self._ask(c, function, nodes, size, c, *arguments)
+            return self._named(nodes[0], size[0])
 
     def _groups(self, function: Callable[..., int]) -> list[list[Any]]:
         out = ffi.new("exia_groups *")
@@ -296,40 +323,15 @@ class Dag(Handle):
             nodes = self._named(out.nodes, starts[-1])
         return [nodes[a:b] for a, b in pairwise(starts)]
 
-    def _named(self, numbers: Any, count: int) -> list[Any]:
-        plain = ffi.unpack(numbers, count) if count else []
-        return plain if self._index is None else [self._nodes[i] for i in plain]
+    def _found_from(self, function: Callable[..., int], nodes: Iterable[Any]) -> list[Any]:
+        with self._use():
+            numbers = ffi.new("uint32_t[]", self._numbers(nodes).tolist())
+            return self._list(function, numbers, len(numbers))
 
-    def _ask(self, c: Any, function: Callable[..., int], *arguments: Any) -> None:
-        """Call; a cycle found is put into its error."""
-        try:
-            call(function, *arguments)
-        except CycleError as error:
-            error.cycle = cycle = [self._nodes[i] for i in self._find_cycle(c)]
-            shown = [f"{node!r:.60}" for node in cycle[:SHOWN]] + ["..."] * (len(cycle) > SHOWN)
-            error.args = (f"a cycle of {len(cycle)}: {' -> '.join([*shown, shown[0]])}",)
-            raise
-
-    def _find_cycle(self, c: Any) -> list[int]:
-        """Find a short cycle through the first node that lies on one, breadth first."""
-        groups = ffi.new("exia_groups *")
-        call(lib.exia_dag_cycles, groups, c)
-        first = groups.nodes[0]
-        follow: dict[int, list[int]] = {}
-        for before, after in json.loads(self._export(c, "json"))["edges"]:
-            follow.setdefault(before, []).append(after)
-        came_from: dict[int, int] = {}
-        queue = deque([first])
-        while first not in came_from:
-            node = queue.popleft()
-            for target in follow.get(node, ()):
-                if target not in came_from:
-                    came_from[target] = node
-                    queue.append(target)
-        cycle = [came_from[first]]
-        while cycle[-1] != first:
-            cycle.append(came_from[cycle[-1]])
-        return cycle[::-1]
+    @staticmethod
+    def _check_unchanged(given: int, there: int) -> None:
+        if given != there:
+            raise InvalidError(f"{given} values for {there}: give one each, and change nothing yet")
 
     # ---- work -----------------------------------------------------------------------------------
 
@@ -366,7 +368,7 @@ class Dag(Handle):
         out = ffi.new("exia_rows **")
         try:
             with Job(threads, unit="") as job:
-                run = _Run(self._nodes, call, job)
+                run = Run(self._nodes, call, job)
                 handle = ffi.new_handle(run)
                 status = lib.exia_dag_run(out, c, lib.on_task, handle, job.c, thread.err)
                 error = failure(status) if status < 0 else None
@@ -388,69 +390,17 @@ class Dag(Handle):
             del error, run, job, handle, report  # or the traceback would hold itself
 
 
-class Report(Rows):
-    """What a run did.
-
-    Rows of {node, name, state, queued_ns, started_ns, ended_ns, attempts, error, worker}.
-
-    Attributes
-    ----------
-    results : dict
-        Node -> what the call answered.
-    errors : dict
-        Node -> the exception that the call raised, first failure first.
-    """
-
-    __slots__ = ("errors", "results")
-    results: dict[Any, Any]
-    errors: dict[Any, BaseException]
-
-    def _fill(self, nodes: Sequence[Any], run: _Run) -> None:
-        self.results, self.errors = run.results, run.errors
-        for row in self:
-            node = nodes[row["node"]]
-            row.update(node=node, name=str(node))
-
-
-class _Run:
-    """What the workers of one run share."""
-
-    def __init__(self, nodes: Sequence[Any], call: Callable[[Any], Any], job: Job) -> None:
-        self.nodes = nodes
-        self.call = call
-        self.job = job
-        self.results: dict[Any, Any] = {}
-        self.errors: dict[Any, BaseException] = {}
-
-
-@callback(lib.EXIA_EUSER)
-def on_task(number: int, payload: Any, err: Any) -> int:
-    """Do the work of one node."""
-    run: _Run = ffi.from_handle(payload)
-    if run.job.stop is not None:
-        return int(lib.EXIA_ECANCELLED)
-    node = run.nodes[number]
-    try:
-        run.results[node] = run.call(node)
-    except BaseException as error:
-        if not isinstance(error, Exception):
-            run.job.stop = error  # Ctrl-C: the next report ends the run
-        elif hasattr(error, "add_note"):
-            error.add_note(f"in node {node!r} of the graph")
-        run.errors[node] = error
-        describe(error, err)
-        return int(lib.EXIA_EUSER)
-    finally:
-        del run  # which holds the error, whose traceback holds this frame
-    return 0
-
-
-def _name(node: Any) -> Any:
-    """Name a node for the library's texts; NULL: its number must do."""
-    shown = node if isinstance(node, str) else repr(node)
-    if not shown or "\0" in shown or len(shown) > 200:
-        return NULL
-    try:
-        return ffi.new("char[]", shown.encode())
-    except UnicodeEncodeError:
-        return NULL
+def _weights(weights: Any, items: Callable[[], Iterable[Any]], what: str) -> array[float] | None:
+    """Make a function, a mapping or numbers the weights of all nodes or edges."""
+    if weights is None:
+        return None
+    if isinstance(weights, Mapping):
+        keys = (item[0] if len(item) == 1 else item for item in items())
+        found: Iterable[Any] = (weights.get(key, 0) for key in keys)
+    elif callable(weights):
+        found = (weights(*item) for item in items())
+    elif isinstance(weights, Iterable) and not isinstance(weights, str | bytes):
+        found = weights
+    else:
+        refuse(weights, what, "a function, a mapping or numbers")
+    return array("d", found)

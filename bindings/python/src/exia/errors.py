@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import graphlib
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 from exia._native import lib
 
@@ -61,18 +62,28 @@ class ConflictError(ExiaError, RuntimeError):
 class CycleError(ExiaError, graphlib.CycleError):
     """The graph has a cycle.
 
-    Attributes
-    ----------
-    cycle : list
-        The nodes of one cycle, each before the next, the last before the first; empty where only
-        the text is known.
+    As graphlib has it, `args[1]` is the cycle with its first node once more at its end.
     """
 
     status = lib.EXIA_ECYCLE
 
-    def __init__(self, text: str, cycle: Sequence[Hashable] = ()) -> None:
-        super().__init__(text)
-        self.cycle: list[Hashable] = list(cycle)
+    def __init__(self, text: str, closed: Sequence[Hashable] = ()) -> None:
+        super().__init__(text, *([list(closed)] if closed else []))
+
+    @property
+    def cycle(self) -> list[Any]:
+        """The nodes of one cycle, each before the next, the last before the first.
+
+        Empty where only the text is known.
+        """
+        return list(self.args[1][:-1]) if len(self.args) > 1 else []
+
+    @cycle.setter
+    def cycle(self, nodes: Sequence[Hashable]) -> None:
+        self.args = (self.args[0], [*nodes, *nodes[:1]])
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class CorruptError(ExiaError, ValueError):
