@@ -86,7 +86,7 @@ static uint32_t steal(exia__worker *w)
     return node;
 }
 
-/* Half of a full deque goes into the list. */
+/* Half of a full deque goes into the list; those who slept were called as it filled. */
 static void spill(exia__worker *w)
 {
     exia__run *run = w->run;
@@ -107,7 +107,6 @@ static void spill(exia__worker *w)
         run->next[run->list_tail] = first;
     run->list_tail = last;
     atomic_fetch_add_explicit(&run->list_count, count, memory_order_relaxed);
-    exia__run_call(run);
     pthread_mutex_unlock(&run->lock);
 }
 
@@ -162,8 +161,6 @@ static uint32_t take_from_list(exia__worker *w)
     if (share < count)
         run->list_head = run->next[node];
     atomic_store_explicit(&run->list_count, count - share, memory_order_relaxed);
-    if (share < count)
-        exia__run_call(run);
     pthread_mutex_unlock(&run->lock);
     if (share > 1)
         publish(w, bottom + (long long)share - 1);
