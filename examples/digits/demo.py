@@ -109,7 +109,9 @@ def main():
     with step(2, "A DAG runs the steps, two at a time"):
         report, pipelines, accuracies = train.run_steps(pool)
         for row in sorted(report, key=lambda row: row["started_ns"]):
-            say(f"{row['name']:14} {row['started_ns'] / 1e6:6.0f} ms to {row['ended_ns'] / 1e6:6.0f} ms")
+            say(
+                f"{row['name']:14} {row['started_ns'] / 1e6:6.0f} ms to {row['ended_ns'] / 1e6:6.0f} ms"
+            )
         pool.close()  # destroys what it built, dependents first
 
     with step(3, "Two models are written to the library, with their accuracy"):
