@@ -17,6 +17,7 @@ from exia._rows import take_rows
 from exia._run import Report, Run
 from exia.errors import CycleError, ExiaError, InvalidError
 
+NO_NODE = 2**32 - 1  # EXIA_NO_NODE, which is a macro
 ALL: Any = type("All", (), {"__repr__": lambda self: "ALL"})()  # as a node may be None
 
 
@@ -66,7 +67,7 @@ class Dag(Graph):
             return self._list(lib.exia_dag_order)
         if not callable(key):
             refuse(key, "key", "callable")
-        values = [key(node) for node in self._nodes]
+        values = [key(node) for node in list(self._nodes)]
         ranks = array("q", bytes(8 * len(values)))
         rank, last = 0, None
         for i in sorted(range(len(values)), key=values.__getitem__):
@@ -138,7 +139,7 @@ class Dag(Graph):
             Empty: there is none.
         """
         with self._use() as c:
-            number = lib.EXIA_NO_NODE if through is ALL else self._number(through)
+            number = NO_NODE if through is ALL else self._number(through)
             return self._a_cycle_through(c, number)
 
     # ---- what leads where -----------------------------------------------------------------------
@@ -207,7 +208,7 @@ class Dag(Graph):
         >>> Dag({"train": ["clean", "load"], "clean": ["load"]}).longest_path(hours)
         (['load', 'clean', 'train'], 11.0)
         """
-        of_nodes = _weights(weights, lambda: ((node,) for node in self._nodes), "weights")
+        of_nodes = _weights(weights, lambda: ((node,) for node in list(self._nodes)), "weights")
         of_edges = _weights(edge_weights, self.edges, "edge_weights")
         length = ffi.new("double *")
         with self._use() as c:
