@@ -14,7 +14,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from exia._arguments import integer, iterable, mapping, refuse
-from exia._columns import column, distinct, in_place, looked_up, narrow
+from exia._columns import column, distinct, in_place, integers, looked_up, narrow
 from exia._handle import NULL, Handle, call
 from exia._native import ffi, lib
 from exia.errors import CycleError, ExistsError, InvalidError, NotFoundError
@@ -284,7 +284,7 @@ class Graph(Handle):
     def _with_nodes(self, ends: Sequence[Any]) -> Sequence[Any]:
         """Add the nodes that edges name."""
         if not all(isinstance(end, memoryview) for end in ends):
-            ends = [end.tolist() if isinstance(end, memoryview) else end for end in ends]
+            ends = [integers(end) if isinstance(end, memoryview) else end for end in ends]
             self._add([node for pair in zip(*ends, strict=True) for node in pair])
             return ends
         new = sorted({value for end in ends for value in distinct(end)})
@@ -307,13 +307,15 @@ class Graph(Handle):
 
     def _numbers_of(self, end: Any) -> Any:
         """Look up the numbers of nodes that may be there."""
-        if isinstance(end, memoryview):
-            end = end.tolist() if self._index is None else end
-            try:
-                return self._numbers_of_new(end)
-            except KeyError as error:
-                raise NotFoundError(f"no node of this graph is {error}") from None
-        return self._numbers(end)
+        if not isinstance(end, memoryview):
+            return self._numbers(end)
+        if self._index is None:
+            found = narrow(end, len(self._nodes))
+            return self._numbers(integers(end)) if found is None else found  # which names it
+        try:
+            return looked_up(end, self._index)
+        except KeyError as error:
+            raise NotFoundError(f"no node of this graph is {error}") from None
 
     # ---- answers of C ---------------------------------------------------------------------------
 

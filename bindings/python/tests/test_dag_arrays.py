@@ -1,0 +1,303 @@
+"""Edges from arrays: any integers, any layout, without a copy where they lie right."""
+
+from __future__ import annotations
+
+import ctypes
+import random
+import subprocess
+import sys
+from array import array
+from typing import Any
+
+import pytest
+
+import exia
+from exia import _columns
+
+np = pytest.importorskip("numpy")
+
+BEFORE, AFTER = [0, 1, 0, 3, 2], [1, 2, 2, 4, 3]
+EDGES = list(zip(BEFORE, AFTER, strict=True))
+
+# ---- Arrow, made by hand ------------------------------------------------------------------------
+
+
+class Schema(ctypes.Structure):
+    _fields_ = (
+        ("format", ctypes.c_char_p),
+        ("name", ctypes.c_char_p),
+        ("metadata", ctypes.c_char_p),
+        ("flags", ctypes.c_int64),
+        ("n_children", ctypes.c_int64),
+        ("children", ctypes.c_void_p),
+        ("dictionary", ctypes.c_void_p),
+        ("release", ctypes.c_void_p),
+        ("private_data", ctypes.c_void_p),
+    )
+
+
+class Array(ctypes.Structure):
+    _fields_ = (
+        ("length", ctypes.c_int64),
+        ("null_count", ctypes.c_int64),
+        ("offset", ctypes.c_int64),
+        ("n_buffers", ctypes.c_int64),
+        ("n_children", ctypes.c_int64),
+        ("buffers", ctypes.POINTER(ctypes.c_void_p)),
+        ("children", ctypes.c_void_p),
+        ("dictionary", ctypes.c_void_p),
+        ("release", ctypes.c_void_p),
+        ("private_data", ctypes.c_void_p),
+    )
+
+
+new_capsule = ctypes.pythonapi.PyCapsule_New
+new_capsule.restype = ctypes.py_object
+new_capsule.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+
+
+class Arrow:
+    """An array as Arrow hands it over, and nothing else."""
+
+    def __init__(
+        self, kind: bytes, values: Any, offset: int = 0, valid: list[int] | None = None
+    ) -> None:
+        self.values = values
+        bits = sum(1 << i for i, is_valid in enumerate(valid or []) if is_valid)
+        self.bitmap = ctypes.create_string_buffer(bits.to_bytes(16, "little"), 16)
+        self.buffers = (ctypes.c_void_p * 2)(
+            ctypes.addressof(self.bitmap) if valid else None, values.ctypes.data
+        )
+        self.schema = Schema(format=kind)
+        self.array = Array(
+            length=len(values) - offset,
+            null_count=-1 if valid else 0,
+            offset=offset,
+            n_buffers=2,
+            buffers=self.buffers,
+        )
+
+    def __len__(self) -> int:
+        return int(self.array.length)
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[Any, Any]:
+        return (
+            new_capsule(ctypes.addressof(self.schema), b"arrow_schema", None),
+            new_capsule(ctypes.addressof(self.array), b"arrow_array", None),
+        )
+
+
+# ---- bad input ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        np.array([0.5]),
+        np.array([1 + 2j]),
+        np.array([True]),
+        np.array(["2020-01-01"], "M8[D]"),
+        np.zeros((1, 1), np.uint32),
+        np.array(7),
+        array("d", [1.0]),
+        memoryview(np.zeros(1, np.float32)),
+        Arrow(b"g", np.zeros(1)),
+        Arrow(b"u", np.zeros(1, np.int32)),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("swapped", [False, True])
+def test_what_holds_no_integers_in_one_dimension_is_refused(bad: Any, swapped: bool) -> None:
+    dag = exia.Dag()
+    ends = (np.array([1]), bad) if swapped else (bad, np.array([1]))
+    for change in (dag.add_edges, dag.remove_edges):
+        with pytest.raises(exia.InvalidError, match=r"integers in one dimension, not .+ in \d"):
+            change(*ends)
+    assert len(dag) == 0
+
+
+def test_nulls_of_arrow_are_refused_where_there_are_any() -> None:
+    ids = np.array([9, 0, 1], np.uint32)
+    whole = Arrow(b"I", ids, 1, [0, 1, 1])
+    with pytest.raises(exia.InvalidError, match="1 nulls"):
+        exia.Dag().add_edges(whole, Arrow(b"I", ids, 1, [1, 0, 1]))
+    dag = exia.Dag()
+    dag.add_edges(whole, np.array([2, 3]))
+    assert dag.edges() == [(0, 2), (1, 3)]
+
+
+def test_what_gives_no_capsules_is_refused() -> None:
+    class Liar:
+        def __arrow_c_array__(self, requested_schema: object = None) -> Any:
+            return (1, 2)
+
+    with pytest.raises(TypeError, match="two capsules"):
+        exia.Dag().add_edges(Liar(), [1])
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64, np.uint32, ">i8"])
+def test_arrays_of_unequal_length_are_refused(dtype: Any) -> None:
+    dag = exia.Dag()
+    with pytest.raises(exia.InvalidError, match="2 nodes before, 1 after"):
+        dag.add_edges(np.zeros(2, dtype), np.ones(1, dtype))
+    assert len(dag) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint32, np.uint64, ">i8"])
+def test_numbers_out_of_range_are_nodes_of_their_own_and_never_others(dtype: Any) -> None:
+    extremes = [np.iinfo(dtype).min, np.iinfo(dtype).max]
+    dag = exia.Dag()
+    dag.add_nodes(3)
+    dag.add_edges(np.array([1, 1], dtype), np.array(extremes, dtype))
+    assert set(dag) == {0, 1, 2, *map(int, extremes)}
+    assert dag.edges() == [(1, int(extreme)) for extreme in extremes]
+    numbered = exia.Dag()
+    numbered.add_nodes(3)
+    for extreme in extremes:
+        if extreme != 0:
+            with pytest.raises(exia.NotFoundError):
+                numbered.remove_edges(np.array([1], dtype), np.array([extreme], dtype))
+
+
+def test_an_empty_array_is_no_edge() -> None:
+    dag = exia.Dag()
+    for empty in (np.array([], np.int64), array("I"), Arrow(b"i", np.array([], np.int32))):
+        dag.add_edges(empty, empty)
+        dag.remove_edges(empty, empty)
+    assert len(dag) == 0
+
+
+# ---- any integers -------------------------------------------------------------------------------
+
+KINDS = [
+    order + kind for order in "<>" for kind in ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")
+]
+
+
+def read_only(values: Any) -> Any:
+    values = values.copy()
+    values.flags.writeable = False
+    return values
+
+
+def unaligned(values: Any) -> Any:
+    raw = np.frombuffer(b"x" + values.tobytes(), np.uint8)[1:]
+    return raw.view(values.dtype)
+
+
+LAYOUTS = {
+    "plain": lambda values: values,
+    "strided": lambda values: np.repeat(values, 3)[::3],
+    "reversed": lambda values: values[::-1].copy()[::-1],
+    "read-only": read_only,
+    "unaligned": unaligned,
+    "memoryview": lambda values: memoryview(values),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_edges_are_the_same_from_every_kind_and_layout(kind: str, layout: str) -> None:
+    before, after = (LAYOUTS[layout](np.array(v, kind)) for v in (BEFORE, AFTER))
+    new, known, named = exia.Dag(), exia.Dag(), exia.Dag({"a": ["b"]})
+    known.add_nodes(5)
+    for dag in (new, known, named):
+        dag.add_edges(before, after)
+        assert dag.edges()[-5:] == EDGES
+        assert all(type(node) is int for edge in dag.edges()[-5:] for node in edge)
+        dag.remove_edges(before, after)
+        assert dag.edges() == ([("b", "a")] if dag is named else [])
+    assert list(new) == list(known) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [(b"c", "i1"), (b"C", "u1"), (b"s", "i2"), (b"S", "u2"), (b"i", "i4"), (b"I", "u4"),
+     (b"l", "i8"), (b"L", "u8")],
+)  # fmt: skip
+def test_arrays_of_arrow_are_edges(kind: bytes, dtype: str) -> None:
+    before, after = (Arrow(kind, np.array([99, *v], dtype), 1) for v in (BEFORE, AFTER))
+    dag = exia.Dag()
+    dag.add_edges(before, after)
+    assert dag.edges() == EDGES
+
+
+def test_mixed_ends_are_edges() -> None:
+    dag = exia.Dag()
+    dag.add_edges(np.array([1, 2]), ["a", "b"])
+    dag.add_edges(range(2), array("B", [5, 6]))
+    dag.add_edges(np.array(["a", "c"]), np.array([None, 7], object))
+    assert dag.edges() == [(1, "a"), (2, "b"), (0, 5), (1, 6), ("a", None), ("c", 7)]
+
+
+def test_an_array_of_two_columns_is_edges() -> None:
+    dag = exia.Dag()
+    for kind in ("u4", ">i8"):
+        dag.add_edges(np.array(EDGES, kind))
+        assert dag.edges() == EDGES
+        dag.remove_edges(np.array(EDGES, kind))
+        assert dag.edges() == []
+
+
+@pytest.mark.parametrize("kind", ["u4", "i4"])
+def test_what_lies_right_is_not_copied(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def copied(*_: object) -> None:
+        raise AssertionError("a copy")
+
+    for name in ("narrow", "looked_up", "integers"):
+        monkeypatch.setattr(_columns, name, copied)
+    monkeypatch.setattr("exia._graph.narrow", copied)
+    monkeypatch.setattr("exia._graph.looked_up", copied)
+    for make in (
+        lambda values: read_only(np.array(values, kind)),
+        lambda values: array({"u4": "I", "i4": "i"}[kind], values),
+        lambda values: Arrow({"u4": b"I", "i4": b"i"}[kind], np.array(values, kind)),
+    ):
+        dag = exia.Dag()
+        dag.add_edges(make(BEFORE), make(AFTER))
+        dag.add_edges(make(BEFORE), make(AFTER))
+        assert dag.edges() == EDGES * 2
+
+
+WITHOUT_NUMPY = """
+import sys
+from array import array
+import exia
+for kind in "bBhHiIlLqQ":
+    dag = exia.Dag()
+    dag.add_edges(array(kind, [3, 0, 1]), array(kind, [4, 1, 2]))
+    dag.add_edges(memoryview(array(kind, [2, 9, 3, 9]))[::2], array(kind, [3, 4]))
+    assert list(dag) == [0, 1, 2, 3, 4], list(dag)
+    dag.add("end", 4)
+    dag.add_edges(array(kind, [100]), array(kind, [0]))
+    assert dag.edges() == [(3, 4), (0, 1), (1, 2), (2, 3), (3, 4), (4, "end"), (100, 0)]
+    dag.remove_edges(array(kind, [3]), array(kind, [4]))
+dag = exia.Dag()
+dag.add_edges(array("q", [-1, 2**40]), array("q", [5, -1]))
+assert dag.order() == [2**40, -1, 5]
+try:
+    dag.add_edges(array("f", [1.0]), array("I", [1]))
+except ValueError as error:
+    assert "integers" in str(error)
+assert "numpy" not in sys.modules
+"""
+
+
+def test_arrays_need_no_numpy() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_NUMPY], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_random_arrays_are_the_edges_that_a_list_of_them_would_be() -> None:
+    for seed in range(200):
+        rng = random.Random(seed)
+        size, count = rng.randrange(1, 50), rng.randrange(1, 60)
+        low = rng.choice([0, 0, -5])
+        pairs = [(rng.randrange(low, size), rng.randrange(low, size)) for _ in range(count)]
+        dag, plain = exia.Dag(), exia.Dag()
+        for part in (pairs[: count // 2], pairs[count // 2 :]):
+            kind = rng.choice(["<i4", ">i4", "<i8", "<i2"])
+            dag.add_edges(np.array(part, kind).reshape(-1, 2))
+            plain.add_edges(part)
+        assert dag.edges() == plain.edges() == pairs
+        assert set(dag) == set(plain)
