@@ -20,8 +20,7 @@ SOURCES = Path(exia.__file__).parent
 UNUSED = {
     "exia_allocator_set": "Python's memory is its own",
     "exia_component_name": "the name is known where the component is",
-    "exia_dag_cancel": "Ctrl-C ends a run",
-    "exia_dag_run_with": "exia_dag_run does for callables",
+    "exia_dag_run": "exia_dag_run_with without options is the same",
     "exia_dag_find": "nodes are found in a dict, for they may be any object",
     "exia_model_tensor": "a header is parsed once for all arrays; a call a tensor would be slow",
     "exia_model_tensors": "as exia_model_tensor",

@@ -264,7 +264,7 @@ class Graph(Handle):
         try:
             call(lib.exia_dag_add_edges, c, *views, len(views[0]))
         except CycleError as error:
-            _tell(error, "this would close a cycle", self._would_close(c, *views))
+            tell(error, "this would close a cycle", self._would_close(c, *views))
             raise
 
     def _would_close(self, c: Any, before: Any, after: Any) -> list[Any]:
@@ -323,12 +323,17 @@ class Graph(Handle):
         plain = ffi.unpack(numbers, count) if count else []
         return plain if self._index is None else [self._nodes[i] for i in plain]
 
+    @staticmethod
+    def _check_unchanged(given: int, there: int) -> None:
+        if given != there:
+            raise InvalidError(f"{given} values for {there}: give one each, and change nothing yet")
+
     def _ask(self, c: Any, function: Any, *arguments: Any) -> None:
         """Call; what the error of a cycle says is said with Python's nodes."""
         try:
             call(function, *arguments)
         except CycleError as error:
-            _tell(error, "a cycle", self._a_cycle(c))
+            tell(error, "a cycle", self._a_cycle(c))
             raise
 
     def _a_cycle(self, c: Any) -> list[Any]:
@@ -343,7 +348,7 @@ class Graph(Handle):
         return self._named(nodes[0], size[0])
 
 
-def _tell(error: CycleError, what: str, cycle: list[Any]) -> None:
+def tell(error: CycleError, what: str, cycle: list[Any]) -> None:
     """Say and hold a cycle in its error."""
     shown = [f"{node!r:.60}" for node in cycle[:SHOWN]] + ["..."] * (len(cycle) > SHOWN)
     error.args = (f"{what} of {len(cycle)}: {' -> '.join([*shown, shown[0]])}",)

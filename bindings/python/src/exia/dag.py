@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
-from exia._arguments import flag, integer, refuse, text
+from exia._arguments import refuse, text
 from exia._draw import drawing
-from exia._graph import Graph
-from exia._handle import NULL, call, failure, take_text, thread
+from exia._handle import NULL, call, take_text
 from exia._native import ffi, lib
-from exia._progress import Job
-from exia._rows import take_rows
-from exia._run import Report, Run
-from exia.errors import CycleError, ExiaError, InvalidError
+from exia._run import Runnable, weights_of
+from exia.errors import ExiaError, InvalidError
 
 NO_NODE = 2**32 - 1  # EXIA_NO_NODE, which is a macro
 ALL: Any = type("All", (), {"__repr__": lambda self: "ALL"})()  # as a node may be None
 
 
-class Dag(Graph):
+class Dag(Runnable):
     """A directed graph; any hashable object is a node.
 
     Edges may close a cycle; asking for an order then says which, and `cycles` has them all.
@@ -208,8 +205,8 @@ class Dag(Graph):
         >>> Dag({"train": ["clean", "load"], "clean": ["load"]}).longest_path(hours)
         (['load', 'clean', 'train'], 11.0)
         """
-        of_nodes = _weights(weights, lambda: ((node,) for node in list(self._nodes)), "weights")
-        of_edges = _weights(edge_weights, self.edges, "edge_weights")
+        of_nodes = weights_of(weights, lambda: ((node,) for node in list(self._nodes)), "weights")
+        of_edges = weights_of(edge_weights, self.edges, "edge_weights")
         length = ffi.new("double *")
         with self._use() as c:
             if of_nodes is not None:
@@ -328,80 +325,3 @@ class Dag(Graph):
         with self._use():
             numbers = ffi.new("uint32_t[]", self._numbers(nodes).tolist())
             return self._list(function, numbers, len(numbers))
-
-    @staticmethod
-    def _check_unchanged(given: int, there: int) -> None:
-        if given != there:
-            raise InvalidError(f"{given} values for {there}: give one each, and change nothing yet")
-
-    # ---- work -----------------------------------------------------------------------------------
-
-    def run(self, call: Callable[[Any], Any], threads: int = 1, *, check: bool = True) -> Report:
-        """Call `call(node)` once a node, after all before it.
-
-        A failure skips what comes after that node, and nothing else; the rest runs to its end.
-        Ctrl-C lets what runs end and starts nothing more.
-
-        Parameters
-        ----------
-        threads
-            How many to run at a time; 1: all in this thread; 0: one a core.
-        check
-            Raise the first failure, the very exception that `call` raised.  False: read them from
-            the report.
-
-        Returns
-        -------
-        Report
-            A row a node, with the results and the exceptions.
-
-        Examples
-        --------
-        >>> Dag({"b": ["a"]}).run(str.upper).results
-        {'a': 'A', 'b': 'B'}
-        """
-        threads = integer(threads, "threads", 0, 2**32 - 1)
-        flag(check, "check")
-        if not callable(call):
-            refuse(call, "call", "callable")
-        with self._use() as c:
-            self._running = True
-        out = ffi.new("exia_rows **")
-        try:
-            with Job(threads, unit="") as job:
-                run = Run(self._nodes, call, job)
-                handle = ffi.new_handle(run)
-                status = lib.exia_dag_run(out, c, lib.on_task, handle, job.c, thread.err)
-                error = failure(status) if status < 0 else None
-        finally:
-            self._running = False
-        report = Report(take_rows(out))
-        report._fill(self._nodes, run)
-        if isinstance(error, CycleError):
-            self.order()  # raises it with the cycle
-        if job.stop is not None:
-            error = job.stop
-        elif run.errors:
-            error = next(iter(run.errors.values())) if check else None
-        try:
-            if error is not None:
-                raise error
-            return report
-        finally:
-            del error, run, job, handle, report  # or the traceback would hold itself
-
-
-def _weights(weights: Any, items: Callable[[], Iterable[Any]], what: str) -> array[float] | None:
-    """Make a function, a mapping or numbers the weights of all nodes or edges."""
-    if weights is None:
-        return None
-    if isinstance(weights, Mapping):
-        keys = (item[0] if len(item) == 1 else item for item in items())
-        found: Iterable[Any] = (weights.get(key, 0) for key in keys)
-    elif callable(weights):
-        found = (weights(*item) for item in items())
-    elif isinstance(weights, Iterable) and not isinstance(weights, str | bytes):
-        found = weights
-    else:
-        refuse(weights, what, "a function, a mapping or numbers")
-    return array("d", found)
