@@ -94,24 +94,25 @@ exia_status exia_dag_add_edges(exia_dag *dag, const uint32_t *before, const uint
     exia_status rc = exia__guard_check(&dag->guard, "exia_dag_add_edges", err);
     if (rc < 0)
         return rc;
+    rc = reserve(dag, count, err);
+    if (rc < 0 || count == 0)
+        return rc;
+    /* What is checked is the copy: others may write to the caller's arrays meanwhile. */
+    before = memcpy(dag->before + dag->edge_count, before, count * sizeof *before);
+    after = memcpy(dag->after + dag->edge_count, after, count * sizeof *after);
     size_t nodes = dag->names.count;
     uint32_t last = 0;
     for (size_t i = 0; i < count; i++) { /* without a branch: it runs at the speed of memory */
         last = before[i] > last ? before[i] : last;
         last = after[i] > last ? after[i] : last;
     }
-    for (size_t i = 0; count > 0 && last >= nodes && i < count; i++) {
+    for (size_t i = 0; last >= nodes && i < count; i++) {
         if (before[i] >= nodes || after[i] >= nodes)
             return exia__fail(
                 err, EXIA_EINVAL, 0,
                 "edge %zu goes from %u to %u, but there are %zu nodes; none was added", i,
                 (unsigned)before[i], (unsigned)after[i], nodes);
     }
-    rc = reserve(dag, count, err);
-    if (rc < 0 || count == 0)
-        return rc;
-    memcpy(dag->before + dag->edge_count, before, count * sizeof *before);
-    memcpy(dag->after + dag->edge_count, after, count * sizeof *after);
     rc = exia__kept_add_edges(dag, dag->edge_count, dag->edge_count + count, err);
     if (rc < 0)
         return exia__prefix(err, rc, "no edge was added");
