@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import networkx as nx
+import numpy as np
 import pytest
 
 import exia
@@ -342,3 +343,33 @@ def test_a_large_graph_is_told_in_a_line_and_what_cannot_be_asked_as_well() -> N
     assert "0 nodes" in drawn(exia.Dag())[0]
     dag.close()
     assert "closed" in dag._repr_html_()
+
+
+@pytest.mark.parametrize("node", [3, 3.0, True, np.int64(3), np.uint8(3)])
+def test_a_number_is_found_whatever_its_type(node: Any) -> None:
+    dag = exia.Dag()
+    dag.add_nodes(10)
+    dag.add_edges([int(node)], [7])
+    assert node in dag
+    assert dag.descendants(node) == [7]
+
+
+@pytest.mark.parametrize("node", ["x", -1, 2**28, 0.5, None, (1,)])
+def test_what_is_no_number_of_a_large_graph_is_told_at_once(node: Any) -> None:
+    dag = exia.Dag()
+    dag.add_nodes(2**28)
+    for _ in range(1000):
+        assert node not in dag
+    with pytest.raises(exia.NotFoundError, match="no node of this graph"):
+        dag.descendants(node)
+
+
+def test_a_node_that_cannot_be_shown_loses_no_report() -> None:
+    class Shy:
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+    node = Shy()
+    report = exia.Dag({node: []}).run(lambda n: n)
+    assert report.results == {node: node}
+    assert "Shy" in report[0]["name"]

@@ -356,3 +356,25 @@ def has_own_tests() -> bool:
 def test_the_tests_of_graphlib_pass() -> None:
     done = subprocess.run([sys.executable, "-c", OWN_TESTS], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_threads_may_add_to_one_sorter() -> None:
+    sorter: exia.TopologicalSorter[tuple[int, int]] = exia.TopologicalSorter()
+    interval = sys.getswitchinterval()
+
+    def add(part: int) -> None:
+        for i in range(800):
+            sorter.add((part, i + 1), (part, i))
+
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=add, args=(part,)) for part in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    places = {node: place for place, node in enumerate(sorter.static_order())}
+    assert len(places) == 3 * 801
+    assert all(places[part, i] < places[part, i + 1] for part in range(3) for i in range(800))

@@ -154,12 +154,16 @@ class Graph(Handle):
 
     def _number(self, node: Any) -> int:
         """Look up the number of a node."""
-        try:
-            if self._index is not None:
-                return self._index[node]
-            return self._nodes.index(node)
-        except (KeyError, ValueError):
-            raise NotFoundError(f"no node of this graph is {node!r:.100}") from None
+        number = self._find(node)
+        if number is None:
+            raise NotFoundError(f"no node of this graph is {node!r:.100}")
+        return number
+
+    def _find(self, node: Any) -> int | None:
+        if self._index is not None:
+            return self._index.get(node)
+        number = hash(node)  # that of a number is the number itself
+        return number if 0 <= number < len(self._nodes) and node == number else None
 
     def _numbers(self, nodes: Iterable[Any]) -> array[int]:
         """Look up the numbers of nodes."""
@@ -172,7 +176,7 @@ class Graph(Handle):
         return iter(self._nodes)
 
     def __contains__(self, node: object) -> bool:
-        return node in (self._nodes if self._index is None else self._index)
+        return self._find(node) is not None
 
     def __repr__(self) -> str:
         return f"<exia.{type(self).__name__} of {len(self)} nodes>"

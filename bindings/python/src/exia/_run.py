@@ -39,7 +39,11 @@ class Report(Rows):
         self.results, self.errors = run.results, run.errors
         for row in self:
             node = nodes[row["node"]]
-            row.update(node=node, name=str(node))
+            try:
+                name = str(node)
+            except Exception:  # what was done is told all the same
+                name = object.__repr__(node)
+            row.update(node=node, name=name)
 
 
 class Options:

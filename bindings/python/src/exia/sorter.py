@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Generator, Hashable, Iterable
-from threading import Lock
+from threading import RLock
 from typing import Any, Generic, Protocol, TypeVar
 
 from exia._handle import NULL, call, not_copied, own
@@ -30,8 +30,9 @@ class TopologicalSorter(Generic[T]):
     """Hand out the nodes of a graph, each when all before it are done.
 
     It is graphlib.TopologicalSorter, method by method: the same answers in the same order, the same
-    exceptions (which are also ExiaErrors), whatever a node's `__hash__` or `__eq__` raises.  Two
-    things are its own: it can be copied, also on its way, and an `add` that fails adds nothing.
+    exceptions (which are also ExiaErrors), whatever a node's `__hash__` or `__eq__` raises.  Three
+    things are its own: it can be copied, also on its way; an `add` that fails adds nothing; and of
+    several cycles its error may hold another one.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ class TopologicalSorter(Generic[T]):
         self._cursor: Any = None
         self._closed: list[T] = []  # the cycle that prepare() found
         self._started = False
-        self._lock = Lock()  # C lets one thread at a time use a cursor
+        self._lock = RLock()  # one thread at a time; a node's __eq__ may come back to us
         if graph is not None:
             for node, predecessors in graph.items():
                 self.add(node, *predecessors)
@@ -76,16 +77,17 @@ class TopologicalSorter(Generic[T]):
         """
         if self._cursor is not None:
             raise InvalidError("Nodes cannot be added after a call to prepare()")
-        numbers, size = self._numbers, len(self._numbers)
-        try:
-            number = numbers.setdefault(node, size)
-            before = [numbers.setdefault(other, len(numbers)) for other in predecessors]
-        except BaseException:
-            while len(numbers) > size:
-                numbers.popitem()
-            raise
-        self._before.extend(before)
-        self._after.extend([number] * len(before))
+        with self._lock:
+            numbers, size = self._numbers, len(self._numbers)
+            try:
+                number = numbers.setdefault(node, size)
+                before = [numbers.setdefault(other, len(numbers)) for other in predecessors]
+            except BaseException:
+                while len(numbers) > size:
+                    numbers.popitem()
+                raise
+            self._before.extend(before)
+            self._after.extend([number] * len(before))
 
     def prepare(self) -> None:
         """End the adding, and look for cycles.
@@ -104,7 +106,8 @@ class TopologicalSorter(Generic[T]):
             if self._started:
                 raise InvalidError("cannot prepare() after starting iteration")
         else:
-            self._open()
+            with self._lock:
+                self._open()
         if self._closed:
             raise CycleError("nodes are in a cycle", self._closed)
 
