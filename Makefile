@@ -159,7 +159,7 @@ soak: build/system-test $(BUILD)/tests/test_pool_queue $(BUILD)/tests/test_pool_
 	@EXIA_SECONDS=$(or $(SECONDS),3600) EXIA_SEED=$(or $(SEED),$$RANDOM) $(RUN) $(BUILD)/tests/test_pool_random
 valgrind: build/system-check ## the C tests under valgrind
 	@$(MAKE) --no-print-directory test-c \
-		RUN="valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9"
+		RUN="valgrind -q --fair-sched=try --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9"
 
 # ---- lint -----------------------------------------------------------------------------------
 
