@@ -58,3 +58,21 @@ def mypy(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[list
 def library(tmp_path: Path) -> Iterator[exia.Library]:
     with exia.Library(tmp_path / "library") as opened:
         yield opened
+
+
+@pytest.fixture
+def pool() -> Iterator[exia.Pool]:
+    with exia.Pool("test") as opened:
+        yield opened
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory of installed modules; what was imported from it is forgotten afterwards."""
+    directory = tmp_path / "site"
+    directory.mkdir()
+    monkeypatch.syspath_prepend(str(directory))
+    before = set(sys.modules)
+    yield directory
+    for name in set(sys.modules) - before:
+        del sys.modules[name]

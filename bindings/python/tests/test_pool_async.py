@@ -26,12 +26,6 @@ class Hooked:
         time.sleep(0)
 
 
-@pytest.fixture
-def pool() -> Any:
-    with exia.Pool("test") as opened:
-        yield opened
-
-
 def row(pool: exia.Pool, name: str = "a") -> Any:
     return pool.show(name)[0]
 

@@ -5,18 +5,10 @@ from __future__ import annotations
 import ctypes
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import exia
-
-
-@pytest.fixture
-def pool() -> Any:
-    with exia.Pool("test") as opened:
-        yield opened
-
 
 PLUGIN = r"""
 #include "exia/pool.h"

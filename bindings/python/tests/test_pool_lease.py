@@ -24,12 +24,6 @@ class Scaler:
     """A component."""
 
 
-@pytest.fixture
-def pool() -> Any:
-    with exia.Pool("test") as opened:
-        yield opened
-
-
 def lent(pool: exia.Pool, name: str = "a") -> Any:
     return pool.show(name)[0]["lent"]
 
