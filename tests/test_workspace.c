@@ -7,12 +7,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "support/check.h"
-
-static void write_text(const char *path, const char *text)
-{
-    check_write_file(path, text, strlen(text));
-}
+#include "support/workspaces.h"
 
 static const char *workspace(void)
 {
