@@ -1,8 +1,8 @@
-"""Build the package: the C library and `vedapkg`, then the two modules that link the library.
+"""Build the package: the C library and `vedapkg`, then the modules.
 
-The wheel carries libexia.so.0 and vedapkg beside the modules: the one that cffi writes, and _loans,
-written by hand for what must be quick.  The library and the tool are built here, out of the tree,
-unless EXIA_BUILD names a directory (relative to the repository) that holds them already.
+The wheel carries libexia.so.0 and vedapkg beside the modules: the one that cffi writes, and _loans
+and _numbers, written by hand for what must be quick.  The library and the tool are built here, out
+of the tree, unless EXIA_BUILD names a directory (relative to the repository) that holds them.
 """
 
 from __future__ import annotations
@@ -130,6 +130,12 @@ setup(
             extra_compile_args=["-fvisibility=hidden"],
             py_limited_api=True,
             **LINKED,
+        ),
+        Extension(
+            "exia._numbers",
+            ["src/exia/_numbers.c"],
+            extra_compile_args=["-fvisibility=hidden"],
+            py_limited_api=True,
         ),
     ],
     cmdclass={"build_ext": BuildExt, "sdist": Sdist},

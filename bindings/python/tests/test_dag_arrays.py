@@ -301,3 +301,27 @@ def test_random_arrays_are_the_edges_that_a_list_of_them_would_be() -> None:
             plain.add_edges(part)
         assert dag.edges() == plain.edges() == pairs
         assert set(dag) == set(plain)
+
+
+@pytest.mark.parametrize("node", [True, np.int64(2), 2.0, -1, 3, 2**40, 2**70])
+def test_lists_of_numbers_are_the_nodes_that_they_equal(node: Any) -> None:
+    dag = exia.Dag()
+    dag.add_nodes(3)
+    dag.add_edges([(0, 1), [1, 2]])
+    dag.add_edges([0, node], [2, 0])
+    dag.add_edges([(node, 2)])
+    numbered = [int(node) if node in (1, 2) else node, 0]
+    expected = [(0, 1), (1, 2), (0, 2), tuple(numbered), (numbered[0], 2)]
+    assert dag.edges() == expected
+    assert len(dag) == 3 + (node not in (1, 2))
+    dag.remove_edges([(0, 1), (node, 2)] * 2)
+    assert dag.edges() == [edge for edge in expected if edge not in ((0, 1), (node, 2))]
+
+
+@pytest.mark.parametrize("pair", [(0,), (0, 1, 2), [0], "01", 7, None, {0, 1}])
+def test_what_is_no_pair_among_pairs_of_numbers_is_refused(pair: Any) -> None:
+    dag = exia.Dag()
+    dag.add_nodes(3)
+    with pytest.raises((exia.InvalidError, TypeError), match="pair"):
+        dag.add_edges([(0, 1), pair])
+    assert dag.edges() == []

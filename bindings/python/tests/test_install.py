@@ -73,7 +73,7 @@ def check(directory: Path, cwd: Path) -> None:
     assert tool.returncode == 0, tool.stderr
     assert done.stdout.strip() in tool.stdout
     libraries = sorted(p.name for p in directory.glob("lib/*/site-packages/exia/*.so*"))
-    assert libraries == ["_loans.abi3.so", "_native.abi3.so", "libexia.so.0"]
+    assert libraries == ["_loans.abi3.so", "_native.abi3.so", "_numbers.abi3.so", "libexia.so.0"]
 
 
 def test_it_installs_from_the_tree_and_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from exia._arguments import integer, iterable, mapping, refuse
 from exia._columns import column, distinct, in_place, integers, looked_up, narrow
 from exia._handle import NULL, Handle, call
 from exia._native import ffi, lib
+from exia._numbers import of_list, of_pairs
 from exia.errors import CycleError, ExistsError, InvalidError, NotFoundError
 
 MOST = 2**32 - 2  # nodes: their numbers have 32 bits
@@ -209,7 +210,7 @@ class Graph(Handle):
         >>> dag.order()
         ['a', 'b', 'c']
         """
-        ends = _ends(before, after)
+        ends = self._ends(before, after)
         if len(ends[0]) == 0:
             return
         with self._use() as c:
@@ -225,7 +226,7 @@ class Graph(Handle):
         NotFoundError
             A node or an edge is not there; then none is removed.
         """
-        ends = _ends(before, after)
+        ends = self._ends(before, after)
         with self._use() as c:
             numbers = [_in_c(self._numbers_of(end)) for end in ends]
             call(lib.exia_dag_remove_edges, c, *numbers, len(numbers[0]))
@@ -238,6 +239,32 @@ class Graph(Handle):
             call(lib.exia_dag_edges, before, after, size, c)
             ends = self._named(before[0], size[0]), self._named(after[0], size[0])
         return list(zip(*ends, strict=True))
+
+    def _ends(self, before: Any, after: Any) -> tuple[Any, Any]:
+        """Make what names edges two columns or lists of equal length."""
+        if after is None and getattr(before, "ndim", 0) == 2 and before.shape[1] == 2:
+            before, after = before[:, 0], before[:, 1]
+        if after is None:
+            pairs = iterable(before, "edges")
+            if numbers := of_pairs(pairs, self._plain_below()):
+                return memoryview(numbers[0]).cast("I"), memoryview(numbers[1]).cast("I")
+            _check_pairs(pairs)
+            return [b for b, _ in pairs], [a for _, a in pairs]
+        ends = self._column_or_list(before, "before"), self._column_or_list(after, "after")
+        if len(ends[0]) != len(ends[1]):
+            raise InvalidError(f"{len(ends[0])} nodes before, {len(ends[1])} after: give as many")
+        return ends
+
+    def _column_or_list(self, values: Any, what: str) -> Any:
+        if isinstance(values, list):
+            numbers = of_list(values, self._plain_below())
+            return values if numbers is None else memoryview(numbers).cast("I")
+        view = column(values)
+        return iterable(values, what) if view is None else view
+
+    def _plain_below(self) -> int:
+        """Tell below what an integer is the number of a node."""
+        return len(self._nodes) if self._index is None else 0
 
     @staticmethod
     def _edge_count(c: Any) -> int:
@@ -359,31 +386,12 @@ def tell(error: CycleError, what: str, cycle: list[Any]) -> None:
     error.cycle = cycle
 
 
-def _ends(before: Any, after: Any) -> tuple[Any, Any]:
-    """Make what names edges two columns or lists of equal length."""
-    if after is None:
-        if getattr(before, "ndim", 0) == 2 and before.shape[1] == 2:
-            before, after = before[:, 0], before[:, 1]
-        else:
-            pairs = iterable(before, "edges")
-            for pair in pairs:
-                if isinstance(pair, str | bytes) or not isinstance(pair, Sequence):
-                    refuse(pair, "an edge", "a pair (before, after)")
-                if len(pair) != 2:
-                    raise InvalidError(f"an edge is a pair (before, after), not {pair!r:.100}")
-            before, after = [b for b, _ in pairs], [a for _, a in pairs]
-    ends = [
-        values if isinstance(values, list) else _column_or_list(values, what)
-        for values, what in ((before, "before"), (after, "after"))
-    ]
-    if len(ends[0]) != len(ends[1]):
-        raise InvalidError(f"{len(ends[0])} nodes before, {len(ends[1])} after: give as many")
-    return ends[0], ends[1]
-
-
-def _column_or_list(values: Any, what: str) -> Any:
-    view = column(values)
-    return iterable(values, what) if view is None else view
+def _check_pairs(pairs: list[Any]) -> None:
+    for pair in pairs:
+        if isinstance(pair, str | bytes) or not isinstance(pair, Sequence):
+            refuse(pair, "an edge", "a pair (before, after)")
+        if len(pair) != 2:
+            raise InvalidError(f"an edge is a pair (before, after), not {pair!r:.100}")
 
 
 def _in_c(numbers: Any) -> Any:

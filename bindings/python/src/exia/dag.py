@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 from exia._arguments import refuse, text
@@ -65,11 +65,7 @@ class Dag(Runnable):
         if not callable(key):
             refuse(key, "key", "callable")
         values = [key(node) for node in list(self._nodes)]
-        ranks = array("q", bytes(8 * len(values)))
-        rank, last = 0, None
-        for i in sorted(range(len(values)), key=values.__getitem__):
-            rank += last is not None and values[last] < values[i]
-            ranks[i], last = rank, i
+        ranks = _ranks(values)
         with self._use():
             self._check_unchanged(len(values), len(self._nodes))
             return self._list(lib.exia_dag_order_by, ffi.from_buffer("int64_t[]", ranks))
@@ -325,3 +321,16 @@ class Dag(Runnable):
         with self._use():
             numbers = ffi.new("uint32_t[]", self._numbers(nodes).tolist())
             return self._list(function, numbers, len(numbers))
+
+
+def _ranks(values: list[Any]) -> array[int]:
+    """Give each value its place in their order; equal ones have the same."""
+    if {*map(type, values)} == {str}:  # these are equal just when they are one in a dict
+        number = dict(zip(sorted({*values}), count(), strict=False))
+        return array("q", map(number.__getitem__, values))
+    ranks = array("q", bytes(8 * len(values)))
+    rank, last = 0, None
+    for i in sorted(range(len(values)), key=values.__getitem__):
+        rank += last is not None and values[last] < values[i]
+        ranks[i], last = rank, i
+    return ranks

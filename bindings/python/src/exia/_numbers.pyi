@@ -1,0 +1,6 @@
+"""What _numbers.c makes: lists of integers as columns for C."""
+
+from typing import Any
+
+def of_list(values: list[Any], below: int, /) -> bytes | None: ...
+def of_pairs(pairs: list[Any], below: int, /) -> tuple[bytes, bytes] | None: ...
