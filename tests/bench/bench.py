@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import graphlib
 import os
 import pickle
 import platform
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+from dag import bench_dag
 from pool import bench_pool
 from rows import ROUNDS, row
 
@@ -33,29 +33,6 @@ def machine() -> str:
     frequency = governor.read_text().strip() if governor.exists() else "not known"
     cores = len(os.sched_getaffinity(0))
     return f"{names[0] if names else platform.machine()}, {cores} core(s), governor {frequency}"
-
-
-def bench_dag() -> None:
-    rng = np.random.default_rng(1)
-    nodes, edges = 64_000, 280_000
-    pairs = np.sort(rng.integers(0, nodes, (edges, 2), dtype=np.uint32), axis=1)
-    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
-    before, after = pairs[:, 0].copy(), pairs[:, 1].copy()
-    listed = pairs.tolist()
-
-    def ours() -> None:
-        dag = exia.Dag()
-        dag.add_nodes(nodes)
-        dag.add_edges(before, after)
-        dag.order()
-
-    def peer() -> None:
-        sorter: graphlib.TopologicalSorter[int] = graphlib.TopologicalSorter()
-        for a, b in listed:
-            sorter.add(b, a)
-        list(sorter.static_order())
-
-    row(f"DAG: build + sort, {nodes} nodes, {len(pairs)} edges", ours, "graphlib", peer)
 
 
 def bench_models(directory: Path) -> None:
@@ -155,8 +132,9 @@ def main() -> None:
     bench_pool()
     print(flush=True)
     subprocess.run([BUILD / "bench-dag"], check=True)
-    print(f"\njoblib {joblib.__version__}, numpy {np.__version__}")
+    print()
     bench_dag()
+    print(f"\njoblib {joblib.__version__}, numpy {np.__version__}")
     with tempfile.TemporaryDirectory(dir=BUILD) as directory:
         bench_models(Path(directory))
         bench_packages(Path(directory))

@@ -1,7 +1,8 @@
 """What Exia and its peers answer about a graph, each in its own words.
 
 A contestant is a class: made of a graph it holds it as its library does; a method is a question, and
-one that it lacks its library does not answer.  Nodes are 0, 1, 2 ... for all.
+one that it lacks its library does not answer.  Nodes are 0, 1, 2 ... for all, and whatever is about
+all of the graph is answered with Python's own lists, also by those who lend views.
 """
 
 from __future__ import annotations
@@ -34,11 +35,9 @@ class Graph(NamedTuple):
 
 
 class Exia:
-    """A question comes first after a change: what Exia keeps for the next one is not there yet."""
-
     name: ClassVar = "exia"
     most_edges: ClassVar = 10**8
-    again: ClassVar = False  # the answer is kept: whoever asks twice must make it twice
+    again: ClassVar = False  # an answer about all of a graph is kept, so each round has its own
 
     def __init__(self, graph: Graph) -> None:
         self.dag = exia.Dag()
@@ -144,13 +143,13 @@ class Rustworkx(Peer):
         return refused
 
     def order(self) -> object:
-        return self.module.topological_sort(self.graph)
+        return list(self.module.topological_sort(self.graph))
 
     def order_by(self, key: Callable[[int], str]) -> object:
         return self.module.lexicographical_topological_sort(self.graph, key)
 
     def levels(self) -> object:
-        return self.module.topological_generations(self.graph)
+        return [list(level) for level in self.module.topological_generations(self.graph)]
 
     def components(self) -> object:
         return self.module.strongly_connected_components(self.graph)
@@ -165,7 +164,7 @@ class Rustworkx(Peer):
         return [self.module.descendants(self.graph, node) for node in nodes]
 
     def longest_path(self) -> object:
-        return self.module.dag_longest_path(self.graph)
+        return list(self.module.dag_longest_path(self.graph))
 
     def reduction(self) -> object:
         return self.module.transitive_reduction(self.graph)
