@@ -97,27 +97,46 @@ exia_status exia__blob_marked(int *marked, exia_library *library, const char *ke
     return rc == EXIA_ENOTFOUND ? exia__forgive(err) : rc;
 }
 
-/* Put the bytes at one key, or make young what is there. */
+exia_status exia__blob_lost(int *lost, exia_library *library, const char *key, exia_error *err)
+{
+    exia_status rc = exia__blob_marked(lost, library, key, NULL, err);
+    if (rc == EXIA_OK && !*lost) {
+        rc = exia__blobs_stat(NULL, NULL, library->blobs, key, NULL, err);
+        *lost = rc == EXIA_ENOTFOUND;
+    }
+    if (rc < 0 && !*lost && !exia__store_lost(rc))
+        exia__log(EXIA_LOG_WARNING, "model", "cannot look whether %s was collected", key);
+    else if (rc < 0 && !*lost)
+        return rc;
+    return exia__forgive(err);
+}
+
+/* Put the bytes at one key, or make young what is there.  The mark is read after that, and the blob
+ * after the mark: a collector that saw it old has its mark standing until the blob is gone. */
 static exia_status try_key(int *used, exia_library *library, const char *key,
                            const exia_source *source, const exia_job *job, exia_error *err)
 {
-    int marked = 0, whole = 1;
+    int marked = 0, there = 1, whole = 1;
+    *used = 0;
     exia_status rc = exia__blobs_touch(library->blobs, key, job, err);
     if (rc == EXIA_ENOTFOUND) {
         exia__forgive(err);
         rc = exia__blobs_put(library->blobs, key, source, job, err);
-        if (rc == EXIA_EEXISTS) { /* a rival was faster */
+        there = rc == EXIA_EEXISTS; /* a rival was faster */
+        if (there) {
             exia__forgive(err);
-            rc = intact(&whole, library, key, source, job, err);
+            rc = exia__blobs_touch(library->blobs, key, job, err);
         }
-    } else if (rc == EXIA_OK) {
-        rc = intact(&whole, library, key, source, job, err);
     }
-    if (rc == EXIA_OK && whole)
+    if (rc == EXIA_OK)
         rc = exia__blob_marked(&marked, library, key, job, err);
+    if (rc == EXIA_OK && !marked && there)
+        rc = intact(&whole, library, key, source, job, err);
+    if (rc == EXIA_ENOTFOUND && there) /* removed meanwhile: the next key is as good */
+        return exia__forgive(err);
     if (rc == EXIA_OK && !whole)
         exia__log(EXIA_LOG_WARNING, "model", "the blob %s is not what it should be", key);
-    *used = whole && !marked;
+    *used = rc == EXIA_OK && whole && !marked;
     return rc;
 }
 
@@ -141,8 +160,6 @@ exia_status exia__blob_store(char **key, exia_library *library, const exia_sourc
         rc = name_key(&name, source->sha256, n, err);
         if (rc == EXIA_OK)
             rc = try_key(&used, library, name, source, job, err);
-        if (rc == EXIA_ENOTFOUND) /* removed after the touch: the next key is as good */
-            rc = exia__forgive(err);
     }
     if (rc == EXIA_OK && !used)
         rc = exia__fail(err, EXIA_ECORRUPT, 0, "none of %d blobs of %s can be used", MOST_KEYS,

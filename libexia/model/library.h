@@ -168,9 +168,12 @@ void exia__selector_free(exia__selector *selector);
  * @return what the source said, EXIA_ECORRUPT ... */
 exia_status exia__blob_store(char **key, exia_library *library, const exia_source *source,
                              const exia_job *job, exia_error *err);
-/* After the commit: has a collector marked the blob meanwhile? */
+/* Has a collector marked the blob?  Then it is not used again. */
 exia_status exia__blob_marked(int *marked, exia_library *library, const char *key,
                               const exia_job *job, exia_error *err);
+/* After the commit: has a collector marked it, or removed it already?  The version is there, so what
+ * cannot be asked is no failure, unless the store is lost. */
+exia_status exia__blob_lost(int *lost, exia_library *library, const char *key, exia_error *err);
 /* The bytes of a blob of a known size, into `into`.  @return EXIA_ECORRUPT: it has another size */
 exia_status exia__blob_read(void *into, size_t size, exia__blobs *blobs, const char *key,
                             const exia_job *job, exia_error *err);
@@ -189,6 +192,27 @@ exia_status exia__part_store(json_t **out, exia_library *library, const exia_par
 uint64_t exia__part_size(const exia_part *part); /* in memory; 0: it is a file */
 exia_status exia__bytes_store(char **key, exia_library *library, const void *data, size_t size,
                               const char *sha256, const exia__work *work, exia_error *err);
+
+/* ---- repair.c ------------------------------------------------------------------------------- */
+
+/* Say in the log that parts of a version lie under other keys: `repairs` is [{name, key}].  A version
+ * that was removed meanwhile needs none. */
+exia_status exia__repair_commit(exia_library *library, const char *name, int64_t number,
+                                json_t *repairs, const char *message, exia_error *err);
+
+/* A version just published, its parts as they were given and as they are `stored`; `environment` is
+ * the key of that blob, NULL: none, and taken.  What a collector has marked, or removed already, is
+ * stored anew and the log says so. */
+typedef struct exia__published {
+    exia_library *library;
+    const char *name;
+    int64_t number;
+    const exia_part *parts;
+    size_t part_count;
+    json_t *stored;
+    exia__work *work;
+} exia__published;
+exia_status exia__published_settle(exia__published *now, exia_error *err);
 
 /* ---- map.c ---------------------------------------------------------------------------------- */
 

@@ -12,10 +12,10 @@ typedef struct writing {
     exia_library *library;
     const char *name, *alias, *token;
     int64_t expect;
-    json_t *version; /* the member of the entry: facts, parts, number */
-    int64_t number;  /* what it became */
-    json_t *stored;  /* its parts, as the log has them */
-    json_t *repairs; /* those that had to be stored once more; NULL: none */
+    json_t *version;                     /* the member of the entry: facts, parts, number */
+    int64_t number;                      /* what it became */
+    json_t *stored;                      /* its parts, as the log has them */
+    char *environment, *environment_key; /* its text and its blob; NULL: none */
     exia__work work;
 } writing;
 
@@ -41,23 +41,54 @@ static exia_status store_parts(writing *now, const exia_part *parts, size_t coun
     return rc;
 }
 
+static exia_status put_environment(writing *now, const char *sha256, exia_error *err)
+{
+    exia__release(now->environment_key);
+    now->environment_key = NULL;
+    return exia__bytes_store(&now->environment_key, now->library, now->environment,
+                             strlen(now->environment), sha256, &now->work, err);
+}
+
 /* The environment is kept once, by its digest: versions written in one session share it. */
 static exia_status store_environment(writing *now, exia_error *err)
 {
     json_t *environment = json_object_get(now->version, "environment");
-    char sha256[EXIA__HEX_SIZE], *text = NULL, *key = NULL;
+    char sha256[EXIA__HEX_SIZE];
     if (json_is_null(environment))
         return EXIA_OK;
-    exia_status rc = exia__json_canonical(&text, environment, err);
+    exia_status rc = exia__json_canonical(&now->environment, environment, err);
     if (rc == EXIA_OK)
-        rc = exia__hash_hex(sha256, text, strlen(text), err);
+        rc = exia__hash_hex(sha256, now->environment, strlen(now->environment), err);
     if (rc == EXIA_OK)
-        rc = exia__bytes_store(&key, now->library, text, strlen(text), sha256, &now->work, err);
+        rc = put_environment(now, sha256, err);
     if (rc == EXIA_OK)
         rc = exia__json_set(now->version, "environment", json_string(sha256), err);
-    exia__release(text);
-    exia__release(key);
     return rc;
+}
+
+/* What a collector took after the look at it.  The log names the digest, so no entry is needed. */
+static exia_status settle_environment(writing *now, exia_error *err)
+{
+    int lost = 0;
+    if (now->environment == NULL)
+        return EXIA_OK;
+    exia_status rc = exia__blob_lost(&lost, now->library, now->environment_key, err);
+    return rc == EXIA_OK && lost
+               ? put_environment(now, exia__json_string(now->version, "environment"), err)
+               : rc;
+}
+
+static exia_status settle(writing *now, const exia_part *parts, size_t count, exia_error *err)
+{
+    exia__published published = {now->library, now->name,   now->number, parts,
+                                 count,        now->stored, &now->work};
+    exia_status rc = exia__published_settle(&published, err);
+    now->stored = published.stored;
+    if (rc == EXIA_OK)
+        rc = settle_environment(now, err);
+    return rc < 0 ? exia__prefix(err, rc, "version %lld is written, but a collector marked it",
+                                 (long long)now->number)
+                  : rc;
 }
 
 /* ---- checks --------------------------------------------------------------------------------- */
@@ -176,80 +207,6 @@ static exia_status look_ahead(int *known, writing *now, exia_error *err)
     return rc;
 }
 
-/* ---- after the commit ----------------------------------------------------------------------- */
-
-/* A collector may have marked a blob after it was looked at and before the entry named it.  It reads
- * the logs after it has written its marks, so of the two one sees the other: who sees a mark here
- * stores the part anew, under a key that no collector knows of, and says so in the log. */
-static exia_status add_repair(writing *now, const json_t *stored, const exia_part *part,
-                              exia_error *err)
-{
-    int marked = 0;
-    json_t *again = NULL;
-    const char *key = exia__json_string(stored, "key");
-    if (key == NULL)
-        return EXIA_OK;
-    exia_status rc = exia__blob_marked(&marked, now->library, key, NULL, err);
-    if (rc < 0 && !exia__store_lost(rc)) {
-        /* the version is there, so this is no failure of the call; a mark is unlikely */
-        exia__log(EXIA_LOG_WARNING, "model", "cannot look for marks on %s", key);
-        return EXIA_OK;
-    }
-    if (rc < 0 || !marked)
-        return rc;
-    rc = exia__part_store(&again, now->library, part, 0, &now->work, err);
-    if (rc == EXIA_OK &&
-        strcmp(exia__json_string(again, "sha256"), exia__json_string(stored, "sha256")) != 0)
-        rc = exia__fail(err, EXIA_ECONFLICT, 0, "part %s is not what it was at first", part->name);
-    if (rc == EXIA_OK && now->repairs == NULL)
-        now->repairs = json_array();
-    if (rc == EXIA_OK)
-        rc = exia__json_append(
-            now->repairs,
-            json_pack("{s:s, s:O}", "name", part->name, "key", json_object_get(again, "key")), err);
-    json_decref(again);
-    return rc;
-}
-
-static exia_status build_repair(json_t *entry, int64_t *result, const exia__fold *fold,
-                                void *payload, exia_error *err)
-{
-    const writing *now = payload;
-    *result = now->number;
-    if (exia__fold_version(fold, now->number) == NULL)
-        return EXIA_DONE; /* removed meanwhile */
-    return exia__json_set(
-        entry, "version",
-        json_pack("{s:I, s:O}", "number", (json_int_t)now->number, "parts", now->repairs), err);
-}
-
-static exia_status repair(writing *now, const exia_part *parts, size_t count, exia_error *err)
-{
-    char token[EXIA__TOKEN_SIZE];
-    size_t i = 0;
-    int64_t number = 0;
-    json_t *stored = NULL;
-    exia_status rc = EXIA_OK;
-    json_array_foreach(now->stored, i, stored)
-    {
-        size_t k = 0; /* in the same order, unless a repeated call names others */
-        while (k < count && strcmp(exia__json_string(stored, "name"), parts[k].name) != 0)
-            k++;
-        if (rc == EXIA_OK && k < count)
-            rc = add_repair(now, stored, &parts[k], err);
-    }
-    if (rc == EXIA_OK && now->repairs != NULL) {
-        exia__intent intent = {"repair", token, NULL, build_repair, now, NULL};
-        rc = exia__token(token, err);
-        if (rc == EXIA_OK)
-            rc = exia__library_commit(&number, now->library, now->name, &intent, err);
-    }
-    if (rc < 0)
-        rc = exia__prefix(err, rc, "version %lld is written, but a collector marked it",
-                          (long long)now->number);
-    return rc;
-}
-
 exia_status exia_model_write(int64_t *version, exia_library *library, const char *name,
                              const exia_part *parts, size_t part_count,
                              const exia_write_options *options, const exia_job *job,
@@ -284,7 +241,7 @@ exia_status exia_model_write(int64_t *version, exia_library *library, const char
     rc = look_ahead(&known, &now, err);
     if (rc == EXIA_OK && !known)
         rc = store_parts(&now, parts, part_count, err);
-    if (rc == EXIA_OK && !known)
+    if (rc == EXIA_OK) /* also of a repeated call: a collector may have been there in between */
         rc = store_environment(&now, err);
     if (rc == EXIA_OK && !known) {
         exia_job left = exia__work_rest(&now.work);
@@ -293,11 +250,12 @@ exia_status exia_model_write(int64_t *version, exia_library *library, const char
         now.stored = json_incref(json_object_get(now.version, "parts"));
     }
     if (rc == EXIA_OK)
-        rc = repair(&now, parts, part_count, err);
+        rc = settle(&now, parts, part_count, err);
     if (rc == EXIA_OK)
         *version = now.number;
 done:
-    json_decref(now.repairs);
+    exia__release(now.environment);
+    exia__release(now.environment_key);
     json_decref(now.stored);
     json_decref(now.version);
     return rc;
