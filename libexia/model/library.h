@@ -107,6 +107,10 @@ void exia__library_unlock(exia_library *library);
 
 /* ---- log.c ---------------------------------------------------------------------------------- */
 
+/* The key of an entry: NAME/log/SEQ; and back: the length of NAME, 0 when it is no such key. */
+void exia__log_key(char out[EXIA__KEY_SIZE], const char *name, int64_t seq);
+size_t exia__log_key_read(int64_t *seq, const char *key);
+
 /* Bring one model, or all, up to date; call it locked.  `*out` has head 0 where there is none. */
 exia_status exia__library_refresh(exia__fold **out, exia_library *library, const char *name,
                                   exia_error *err);

@@ -13,13 +13,12 @@
 enum { SEQ_DIGITS = 16, MOST_ENTRIES = 1024, TRIES_WITHOUT_NEWS = 20 };
 static const char log_folder[] = "/log/";
 
-static void entry_key(char out[EXIA__KEY_SIZE], const char *name, int64_t seq)
+void exia__log_key(char out[EXIA__KEY_SIZE], const char *name, int64_t seq)
 {
     snprintf(out, EXIA__KEY_SIZE, "%.128s%s%016lld", name, log_folder, (long long)seq);
 }
 
-/* Cut NAME/log/SEQ; the length of NAME, or 0 when it is no such key. */
-static size_t read_key(int64_t *seq, const char *key)
+size_t exia__log_key_read(int64_t *seq, const char *key)
 {
     const char *slash = strchr(key, '/');
     size_t folder = sizeof log_folder - 1;
@@ -99,7 +98,7 @@ static exia_status found_entry(const char *key, const char *json, int64_t revisi
     int64_t seq = 0;
     (void)revision;
     now->count++;
-    size_t size = read_key(&seq, key);
+    size_t size = exia__log_key_read(&seq, key);
     if (size == 0)
         return exia__fail(err, EXIA_ECORRUPT, 0, "the log has a record with the key %.100s", key);
     if (now->fold == NULL || strncmp(now->fold->name, key, size) != 0 ||
@@ -134,7 +133,7 @@ static exia_status scan(reading *now, const char *prefix, size_t limit, exia_err
         now->skip = 0;
         now->count = 0;
         if (now->fold != NULL)
-            entry_key(after, now->fold->name, now->fold->head);
+            exia__log_key(after, now->fold->name, now->fold->head);
         rc = exia__records_scan(now->library->records, "log", prefix, now->fold ? after : NULL,
                                 limit, NULL, found_entry, now, NULL, err);
         /* a store that reads in pages may have missed one that was written meanwhile */
@@ -190,7 +189,7 @@ static exia_status list_entry(const char *key, const char *json, int64_t revisio
     json_t *entry = NULL;
     int64_t seq = 0;
     (void)revision;
-    if (read_key(&seq, key) == 0 || seq > now->last)
+    if (exia__log_key_read(&seq, key) == 0 || seq > now->last)
         return EXIA_DONE;
     exia_status rc =
         exia__json_object(&entry, json, strlen(json), "a log entry", EXIA_ECORRUPT, err);
@@ -245,7 +244,7 @@ static exia_status fill_entry(attempt *now, const exia_library *library, const e
                   intent->token, "time", strcmp(time, fold->time) < 0 ? fold->time : time, "who",
                   library->who, "why", intent->message);
     now->head = fold->head;
-    entry_key(now->key, fold->name, fold->head + 1);
+    exia__log_key(now->key, fold->name, fold->head + 1);
     return now->entry ? EXIA_OK : exia__fail_memory(err);
 }
 
