@@ -6,10 +6,9 @@ a dict of their numbers.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from array import array
-from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, TypeVar
 
@@ -23,6 +22,27 @@ from exia.errors import CycleError, ExistsError, InvalidError, NotFoundError
 MOST = 2**32 - 2  # nodes: their numbers have 32 bits
 SHOWN = 10  # nodes of a cycle in its error
 Self = TypeVar("Self", bound="Graph")
+
+
+class _Use:
+    """What `Graph._use` gives: a class, as a generator would take longer than most questions."""
+
+    __slots__ = ("_graph",)
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    def __enter__(self) -> Any:
+        graph = self._graph
+        pointer = graph._c
+        graph._lock.acquire()
+        if graph._running:
+            graph._lock.release()
+            raise InvalidError("this graph is being run: ask and change it before or after")
+        return pointer
+
+    def __exit__(self, *_: object) -> None:
+        self._graph._lock.release()
 
 
 class Graph(Handle):
@@ -59,14 +79,9 @@ class Graph(Handle):
         dag._index = {name: i for i, name in enumerate(dag._nodes)}
         return dag
 
-    @contextlib.contextmanager
-    def _use(self) -> Generator[Any]:
+    def _use(self) -> _Use:
         """Give the C graph to one thread at a time, and to none while it is being run."""
-        pointer = self._c
-        with self._lock:
-            if self._running:
-                raise InvalidError("this graph is being run: ask and change it before or after")
-            yield pointer
+        return _Use(self)
 
     # ---- nodes ----------------------------------------------------------------------------------
 

@@ -319,7 +319,7 @@ class Dag(Runnable):
 
     def _found_from(self, function: Callable[..., int], nodes: Iterable[Any]) -> list[Any]:
         with self._use():
-            numbers = ffi.new("uint32_t[]", self._numbers(nodes).tolist())
+            numbers = [self._number(node) for node in nodes]
             return self._list(function, numbers, len(numbers))
 
 
