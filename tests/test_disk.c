@@ -2,6 +2,8 @@
  * from then on.  Whatever the answer is, afterwards each store is as before or as after. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +19,8 @@
 /* ---- calls that fail when planned ----------------------------------------------------------- */
 
 static struct {
-    long countdown; /* the call that fails, when it comes to zero; negative: none */
-    int for_ever, code;
+    long countdown;     /* the call that fails, when it comes to zero; negative: none */
+    int for_ever, code; /* a code of zero: the process is killed there */
     int on;
 } plan;
 
@@ -29,6 +31,8 @@ static int fails(void)
     long left = plan.countdown--;
     if (left > 0 || (left < 0 && !plan.for_ever))
         return 0;
+    if (plan.code == 0)
+        raise(SIGKILL);
     errno = plan.code;
     return 1;
 }
@@ -308,4 +312,94 @@ static void look_at_made(int done)
 TEST(a_database_made_on_a_failing_disk_is_whole_or_is_not)
 {
     check_survives_no_disk(make_and_put, look_at_made);
+}
+
+/* ---- an upgrade ----------------------------------------------------------------------------- */
+
+/* The database that an older version left is put there anew each time, as number `step`. */
+static void put_golden(void)
+{
+    size_t size = 0;
+    char *bytes = check_read_file("tests/golden/schema-1/home/models/catalog.db", &size);
+    check_write_file(check_path(check_format("records%d", ++step)), bytes, size);
+    free(bytes);
+}
+
+static exia_status open_golden(exia_error *error)
+{
+    exia__records *records = NULL;
+    const char *url = check_format("sqlite:%s", check_path(check_format("records%d", step)));
+    exia_status rc = exia__records_open(&records, url, EXIA_STORE_WRITE, NULL, error);
+    exia__records_free(records);
+    return rc;
+}
+
+static exia_status upgrade(exia_error *error)
+{
+    plan.on = 0;
+    put_golden();
+    plan.on = 1;
+    return open_golden(error);
+}
+
+static int version_of(const char *path, const char *expected_rows)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*), sum(length(json)) FROM record", -1,
+                                        &statement, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    const char *rows = check_format("%s/%s", (const char *)sqlite3_column_text(statement, 0),
+                                    (const char *)sqlite3_column_text(statement, 1));
+    assert_string_equal(rows, expected_rows);
+    sqlite3_finalize(statement);
+    assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &statement, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    int version = sqlite3_column_int(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(db);
+    return version;
+}
+
+/* Whole in its old version or in its new one; then the copy is there.  And what comes next ends it. */
+static void look_at_upgraded(int done)
+{
+    const char *path = check_path(check_format("records%d", step));
+    const char *rows = "12/3573"; /* how many, how long */
+    int version = version_of(path, rows);
+    assert_true(version == 2 || (version == 1 && !done));
+    if (version == 2)
+        assert_int_equal(version_of(check_format("%s.before-2", path), rows), 1);
+    check_ok(open_golden(&err));
+    assert_int_equal(version_of(path, rows), 2);
+    assert_int_equal(version_of(check_format("%s.before-2", path), rows), 1);
+    assert_int_not_equal(access(check_format("%s.before-2.1", path), F_OK), 0);
+    assert_int_not_equal(access(check_format("%s.before-2.part", path), F_OK), 0);
+}
+
+TEST(an_upgrade_on_a_failing_disk_is_whole_and_copied_or_is_not)
+{
+    check_survives_no_disk(upgrade, look_at_upgraded);
+}
+
+static int upgrade_until_killed(void)
+{
+    plan.on = 1;
+    return open_golden(&err) == EXIA_OK ? 0 : 1;
+}
+
+TEST(an_upgrade_killed_at_any_call_is_ended_by_the_next)
+{
+    int code = 128 + SIGKILL;
+    plan.code = 0;
+    for (long nth = 0; code == 128 + SIGKILL; nth++) {
+        put_golden();
+        plan.countdown = nth;
+        code = check_in_child(upgrade_until_killed);
+        assert_true(code == 0 || (code == 128 + SIGKILL && nth < 2000));
+        look_at_upgraded(code == 0);
+    }
 }

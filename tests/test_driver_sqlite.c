@@ -174,8 +174,8 @@ TEST(a_database_of_another_program_is_refused_and_untouched)
 TEST(a_newer_schema_is_refused_and_untouched)
 {
     make_database();
-    run_sql("PRAGMA user_version = 2");
-    check_refused(EXIA_EVERSION, "schema version 2");
+    run_sql("PRAGMA user_version = 3");
+    check_refused(EXIA_EVERSION, "schema version 3");
     run_sql("PRAGMA user_version = 2147483647");
     check_refused(EXIA_EVERSION, "schema version 2147483647");
     run_sql("PRAGMA user_version = 0");
@@ -188,7 +188,7 @@ TEST(a_newer_schema_that_is_still_in_the_wal_is_refused)
     sqlite3 *db = NULL;
     make_database();
     assert_int_equal(sqlite3_open(check_path("a"), &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 2", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 3", NULL, NULL, NULL), SQLITE_OK);
     check_fails(EXIA_EVERSION,
                 exia__records_open(&records, make_url("a"), EXIA_STORE_WRITE, NULL, &err));
     sqlite3_close(db);

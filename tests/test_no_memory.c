@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/memory.h"
 #include "support/check.h"
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
@@ -111,6 +112,47 @@ static void check_library(const char *directory, exia_status rc)
 TEST(a_library_survives_every_failing_allocation_of_the_process)
 {
     fail_each(write_and_read, check_library);
+}
+
+/* A library whose catalogue an older version wrote. */
+static exia_status upgrade(const char *directory)
+{
+    exia_library *library = NULL;
+    char *bytes = NULL, path[4200];
+    size_t size = 0;
+    snprintf(path, sizeof path, "%s/catalog.db", directory);
+    exia_status rc = exia__directory_make(directory, &err);
+    if (rc == EXIA_OK)
+        rc = exia__file_read(&bytes, &size, "tests/golden/schema-1/home/models/catalog.db", 1 << 20,
+                             &err);
+    if (rc == EXIA_OK)
+        rc = exia__file_write(path, bytes, size, 0, &err);
+    exia__release(bytes);
+    if (rc == EXIA_OK)
+        rc = exia_library_open(&library, directory, NULL, &err);
+    exia_library_free(library);
+    return rc;
+}
+
+static void check_upgraded(const char *directory, exia_status rc)
+{
+    exia_library *library = NULL;
+    exia_model *model = NULL;
+    if (!exia__path_exists(check_format("%s/catalog.db", directory))) {
+        assert_true(rc < 0);
+        return;
+    }
+    check_ok(exia_library_open(&library, directory, NULL, &err));
+    check_ok(exia_model_open(&model, library, "digits@1", EXIA_OPEN_VERIFY, &err));
+    exia_model_free(model);
+    exia_library_free(library);
+    assert_true(exia__path_exists(check_format("%s/catalog.db.before-2", directory)));
+    assert_false(exia__path_exists(check_format("%s/catalog.db.before-2.1", directory)));
+}
+
+TEST(an_upgrade_survives_every_failing_allocation_of_the_process)
+{
+    fail_each(upgrade, check_upgraded);
 }
 
 static exia_status pack_and_install(const char *directory)

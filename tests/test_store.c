@@ -455,7 +455,7 @@ TEST(check_tells_what_a_store_is_and_makes_nothing)
         all = check_format("%s%s\n", all, row);
     assert_non_null(strstr(all, "{\"key\":\"driver\",\"value\":\"sqlite\"}"));
     assert_non_null(strstr(all, "{\"key\":\"driver\",\"value\":\"file\"}"));
-    assert_non_null(strstr(all, "{\"key\":\"schema\",\"value\":1}"));
+    assert_non_null(strstr(all, "{\"key\":\"schema\",\"value\":2}"));
     assert_non_null(strstr(all, "/a b/catalog.db\"}"));
     exia_rows_free(rows);
     exia__records_free(made);

@@ -46,7 +46,7 @@ int exia__path_exists(const char *path)
 }
 
 /* The directory part: "." where there is none. */
-static exia_status parent(char **out, const char *path, exia_error *err)
+exia_status exia__path_folder(char **out, const char *path, exia_error *err)
 {
     size_t size = (size_t)(exia__path_base(path) - path);
     while (size > 1 && path[size - 1] == '/')
@@ -86,7 +86,7 @@ exia_status exia__stage(exia__staged *out, const char *path, int flags, exia_err
     *out = staged;
     exia_status rc = exia__token(token, err);
     if (rc == EXIA_OK)
-        rc = parent(&folder, path, err);
+        rc = exia__path_folder(&folder, path, err);
     if (rc == EXIA_OK)
         rc = exia__text_format(&staged.temporary, err, "%s/.exia-%s", folder, token);
     if (rc == EXIA_OK)
@@ -135,7 +135,7 @@ int exia__rename_absent(int from_at, const char *from, int to_at, const char *to
 exia_status exia__stage_commit(exia__staged *staged, int flags, exia_error *err)
 {
     char *folder = NULL;
-    exia_status rc = parent(&folder, staged->path, err);
+    exia_status rc = exia__path_folder(&folder, staged->path, err);
     if (rc == EXIA_OK && fsync(staged->fd) != 0)
         rc = exia__fail_errno(err, errno, "cannot sync", staged->temporary);
     if (rc == EXIA_OK) {

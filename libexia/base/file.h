@@ -55,7 +55,9 @@ exia_status exia__path_join(char **out, const char *a, const char *b, exia_error
 /* From the working directory on, if it is relative. */
 exia_status exia__path_absolute(char **out, const char *path, exia_error *err);
 const char *exia__path_base(const char *path); /* behind the last '/' */
-int exia__path_exists(const char *path);       /* also a dangling link */
+/* What is before it: "." for a bare name. */
+exia_status exia__path_folder(char **out, const char *path, exia_error *err);
+int exia__path_exists(const char *path); /* also a dangling link */
 
 /* `home`, or when NULL EXIA_HOME, else XDG_DATA_HOME/exia, else ~/.local/share/exia; absolute. */
 exia_status exia__home(char **out, const char *home, exia_error *err);

@@ -1,4 +1,4 @@
-/* Records in one SQLite database, which is one table.
+/* Records in one SQLite database.
  *
  * No statement is open and no lock is held while a callback runs: a scan reads a page, lets go, tells
  * the page, and reads on behind its last key. */
@@ -279,7 +279,7 @@ static exia_status sqlite_check(void *payload, exia_record_fn *row, void *row_pa
         rc = exia__tell_text(row, row_payload, "sqlite", sqlite3_libversion(), err);
     if (rc == EXIA_OK)
         rc = exia__tell_text(row, row_payload, "journal", mode, err);
-    snprintf(version, sizeof version, "%d", EXIA__SQLITE_SCHEMA);
+    snprintf(version, sizeof version, "%d", self->schema);
     return rc < 0 ? rc : row("schema", version, 0, row_payload, err);
 }
 

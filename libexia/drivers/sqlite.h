@@ -7,7 +7,7 @@
 #include "base/job.h"
 #include "exia/driver.h"
 
-enum { EXIA__SQLITE_SCHEMA = 1 }; /* the version of the table */
+enum { EXIA__SQLITE_SCHEMA = 2 }; /* the version of the tables */
 
 typedef enum exia__statement {
     EXIA__BEGIN,
@@ -34,6 +34,7 @@ typedef struct exia__sqlite {
 
     char *path; /* absolute */
     int mode;
+    int schema; /* the file's; lower only where it is open for reading */
     unsigned generation;
     struct exia__sqlite *next, **link; /* all connections of the process */
 } exia__sqlite;
@@ -61,6 +62,14 @@ exia_status exia__sqlite_conclude(exia__sqlite *self, exia_status rc, exia_error
 /* The first row of a query, in `*statement`, which the caller finalises. */
 exia_status exia__sqlite_ask(sqlite3_stmt **statement, exia__sqlite *self, const char *query,
                              exia_error *err);
+
+/* What version may be opened, and which the file is of: into `schema`. */
+exia_status exia__sqlite_check_version(const exia__sqlite *self, uint32_t version, exia_error *err);
+exia_status exia__sqlite_read_version(exia__sqlite *self, exia_error *err);
+/* Make the tables that a database of version `schema` lacks (0: all). */
+exia_status exia__sqlite_take_steps(exia__sqlite *self, exia_error *err);
+/* The same to a file that is there: copied first, durable, whole or not at all. */
+exia_status exia__sqlite_upgrade(exia__sqlite *self, exia_error *err);
 
 /* A connection that is not open yet, entered, while no other thread opens one; `opened` gives both
  * back.  Freeing one that was opened before a fork touches nothing that the parent uses. */

@@ -1,12 +1,11 @@
 /* Making and recognising databases of records.
  *
- *     record(revision, kind, key, json, token)      revision: AUTOINCREMENT, so none comes back
- *
  * A new database is made in memory and appears by one rename, so that there never is a half-made
  * one and an empty or foreign file is never taken for ours. */
 #include "drivers/sqlite.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -18,14 +17,6 @@
 #include "base/url.h"
 
 enum { APPLICATION_ID = 0x45584941 /* "EXIA" */, HEADER_SIZE = 100 };
-
-static const char schema[] = "CREATE TABLE record("
-                             "revision INTEGER PRIMARY KEY AUTOINCREMENT,"
-                             "kind TEXT NOT NULL,"
-                             "key TEXT NOT NULL,"
-                             "json TEXT NOT NULL,"
-                             "token TEXT NOT NULL,"
-                             "UNIQUE(kind, key))";
 
 /* WAL needs memory that all processes share, which these do not give between machines. */
 static int is_network(const char *path)
@@ -65,22 +56,20 @@ static int is_network(const char *path)
 static exia_status make_image(unsigned char **out, sqlite3_int64 *size, exia_error *err)
 {
     exia__sqlite memory = {.path = (char *)"a new database"};
-    char *text = NULL;
+    char id[48];
+    exia_status rc = EXIA_OK;
     *out = NULL;
-    exia_status rc =
-        exia__text_format(&text, err, "PRAGMA application_id = %d; PRAGMA user_version = %d; %s",
-                          APPLICATION_ID, EXIA__SQLITE_SCHEMA, schema);
-    if (rc < 0)
-        return rc;
+    snprintf(id, sizeof id, "PRAGMA application_id = %d", APPLICATION_ID);
     if (sqlite3_open(":memory:", &memory.connection) != SQLITE_OK ||
-        sqlite3_exec(memory.connection, text, NULL, NULL, NULL) != SQLITE_OK)
+        sqlite3_exec(memory.connection, id, NULL, NULL, NULL) != SQLITE_OK)
         rc = exia__sqlite_fail(&memory, "make", err);
+    if (rc == EXIA_OK)
+        rc = exia__sqlite_take_steps(&memory, err);
     if (rc == EXIA_OK)
         *out = sqlite3_serialize(memory.connection, "main", size, 0);
     if (rc == EXIA_OK && *out == NULL)
         rc = exia__fail_memory(err);
     sqlite3_close(memory.connection);
-    exia__release(text);
     return rc;
 }
 
@@ -90,8 +79,7 @@ static exia_status create(const char *path, exia_error *err)
     unsigned char *image = NULL;
     sqlite3_int64 size = 0;
     char *folder = NULL;
-    size_t length = (size_t)(exia__path_base(path) - path);
-    exia_status rc = exia__text_copy_n(&folder, path, length > 1 ? length - 1 : length, err);
+    exia_status rc = exia__path_folder(&folder, path, err);
     if (rc == EXIA_OK)
         rc = exia__directory_make(folder, err);
     if (rc == EXIA_OK)
@@ -104,18 +92,6 @@ static exia_status create(const char *path, exia_error *err)
     sqlite3_free(image);
     exia__release(folder);
     return rc == EXIA_EEXISTS ? exia__forgive(err) : rc;
-}
-
-static exia_status check_version(const exia__sqlite *self, uint32_t version, exia_error *err)
-{
-    if (version > EXIA__SQLITE_SCHEMA)
-        return exia__fail(err, EXIA_EVERSION, 0,
-                          "%s has schema version %u, this Exia (%s) knows %d: use a newer one",
-                          self->path, version, exia_version(), EXIA__SQLITE_SCHEMA);
-    if (version < EXIA__SQLITE_SCHEMA)
-        return exia__fail(err, EXIA_ECORRUPT, 0, "%s has schema version %u, which never was",
-                          self->path, version);
-    return EXIA_OK;
 }
 
 static uint32_t big_endian(const unsigned char *at)
@@ -145,14 +121,13 @@ static exia_status check_header(exia__sqlite *self, exia_error *err)
                           "%s is in WAL mode, which fails on a network file system: move it to a "
                           "local disk, or there run sqlite3 FILE 'PRAGMA journal_mode=DELETE'",
                           self->path);
-    return check_version(self, big_endian(header + 60), err);
+    return exia__sqlite_check_version(self, big_endian(header + 60), err);
 }
 
 static exia_status connect(exia__sqlite *self, exia_error *err)
 {
     const int write = self->mode == EXIA_STORE_WRITE;
     struct stat info;
-    sqlite3_stmt *version = NULL;
     int on = 1;
     if (stat(self->path, &info) != 0)
         return exia__fail_errno(err, errno, "cannot open", self->path);
@@ -180,10 +155,9 @@ static exia_status connect(exia__sqlite *self, exia_error *err)
                      NULL, NULL, NULL) != SQLITE_OK)
         return exia__sqlite_fail(self, "open", err);
     /* the header may be older than the WAL */
-    rc = exia__sqlite_ask(&version, self, "PRAGMA user_version", err);
-    if (rc == EXIA_OK)
-        rc = check_version(self, (uint32_t)sqlite3_column_int64(version, 0), err);
-    sqlite3_finalize(version);
+    rc = exia__sqlite_read_version(self, err);
+    if (rc == EXIA_OK && write && self->schema < EXIA__SQLITE_SCHEMA)
+        rc = exia__sqlite_upgrade(self, err);
     for (int i = 0; rc == EXIA_OK && i < EXIA__STATEMENTS; i++) {
         sqlite3_stmt *statement = NULL;
         rc = exia__sqlite_start(&statement, self, i, NULL, err);
