@@ -206,9 +206,9 @@ symbols: $(library) ## the library exports what tests/abi/exia.symbols lists, an
 $(BUILD)/bench-pool: $(wildcard tests/bench/*.[ch]) $(library) | build/system-bench
 	$(call show,CC)$(CC) $(CFLAGS) -std=c11 -D_GNU_SOURCE -pthread $(warnings) -Iinclude $$(pkg-config --silence-errors --cflags apr-util-1) \
 		-o $@ $(filter %.c,$^) -L$(BUILD) -lexia -Wl,-rpath,'$$ORIGIN' $$(pkg-config --silence-errors --libs apr-util-1 apr-1)
-$(BUILD)/bench-dag: tests/bench/dag.cpp $(library) | build/system-bench
+$(BUILD)/bench-dag: $(wildcard tests/bench/*.cpp) $(library) | build/system-bench
 	$(call show,CXX)$(CXX) $(CFLAGS) -std=c++20 -pthread -Wall -Wextra -Iinclude $(if $(TASKFLOW),-isystem "$(TASKFLOW)") \
-		-o $@ $< -L$(BUILD) -lexia -Wl,-rpath,'$$ORIGIN'
+		-o $@ $(filter %.cpp,$^) -L$(BUILD) -lexia -Wl,-rpath,'$$ORIGIN'
 bench: $(venv)/.bench $(BUILD)/bench-pool $(BUILD)/bench-dag $(venv)/.binding ## side by side with the field: time, peer, ratio; TASKFLOW=DIR
 	@$(python) tests/bench/bench.py $(BUILD)
 

@@ -17,6 +17,8 @@
 #define HAS_TASKFLOW 1
 #endif
 
+void bench_sizes(); /* dag_sizes.cpp */
+
 namespace
 {
 
@@ -231,5 +233,6 @@ int main()
     race_graph(layered(MANY, 1000));
     race_graph(layered(MANY, 8));
     race_graph(layered(1000, 10));
+    bench_sizes();
     return 0;
 }
