@@ -187,3 +187,17 @@ def test_a_hundred_thousand_refused_edges_leave_the_order_as_it_was() -> None:
     with pytest.raises(exia.CycleError):
         dag.add_edges(back)
     assert [array("I", np.array(o()).ravel().tolist()).tobytes() for o in orders] == said
+
+
+@pytest.mark.parametrize(
+    "letters", ["ab", "a\0", "aé\N{GRINNING FACE}", "a\ud800\N{GRINNING FACE}"]
+)
+def test_keys_that_are_texts_are_compared_as_python_does(letters: str) -> None:
+    rng = random.Random(1)
+    keys = ["".join(rng.choices(letters, k=rng.randrange(12))) for _ in range(2000)]
+    dag = exia.Dag()
+    dag.add_nodes(len(keys))
+    assert dag.order(key=keys.__getitem__) == sorted(range(len(keys)), key=keys.__getitem__)
+    keys[7] = type("Text", (str,), {"__lt__": lambda self, other: True})("last")
+    keys[8] = "last"
+    assert sorted(dag.order(key=keys.__getitem__)) == [*range(len(keys))]

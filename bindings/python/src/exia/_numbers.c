@@ -1,12 +1,17 @@
-/* Lists of Python's integers as columns for C, for graphs whose nodes are 0, 1, 2 ...
+/* Lists of Python's integers and texts as columns of numbers for C: the ends of edges in a graph
+ * whose nodes are 0, 1, 2 ..., and the keys of an order.
  *
- * Nothing of Python's runs meanwhile, so a list stays as it is.  Whatever is no plain integer of a
- * node that is there makes the answer None: others see to it then, and refuse it if need be. */
+ * Nothing of Python's runs meanwhile, so a list stays as it is.  Whatever is not plainly what is
+ * expected makes the answer None: others see to it then, and refuse it if need be. */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030A0000
 #include <Python.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the ends of edges ------------------------------------------------------------------------ */
 
 static bool read_number(uint32_t *out, PyObject *value, unsigned long below)
 {
@@ -81,14 +86,78 @@ done:
     return answer;
 }
 
+/* ---- keys ------------------------------------------------------------------------------------- */
+
+/* The first bytes beside the text: most comparisons need no more, and no look elsewhere. */
+typedef struct text {
+    uint64_t first;
+    const char *bytes;
+    Py_ssize_t size, index;
+} text;
+
+/* By UTF-8, which is by code points, as Python compares. */
+static int compare(const void *left, const void *right)
+{
+    const text *a = left, *b = right;
+    if (a->first != b->first)
+        return a->first < b->first ? -1 : 1;
+    int order = memcmp(a->bytes, b->bytes, (size_t)(a->size < b->size ? a->size : b->size));
+    return order != 0 ? order : (a->size > b->size) - (a->size < b->size);
+}
+
+static bool read_text(text *out, PyObject *value, Py_ssize_t index)
+{
+    if (!PyUnicode_CheckExact(value))
+        return false;
+    *out = (text){.index = index};
+    out->bytes = PyUnicode_AsUTF8AndSize(value, &out->size);
+    if (out->bytes == NULL) { /* half of a surrogate pair */
+        PyErr_Clear();
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < 8; i++)
+        out->first = out->first << 8 | (i < out->size ? (unsigned char)out->bytes[i] : 0);
+    return true;
+}
+
+static PyObject *ranks(PyObject *module, PyObject *list)
+{
+    (void)module;
+    if (!PyList_CheckExact(list))
+        Py_RETURN_NONE;
+    Py_ssize_t count = PyList_Size(list), done = 0;
+    text *texts = PyMem_Malloc((size_t)count * sizeof *texts);
+    PyObject *answer = texts ? PyBytes_FromStringAndSize(NULL, count * (Py_ssize_t)sizeof(int64_t))
+                             : PyErr_NoMemory();
+    if (answer == NULL)
+        goto done;
+    while (done < count && read_text(texts + done, PyList_GetItem(list, done), done))
+        done++;
+    if (done < count) {
+        Py_DECREF(answer);
+        answer = Py_NewRef(Py_None);
+        goto done;
+    }
+    qsort(texts, (size_t)count, sizeof *texts, compare);
+    int64_t *rank = (int64_t *)(void *)PyBytes_AsString(answer), last = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        last += i > 0 && compare(&texts[i - 1], &texts[i]) != 0;
+        rank[texts[i].index] = last;
+    }
+done:
+    PyMem_Free(texts);
+    return answer;
+}
+
 static PyMethodDef functions[] = {
     {"of_list", of_list, METH_VARARGS, "Copy integers below a limit; None: they are not."},
     {"of_pairs", of_pairs, METH_VARARGS, "Copy pairs of integers below a limit, as two columns."},
+    {"ranks", ranks, METH_O, "Give each text its place, equal ones the same; as int64."},
     {NULL, NULL, 0, NULL},
 };
 static PyModuleDef_Slot slots[] = {{0, NULL}};
 static PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "exia._numbers",
-                                 .m_doc = "Lists of integers as columns for C.",
+                                 .m_doc = "Lists of integers and texts as columns for C.",
                                  .m_methods = functions, .m_slots = slots};
 
 PyMODINIT_FUNC PyInit__numbers(void)

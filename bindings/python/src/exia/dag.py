@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable
-from itertools import count, pairwise
+from itertools import pairwise
 from typing import Any
 
 from exia._arguments import refuse, text
 from exia._draw import drawing
 from exia._handle import NULL, call, take_text
 from exia._native import ffi, lib
+from exia._numbers import ranks
 from exia._run import Runnable, weights_of
 from exia.errors import ExiaError, InvalidError
 
@@ -65,10 +66,10 @@ class Dag(Runnable):
         if not callable(key):
             refuse(key, "key", "callable")
         values = [key(node) for node in list(self._nodes)]
-        ranks = _ranks(values)
+        numbers = ranks(values) or _ranks(values)
         with self._use():
             self._check_unchanged(len(values), len(self._nodes))
-            return self._list(lib.exia_dag_order_by, ffi.from_buffer("int64_t[]", ranks))
+            return self._list(lib.exia_dag_order_by, ffi.from_buffer("int64_t[]", numbers))
 
     def keep_order(self) -> list[Any]:
         """Keep an order from now on: an edge that would close a cycle is refused when it is added.
@@ -324,10 +325,7 @@ class Dag(Runnable):
 
 
 def _ranks(values: list[Any]) -> array[int]:
-    """Give each value its place in their order; equal ones have the same."""
-    if {*map(type, values)} == {str}:  # these are equal just when they are one in a dict
-        number = dict(zip(sorted({*values}), count(), strict=False))
-        return array("q", map(number.__getitem__, values))
+    """Give each value its place, equal ones the same."""
     ranks = array("q", bytes(8 * len(values)))
     rank, last = 0, None
     for i in sorted(range(len(values)), key=values.__getitem__):
