@@ -38,6 +38,7 @@ static void forget(exia__version *version)
 {
     json_decref(version->row);
     json_decref(version->parts);
+    json_decref(version->signatures);
     exia__release(version->text);
     *version = (exia__version){0};
 }
@@ -273,10 +274,23 @@ static exia_status do_remove(step *now, exia_error *err)
     return EXIA_OK;
 }
 
-/* A signature is found in the log by who checks it; the state does not change. */
+/* A signature is kept as it is; who opens the version says what it is worth. */
 static exia_status do_sign(step *now, exia_error *err)
 {
-    return named_version(now) ? EXIA_OK : nonsense(err, "it signs a version that is not there");
+    exia__version *version = named_version(now);
+    json_t *signature = json_object_get(now->entry, "signature"), *all = NULL;
+    if (version == NULL || !json_is_string(signature))
+        return nonsense(err, "it signs a version that is not there, or with no text");
+    if (version->row == NULL)
+        return EXIA_OK; /* removed meanwhile */
+    all = version->signatures ? json_copy(version->signatures) : json_array();
+    if (all == NULL || json_array_append(all, signature) != 0) {
+        json_decref(all);
+        return exia__fail_memory(err);
+    }
+    json_decref(version->signatures);
+    version->signatures = all;
+    return EXIA_OK;
 }
 
 /* Parts that were stored anew under another key.  Open models may be reading the old list. */

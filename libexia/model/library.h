@@ -31,6 +31,7 @@ typedef struct exia__version {
     json_t *row;   /* as a search shows it; NULL: removed */
     char *text;    /* the row as text, once somebody asked; NULL: not yet, or changed */
     json_t *parts; /* as the log has them, with key or inline; never changed, only replaced */
+    json_t *signatures; /* the texts that `sign` entries added; NULL: none; only replaced, too */
 } exia__version;
 
 typedef struct exia__move {
