@@ -1,0 +1,28 @@
+/* What a library does, each as one deed that begins on the same small library and ends in one state;
+ * and what the library says of itself, as a text, so that a state can be told from another. */
+#ifndef TESTS_DEEDS_H
+#define TESTS_DEEDS_H
+
+#include "support/check.h"
+
+typedef struct deed {
+    const char *name;
+    /* Between opening and closing; `folder` is free for files of its own. */
+    exia_status (*act)(exia_library *library, const char *folder, exia_error *error);
+    int bare;  /* there is no library before */
+    int again; /* repeated after an answer that was lost, it is done once */
+} deed;
+extern const deed deeds[];
+extern const size_t deed_count;
+
+/* The library that deeds begin on, in folder/library, and files beside it. */
+void deeds_prepare(const char *folder);
+
+/* Open it anew and read all of it: rows by number, by metric and by alias, the history without a gap,
+ * every byte of every version.  What differs from run to run (time, who) is left out. */
+const char *deeds_state(const char *folder, int read_only);
+
+/* The next write works: a version with the next number, the alias moves to it and back. */
+void deeds_go_on(const char *folder);
+
+#endif

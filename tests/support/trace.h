@@ -1,0 +1,37 @@
+/* A worker in a process of its own, every system call of which is ours to see: it can be killed, held
+ * or made to fail at any of them.  By ptrace, so that no tool is needed; the calls of the worker's
+ * first thread count. */
+#ifndef TESTS_TRACE_H
+#define TESTS_TRACE_H
+
+typedef enum trace_way {
+    TRACE_KILL, /* SIGKILL before the nth system call is made */
+    TRACE_HOLD, /* there it is stopped while `held` runs, then it goes on */
+    TRACE_FAIL, /* the nth call that writes fails with `code` and is not made */
+    TRACE_HALF  /* the nth call that writes bytes writes half of them */
+} trace_way;
+
+typedef struct trace_plan {
+    trace_way way;
+    long nth; /* from 1 on; 0: nothing happens, calls are counted */
+    int code;
+    int for_ever; /* later calls that write fail, too; with ENOSPC those that need no space pass */
+    void (*held)(void *payload);
+    void *payload;
+} trace_plan;
+
+typedef struct trace_end {
+    long calls, writes; /* that the worker came to */
+    int status;         /* as waitpid tells it */
+} trace_end;
+
+/* Fork, run `work` to its end or to where the plan ends it; it answers an exit code. */
+trace_end trace_run(int (*work)(void *payload), void *payload, trace_plan plan);
+
+/* May a process here trace its child?  If not, a test skips itself. */
+int trace_allowed(void);
+
+/* Memory that parent and workers share, zeroed; never given back. */
+void *trace_shared(unsigned long size);
+
+#endif

@@ -1,0 +1,252 @@
+/* The process is killed, or the system fails it, at each system call of each deed of a library.
+ * Afterwards the library opens, for readers and writers; what was said to be done is there; nothing is
+ * there in part; the next write works.
+ *
+ * A sample of the calls is taken, the same one each time; EXIA_CRASH_SAMPLE=0 takes all of them. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "support/deeds.h"
+#include "support/trace.h"
+
+enum { SAMPLE = 6 };
+
+/* Memory, so that the many syncs cost nothing; else the directory of the test. */
+static const char *place(void)
+{
+    const char *shared = check_format("/dev/shm/exia-test-%d", (int)getpid());
+    return mkdir(shared, 0700) == 0 || access(shared, W_OK) == 0 ? shared : check_directory();
+}
+
+static void clean(void)
+{
+    if (strncmp(place(), "/dev/shm", 8) == 0)
+        assert_int_equal(exia__tree_remove(place(), NULL), EXIA_OK);
+}
+
+/* What a worker says, in memory that its death leaves. */
+typedef struct report {
+    const deed *deed;
+    char folder[300];
+    int repeat; /* call again after a failure */
+    int ended[2];
+    exia_status status[2]; /* of the call, of the repeated one */
+    exia_error error;
+} report;
+static report *said;
+
+/* A scene: the deed, and what the library says of itself without it and with it. */
+typedef struct scene {
+    const deed *deed;
+    const char *begin, *folder, *before, *after;
+    trace_end whole;
+} scene;
+
+static int perform(void *payload)
+{
+    const deed *what = payload;
+    for (int i = 0; i < 1 + said->repeat; i++) {
+        exia_library *library = NULL;
+        exia_error why = {0};
+        exia_status rc =
+            exia_library_open(&library, check_format("%s/library", said->folder), NULL, &why);
+        if (rc == EXIA_OK)
+            rc = what->act(library, said->folder, &why);
+        said->status[i] = rc;
+        said->ended[i] = 1;
+        if (i == 0)
+            said->error = why;
+        exia_library_free(library);
+        if (rc == EXIA_OK)
+            break;
+    }
+    return 0;
+}
+
+/* The deed on a fresh copy of the library. */
+static trace_end run(scene *now, trace_plan plan, int repeat)
+{
+    assert_int_equal(exia__tree_remove(now->folder, NULL), EXIA_OK);
+    assert_int_equal(exia__tree_copy(now->begin, now->folder, NULL), EXIA_OK);
+    memset(said, 0, sizeof *said);
+    snprintf(said->folder, sizeof said->folder, "%s", now->folder);
+    said->repeat = repeat;
+    return trace_run(perform, (void *)(uintptr_t)now->deed, plan);
+}
+
+static void open_scene(scene *now, const deed *what)
+{
+    *now = (scene){.deed = what};
+    if (said == NULL)
+        said = trace_shared(sizeof *said);
+    now->begin = check_format("%s/begin", place());
+    now->folder = check_format("%s/now", place());
+    assert_int_equal(exia__tree_remove(now->begin, NULL), EXIA_OK);
+    assert_int_equal(mkdir(now->begin, 0700), 0);
+    if (!what->bare) {
+        deeds_prepare(now->begin);
+        now->before = deeds_state(now->begin, 0);
+    }
+    now->whole = run(now, (trace_plan){0}, 0);
+    if (!WIFEXITED(now->whole.status) || said->status[0] != EXIA_OK)
+        fail_msg("%s fails by itself: %s", what->name, said->error.text);
+    now->after = deeds_state(now->folder, 0);
+    if (what->bare)
+        now->before = now->after;
+}
+
+static const char *place_of_failure;
+#define FAIL(now, ...)                                                                             \
+    fail_msg("%s, %s: %s", (now)->deed->name, place_of_failure, check_format(__VA_ARGS__))
+
+/* Whatever happened, this must hold; `done`: the worker was told so. */
+static void look(scene *now, int done)
+{
+    const char *seen = NULL;
+    if (!now->deed->bare) {
+        seen = deeds_state(now->folder, 1);
+        if (strcmp(seen, deeds_state(now->folder, 0)) != 0)
+            FAIL(now, "a reader sees another state than a writer:\n%s", seen);
+    } else {
+        seen = deeds_state(now->folder, 0);
+    }
+    if (strcmp(seen, now->after) != 0 && strcmp(seen, now->before) != 0)
+        FAIL(now, "the state is neither before nor after:\n%s", seen);
+    if (done && strcmp(seen, now->after) != 0)
+        FAIL(now, "it was done, and is not there");
+    deeds_go_on(now->folder);
+}
+
+/* ---- which calls ----------------------------------------------------------------------------- */
+
+static long sample_size(void)
+{
+    const char *given = getenv("EXIA_CRASH_SAMPLE"), *preload = getenv("LD_PRELOAD");
+    int valgrind = preload != NULL && strstr(preload, "vgpreload") != NULL;
+    return given ? atol(given) : valgrind ? SAMPLE / 3 : SAMPLE;
+}
+
+/* The number of the next call, beginning with 0: all, or steps of random width. */
+static long next_call(long nth, long count)
+{
+    static unsigned dice = 1;
+    long wanted = sample_size();
+    if (wanted <= 0 || wanted >= count)
+        return nth + 1;
+    dice = dice * 1103515245u + 12345u;
+    return nth + 1 + (long)((dice >> 16) % (unsigned long)(2 * count / wanted));
+}
+
+/* ---- killed ---------------------------------------------------------------------------------- */
+
+/* Or it was through before: how many calls there are differs a little from run to run. */
+static int killed(scene *now, trace_end end)
+{
+    if (WIFSIGNALED(end.status) && WTERMSIG(end.status) == SIGKILL)
+        return 1;
+    if (!WIFEXITED(end.status) || WEXITSTATUS(end.status) != 0 || said->status[0] != EXIA_OK)
+        FAIL(now, "it ended with status %x: %s", (unsigned)end.status, said->error.text);
+    return 0;
+}
+
+TEST(a_process_killed_at_any_system_call_leaves_all_or_nothing)
+{
+    if (!trace_allowed())
+        skip();
+    long kills = 0;
+    for (size_t i = 0; i < deed_count; i++) {
+        scene now;
+        open_scene(&now, &deeds[i]);
+        for (long nth = next_call(0, now.whole.calls); nth <= now.whole.calls;
+             nth = next_call(nth, now.whole.calls)) {
+            place_of_failure = check_format("killed at call %ld of %ld", nth, now.whole.calls);
+            trace_end end = run(&now, (trace_plan){.way = TRACE_KILL, .nth = nth}, 0);
+            kills += killed(&now, end);
+            int done = said->ended[0] && said->status[0] == EXIA_OK;
+            if (now.deed->again) { /* whoever comes next is killed, too */
+                killed(&now, trace_run(perform, (void *)(uintptr_t)now.deed,
+                                       (trace_plan){.way = TRACE_KILL, .nth = nth / 2 + 1}));
+                done |= said->ended[0] && said->status[0] == EXIA_OK;
+            }
+            look(&now, done);
+        }
+    }
+    clean();
+    assert_true(kills >= (long)deed_count);
+}
+
+/* ---- failed ---------------------------------------------------------------------------------- */
+
+/* A failure says so in one line.  Only a store that was lost may have done it all the same; who then
+ * calls again is told so, and it is done once. */
+static void look_after_failure(scene *now, trace_plan plan, int repeat)
+{
+    exia_status first = said->status[0], last = said->status[said->ended[1]];
+    if (first < 0 && (said->error.status != first || said->error.text[0] == '\0' ||
+                      strchr(said->error.text, '\n') != NULL))
+        FAIL(now, "it failed with %s and the text \"%s\"", exia_status_text(first),
+             said->error.text);
+    if (plan.way == TRACE_HALF && !plan.for_ever && first != EXIA_OK)
+        FAIL(now, "a write that was cut made it fail: %s", said->error.text);
+    const char *seen = deeds_state(now->folder, 0);
+    int done = strcmp(seen, now->after) == 0 && strcmp(now->before, now->after) != 0;
+    if (first < 0 && done && last < 0 && first != EXIA_EIO && first != EXIA_ETIMEOUT)
+        FAIL(now, "\"%s\", but it was done", said->error.text);
+    if (repeat && now->deed->again && last < 0)
+        FAIL(now, "\"%s\", and the call repeated: %s", said->error.text, exia_status_text(last));
+    look(now, last == EXIA_OK);
+}
+
+static void fail_each(trace_plan plan, const char *title)
+{
+    for (size_t i = 0; i < deed_count; i++) {
+        scene now;
+        open_scene(&now, &deeds[i]);
+        int repeat = !plan.for_ever && now.deed->again;
+        for (long nth = next_call(0, now.whole.writes); nth <= now.whole.writes;
+             nth = next_call(nth, now.whole.writes)) {
+            place_of_failure = check_format("%s at write %ld of %ld", title, nth, now.whole.writes);
+            plan.nth = nth;
+            trace_end end = run(&now, plan, repeat);
+            if (!WIFEXITED(end.status) || WEXITSTATUS(end.status) != 0)
+                FAIL(&now, "it ended with status %x", (unsigned)end.status);
+            look_after_failure(&now, plan, repeat);
+        }
+    }
+    clean();
+}
+
+TEST(a_write_that_fails_once_leaves_all_or_nothing_and_the_call_can_be_repeated)
+{
+    if (!trace_allowed())
+        skip();
+    fail_each((trace_plan){.way = TRACE_FAIL, .code = EIO}, "EIO");
+    fail_each((trace_plan){.way = TRACE_FAIL, .code = ENOSPC}, "ENOSPC");
+}
+
+TEST(a_disk_that_fails_from_any_write_on_leaves_all_or_nothing)
+{
+    if (!trace_allowed())
+        skip();
+    fail_each((trace_plan){.way = TRACE_FAIL, .code = EIO, .for_ever = 1}, "EIO from here on,");
+}
+
+TEST(a_disk_that_is_full_in_the_midst_of_any_write_leaves_all_or_nothing)
+{
+    if (!trace_allowed())
+        skip();
+    fail_each((trace_plan){.way = TRACE_HALF, .code = ENOSPC, .for_ever = 1}, "half, then ENOSPC,");
+}
+
+TEST(a_write_that_is_cut_short_goes_on)
+{
+    if (!trace_allowed())
+        skip();
+    fail_each((trace_plan){.way = TRACE_HALF}, "half");
+}
