@@ -62,7 +62,7 @@ TEST(a_task_that_gives_up_by_itself_is_not_called_again)
     s.failures['a'] = 1;
     s.status = EXIA_ECANCELLED;
     check_fails(EXIA_ECANCELLED, RUN(&s, &o, 2));
-    assert_string_equal(scene_told(rows), "f1 s0");
+    assert_string_equal(scene_told(rows), "c1 s0");
     scene_close(&s);
 }
 

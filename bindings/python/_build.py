@@ -21,6 +21,7 @@ extern "Python" {
     int on_progress(const char *, uint64_t, uint64_t, void *);
     void on_log(int, const char *, const char *, void *);
     exia_status on_task(uint32_t, void *, exia_error *);
+    void on_out(const uint32_t *, size_t, int, void *);
     exia_status on_create(void **, void *const *, void *, exia_error *);
     exia_status on_activate(void *, void *, exia_error *);
     exia_status on_passivate(void *, void *, exia_error *);

@@ -200,9 +200,12 @@ typedef struct exia_dag_resource {
 } exia_dag_resource;
 #define EXIA_DAG_NO_RESOURCE UINT32_MAX
 
-/* Told in the thread that called the run, about ten times a second: the nodes whose tasks have begun
- * and not returned, after a cancel too. */
-typedef void exia_dag_out_fn(const uint32_t *nodes, size_t count, void *payload);
+/* When a task is over; else when it has returned. */
+enum { EXIA_DAG_APART = 1 /* it returns at once, and is over when exia_dag_end() says so */ };
+
+/* Told in the thread that called the run, about ten times a second and as soon as it stops: the nodes
+ * whose tasks have begun and are not over, and whether nothing more will be started. */
+typedef void exia_dag_out_fn(const uint32_t *nodes, size_t count, int stops, void *payload);
 
 /* How to run a graph; NULL, or zero in a field, means the default.  An array has an item for each
  * node, and is borrowed until the run returns. */
@@ -221,6 +224,8 @@ typedef struct exia_dag_run_options {
     const uint32_t *uses; /* the index of the node's resource, or EXIA_DAG_NO_RESOURCE */
     exia_dag_out_fn *out; /* not in a run of one thread, where nobody could call it */
     void *payload;        /* of `out` */
+    uint32_t ends;        /* EXIA_DAG_APART: no thread is started, each task is called in the one that
+                           * called the run, and at most `job->threads` are out at a time */
 } exia_dag_run_options;
 
 /* Run `task` once a node, after all before it, in `job->threads` threads (1: in this one, with
@@ -245,6 +250,16 @@ EXIA_API exia_status exia_dag_run_with(exia_rows **report, exia_dag *dag, exia_t
                                        const exia_job *job, exia_error *err);
 EXIA_API exia_status exia_dag_run(exia_rows **report, exia_dag *dag, exia_task_fn *task,
                                   void *payload, const exia_job *job, exia_error *err);
+
+/* The task of this node is over, in a run whose tasks end apart.  It may be said before the call of
+ * the task has returned, whose answer then does not count; a call that fails ends its task by itself.
+ * Threads: any.
+ *
+ * @param why  why it failed; NULL, or of status EXIA_OK: it did not
+ * @return EXIA_ENOTFOUND: there is no such run, EXIA_EINVAL: the node is not out
+ */
+EXIA_API exia_status exia_dag_end(exia_dag *dag, uint32_t node, const exia_error *why,
+                                  exia_error *err);
 
 /* Ask the run of this graph to stop: nothing more is started, and it answers EXIA_ECANCELLED, unless
  * it was over.  Threads: any, also a task, and a signal handler (with `err` NULL).

@@ -11,22 +11,23 @@
 void exia__guard_open(exia__guard *guard)
 {
     sem_init(&guard->wake, 0, 0); /* cannot fail: 0 is a valid value */
+    pthread_mutex_init(&guard->lock, NULL);
 }
 
 void exia__guard_close(exia__guard *guard)
 {
+    pthread_mutex_destroy(&guard->lock);
     sem_destroy(&guard->wake);
 }
 
-/* The run of a parent does not go on in the child of a fork. */
-static int is_running(const exia__guard *guard)
+int exia__guard_running(const exia__guard *guard)
 {
     return atomic_load(&guard->state) != 0 && guard->generation == exia__generation();
 }
 
 exia_status exia__guard_check(const exia__guard *guard, const char *what, exia_error *err)
 {
-    if (!is_running(guard))
+    if (!exia__guard_running(guard))
         return EXIA_OK;
     return exia__fail(err, EXIA_ECONFLICT, 0,
                       "%s: the graph is being run; do it before the run, or when it has returned",
@@ -81,7 +82,7 @@ exia_status exia_dag_cancel(exia_dag *dag, exia_error *err)
 {
     if (dag == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_cancel: dag is NULL");
-    unsigned state = is_running(&dag->guard) ? atomic_load(&dag->guard.state) : 0;
+    unsigned state = exia__guard_running(&dag->guard) ? atomic_load(&dag->guard.state) : 0;
     while (state != 0) {
         if (atomic_compare_exchange_weak(&dag->guard.state, &state, state | EXIA__STOPS)) {
             exia__guard_wake(&dag->guard);

@@ -3,6 +3,7 @@
 #ifndef EXIA_DAG_GUARD_H
 #define EXIA_DAG_GUARD_H
 
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 
@@ -13,11 +14,15 @@ typedef struct exia__guard {
     atomic_uint state;      /* of these bits; 0: nobody runs it */
     atomic_uint generation; /* of the process that does: a child of a fork runs nothing */
     sem_t wake;             /* of the thread that watches the run */
+    pthread_mutex_t lock;   /* of what follows, and of what is told of tasks that end apart */
+    struct exia__run *run;  /* whose tasks do; NULL: none */
 } exia__guard;
 
 void exia__guard_open(exia__guard *guard);
 void exia__guard_close(exia__guard *guard);
 
+/* The run of a parent does not go on in the child of a fork. */
+int exia__guard_running(const exia__guard *guard);
 /* @return EXIA_ECONFLICT: it is being run; the text begins with `what` */
 exia_status exia__guard_check(const exia__guard *guard, const char *what, exia_error *err);
 exia_status exia__guard_begin(exia__guard *guard, exia_error *err);

@@ -19,13 +19,16 @@ typedef struct watch {
     exia__work *job;
     exia_error *err;
     exia_status rc;   /* EXIA_ECANCELLED, EXIA_ETIMEOUT */
-    int64_t told_ns;  /* when `out` was called last */
+    int64_t told_ns;  /* when `out` was called last, and whether the run stopped */
+    int told_stops;
     size_t out_count; /* of run->out: nodes whose tasks run */
 } watch;
 
 static void find_out(watch *w)
 {
-    w->out_count = 0;
+    w->out_count = w->run->out_count; /* apart: they are known */
+    if (w->run->place != NULL)
+        return;
     for (size_t i = 0; i < w->run->worker_count; i++) {
         uint32_t node = atomic_load_explicit(&w->run->workers[i].doing, memory_order_relaxed);
         if (node != EXIA_NO_NODE)
@@ -34,11 +37,16 @@ static void find_out(watch *w)
 }
 
 /* "running", and when nothing more is started, what has not ended. */
+static int stops(const watch *w)
+{
+    return w->rc < 0 || atomic_load(&w->run->stop);
+}
+
 static const char *step_text(char *text, size_t size, const watch *w)
 {
     enum { SHOWN = 3 };
     char shown[EXIA__SHOWN_SIZE];
-    if (w->out_count == 0 || (w->rc == EXIA_OK && !atomic_load(&w->run->stop)))
+    if (w->out_count == 0 || !stops(w))
         return "running";
     int used = snprintf(text, size, "stopping, still out:");
     for (size_t i = 0; i < w->out_count && i < SHOWN; i++)
@@ -52,10 +60,12 @@ static const char *step_text(char *text, size_t size, const watch *w)
 static void tell_out(watch *w)
 {
     int64_t now = exia__clock_ns();
-    if (now - w->told_ns < LOOK_NS)
+    int stopping = stops(w);
+    if (now - w->told_ns < LOOK_NS && stopping == w->told_stops)
         return;
     w->told_ns = now;
-    w->run->options.out(w->run->out, w->out_count, w->run->options.payload);
+    w->told_stops = stopping;
+    w->run->options.out(w->run->out, w->out_count, stopping, w->run->options.payload);
 }
 
 static size_t passed(const exia__run *run)
@@ -139,6 +149,29 @@ static void run_here(watch *w)
     }
 }
 
+/* Begun here, ended anywhere. */
+static void run_apart(watch *w)
+{
+    exia__run *run = w->run;
+    int64_t until = EXIA__FOREVER;
+    for (;;) {
+        exia__apart_see(&run->workers[0]);
+        int going = look(w) == EXIA_OK && !atomic_load(&run->stop);
+        if (!going && run->out_count == 0)
+            break;
+        uint32_t node = EXIA_NO_NODE;
+        until = EXIA__FOREVER;
+        if (going && run->out_count < run->most_out)
+            node = exia__ordered_next(run, &until);
+        if (node != EXIA_NO_NODE)
+            do_next(run, node);
+        else if (until != EXIA__FOREVER || run->out_count > 0)
+            pause_until(w, until);
+        else
+            break;
+    }
+}
+
 /* ---- in threads ------------------------------------------------------------------------------- */
 
 /* The others may be asleep already, and waited for this one: the last to sleep ends the run. */
@@ -208,12 +241,13 @@ static exia_status open_traces(exia__run *run, exia_error *err)
 
 static exia_status open_workers(exia__run *run, size_t threads, exia_error *err)
 {
-    int here = threads < 2 || run->count == 0;
+    int apart = run->options.ends == EXIA_DAG_APART;
+    int here = threads < 2 || run->count == 0 || apart;
     run->worker_count = here ? 1 : threads < run->count ? threads : run->count;
     run->workers = exia__zeroed(run->worker_count, sizeof *run->workers);
-    run->threads = exia__array(NULL, run->worker_count, sizeof *run->threads);
+    run->threads = here ? NULL : exia__array(NULL, run->worker_count, sizeof *run->threads);
     run->out = here ? NULL : exia__array(NULL, run->worker_count, sizeof *run->out);
-    if (run->workers == NULL || run->threads == NULL || (run->out == NULL && !here))
+    if (run->workers == NULL || (!here && (run->threads == NULL || run->out == NULL)))
         return exia__fail_memory(err);
     for (size_t i = 0; i < run->worker_count; i++) {
         exia__worker *w = &run->workers[i];
@@ -221,7 +255,7 @@ static exia_status open_workers(exia__run *run, size_t threads, exia_error *err)
         w->index = (uint32_t)i;
         atomic_init(&w->doing, EXIA_NO_NODE);
     }
-    return EXIA_OK;
+    return apart ? exia__apart_open(run, threads, err) : EXIA_OK;
 }
 
 static exia_status open_tasks(exia__run *run, exia_error *err)
@@ -249,9 +283,9 @@ static exia_status open_run(exia__run *run, int report, size_t threads, exia_err
         rc = open_workers(run, threads, err);
     if (rc < 0)
         return rc;
-    if (o->priority != 0 || o->retries > 0 || o->resource_count > 0)
+    if (o->priority != 0 || o->retries > 0 || o->resource_count > 0 || run->place != NULL)
         return exia__ordered_open(run, err);
-    return run->out != NULL ? exia__plain_open(run, err) : EXIA_OK;
+    return run->threads != NULL ? exia__plain_open(run, err) : EXIA_OK;
 }
 
 static void close_run(exia__run *run)
@@ -259,6 +293,7 @@ static void close_run(exia__run *run)
     for (size_t i = 0; run->traces != NULL && i < run->count; i++)
         exia__release(run->traces[i].error);
     exia__ordered_close(run);
+    exia__apart_close(run);
     exia__release(run->next);
     exia__release(run->traces);
     exia__release(run->tasks);
@@ -272,7 +307,9 @@ static void close_run(exia__run *run)
 static exia_status run_all(exia__run *run, exia__work *job, exia_error *err)
 {
     watch w = {.run = run, .job = job, .err = err};
-    if (run->out != NULL)
+    if (run->place != NULL)
+        run_apart(&w);
+    else if (run->threads != NULL)
         run_in_threads(&w);
     else
         run_here(&w);

@@ -4,6 +4,7 @@
  *     run_work.c     does the tasks and counts down what comes after them
  *     run_plain.c    which one is next when nobody cares: each worker's own, else somebody's
  *     run_ordered.c  which one is next by priority, resources and back-off: one queue, one lock
+ *     run_apart.c    tasks that end when somebody says so, not when they return
  *     run_report.c   what came of them */
 #ifndef EXIA_DAG_RUN_H
 #define EXIA_DAG_RUN_H
@@ -13,13 +14,13 @@
 
 #include "dag/dag.h"
 
-enum { EXIA__WAITING, EXIA__DONE, EXIA__FAILED, EXIA__SKIPPED, EXIA__CANCELLED, EXIA__AGAIN };
+enum { EXIA__WAITING, EXIA__DONE, EXIA__FAILED, EXIA__SKIPPED, EXIA__CANCELLED, EXIA__AGAIN, EXIA__OUT };
 
 /* All that a run without a report must know of a node. */
 typedef struct exia__task {
     atomic_uint waiting; /* edges from nodes that have not ended */
     atomic_uchar doomed; /* something before it was not done */
-    unsigned char state;
+    atomic_uchar state;
 } exia__task;
 
 /* Times since the run began; -1: it did not come to that. */
@@ -71,8 +72,8 @@ typedef struct exia__run {
     exia__trace *traces; /* NULL: nobody wants a report, and no clock is read for it */
 
     exia__worker *workers;
-    pthread_t *threads;
-    uint32_t *out;       /* for who watches: a place a worker; NULL: this thread does the tasks */
+    pthread_t *threads;  /* NULL: this thread does the tasks */
+    uint32_t *out;       /* for who watches: the nodes whose tasks run; NULL: nobody could */
     size_t worker_count; /* places */
     atomic_size_t alive;
     atomic_int stop; /* nothing more is started */
@@ -94,6 +95,11 @@ typedef struct exia__run {
     struct exia__keyed *items;        /* of all heaps */
     uint32_t *used, *attempts;
     int timed; /* somebody sleeps until the first of `later` is due */
+
+    uint32_t *place; /* apart: of a node in `out`; NULL: tasks end when they return */
+    size_t out_count, most_out;
+    struct exia__end *ends; /* that nobody has seen to yet; under the guard's lock */
+    size_t end_count;
 } exia__run;
 
 /* run_work.c */
@@ -104,6 +110,8 @@ int exia__run_do(exia__worker *worker, uint32_t node);
 uint32_t exia__run_step(exia__worker *worker, uint32_t node);
 /* Count down an edge.  Answers whether it was the last one before `node`. */
 int exia__run_release(exia__worker *worker, uint32_t node);
+/* What follows from the end of a task that ends apart. */
+void exia__run_ended(exia__worker *worker, uint32_t node, exia_status rc);
 void exia__run_doom_after(exia__run *run, uint32_t node);
 /* Whether nothing more is to be started: asked before each node. */
 static inline int exia__run_stops(const exia__run *run)
@@ -128,6 +136,15 @@ uint32_t exia__ordered_take(exia__worker *worker);
 /* Without a wait: EXIA_NO_NODE, and when to ask again: EXIA__FOREVER: never. */
 uint32_t exia__ordered_next(exia__run *run, int64_t *until_ns);
 void exia__ordered_close(exia__run *run);
+
+/* run_apart.c: a task is out from its call until somebody says that it has ended. */
+exia_status exia__apart_open(exia__run *run, size_t most, exia_error *err);
+void exia__apart_close(exia__run *run);
+void exia__apart_begin(exia__run *run, uint32_t node);
+/* The call failed.  0: all the same its end was told. */
+int exia__apart_withdraw(exia__run *run, uint32_t node);
+/* See to the ends that were told. */
+void exia__apart_see(exia__worker *worker);
 
 /* run_options.c */
 exia_status exia__run_options(exia_dag_run_options *out, const exia_dag_run_options *options,

@@ -63,6 +63,8 @@ exia_status exia__run_options(exia_dag_run_options *out, const exia_dag_run_opti
     if (out->on_failure > EXIA_DAG_STOP)
         return exia__fail(err, EXIA_EINVAL, 0, "on_failure cannot be %u",
                           (unsigned)out->on_failure);
+    if (out->ends > EXIA_DAG_APART)
+        return exia__fail(err, EXIA_EINVAL, 0, "ends cannot be %u", (unsigned)out->ends);
     if (out->retry_ms < 0 || out->retry_most_ms < 0)
         return exia__fail(err, EXIA_EINVAL, 0, "the wait before another attempt is negative");
     if (out->retry_most_ms == 0)

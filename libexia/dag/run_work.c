@@ -65,7 +65,7 @@ static int fail(exia__worker *w, uint32_t node, exia_status rc)
         run->attempts[node] <= run->options.retries && !exia__run_stops(run))
         return EXIA__AGAIN;
     note_failure(run, node, rc, &w->err);
-    return EXIA__FAILED;
+    return rc == EXIA_ECANCELLED ? EXIA__CANCELLED : EXIA__FAILED;
 }
 
 static void trace_begin(exia__worker *w, exia__trace *trace)
@@ -74,6 +74,14 @@ static void trace_begin(exia__worker *w, exia__trace *trace)
     if (trace->attempts++ == 0)
         trace->started_ns = w->now_ns ? w->now_ns : exia__clock_ns() - w->run->began_ns;
     trace->worker = w->index;
+}
+
+/* Answers its state, or EXIA__AGAIN. */
+static int end_task(exia__worker *w, uint32_t node, exia_status rc)
+{
+    if (w->run->traces != NULL)
+        w->run->traces[node].ended_ns = w->now_ns;
+    return rc < 0 ? fail(w, node, rc) : EXIA__DONE;
 }
 
 static int do_task(exia__worker *w, uint32_t node)
@@ -87,27 +95,34 @@ static int do_task(exia__worker *w, uint32_t node)
     w->err.status = EXIA_OK;
     w->err.native = 0;
     w->err.text[0] = '\0';
+    if (run->place != NULL)
+        exia__apart_begin(run, node);
     atomic_store_explicit(&w->doing, node, memory_order_relaxed);
     exia_status rc = run->task(node, run->payload, &w->err);
     atomic_store_explicit(&w->doing, EXIA_NO_NODE, memory_order_relaxed);
+    if (run->place != NULL && (rc >= 0 || !exia__apart_withdraw(run, node)))
+        return EXIA__OUT;
     if (trace != NULL)
-        trace->ended_ns = w->now_ns = exia__clock_ns() - run->began_ns;
-    return rc < 0 ? fail(w, node, rc) : EXIA__DONE;
+        w->now_ns = exia__clock_ns() - run->began_ns;
+    return end_task(w, node, rc);
 }
 
-int exia__run_do(exia__worker *w, uint32_t node)
+static int settle(exia__worker *w, uint32_t node, int state)
 {
-    exia__task *task = &w->run->tasks[node];
-    int doomed = atomic_load_explicit(&task->doomed, memory_order_relaxed);
-    int state = doomed ? EXIA__SKIPPED : do_task(w, node);
-    if (state == EXIA__AGAIN)
+    if (state == EXIA__AGAIN || state == EXIA__OUT)
         return state;
-    task->state = (unsigned char)state;
-    if (state != EXIA__DONE)
+    atomic_store_explicit(&w->run->tasks[node].state, (unsigned char)state, memory_order_relaxed);
+    if (state != EXIA__DONE && (state != EXIA__CANCELLED || !exia__run_stops(w->run)))
         exia__run_doom_after(w->run, node);
     atomic_store_explicit(&w->passed, atomic_load_explicit(&w->passed, memory_order_relaxed) + 1,
                           memory_order_relaxed);
     return state;
+}
+
+int exia__run_do(exia__worker *w, uint32_t node)
+{
+    int doomed = atomic_load_explicit(&w->run->tasks[node].doomed, memory_order_relaxed);
+    return settle(w, node, doomed ? EXIA__SKIPPED : do_task(w, node));
 }
 
 /* The last edge needs no read-modify-write: nobody else has one to count. */
@@ -123,16 +138,26 @@ int exia__run_release(exia__worker *w, uint32_t node)
     return 1;
 }
 
+static void follow(exia__worker *w, uint32_t node, int state)
+{
+    if (state == EXIA__AGAIN)
+        exia__ordered_again(w, node);
+    else if (state != EXIA__OUT)
+        exia__ordered_end(w, node);
+}
+
 uint32_t exia__run_step(exia__worker *w, uint32_t node)
 {
     int state = exia__run_do(w, node);
     if (w->run->keys == NULL)
         return exia__plain_end(w, node);
-    if (state == EXIA__AGAIN)
-        exia__ordered_again(w, node);
-    else
-        exia__ordered_end(w, node);
+    follow(w, node, state);
     return EXIA_NO_NODE;
+}
+
+void exia__run_ended(exia__worker *w, uint32_t node, exia_status rc)
+{
+    follow(w, node, settle(w, node, end_task(w, node, rc)));
 }
 
 void *exia__run_work(void *payload)

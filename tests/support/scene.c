@@ -73,12 +73,13 @@ int scene_progress(const char *step, uint64_t done, uint64_t total, void *payloa
     return 0;
 }
 
-void scene_out(const uint32_t *nodes, size_t count, void *payload)
+void scene_out(const uint32_t *nodes, size_t count, int stops, void *payload)
 {
     scene *s = payload;
     for (size_t i = 0; i < count; i++)
         s->out[i] = exia_dag_name(s->dag, nodes[i])[0];
     s->out[count] = '\0';
+    s->stops = stops;
     pthread_mutex_lock(&s->lock);
     s->told++;
     pthread_cond_broadcast(&s->changed);

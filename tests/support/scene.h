@@ -22,6 +22,7 @@ typedef struct scene {
     size_t meet;                                         /* so many out at once open the gate */
     int told, reports;                                   /* calls of `out`, of progress */
     char out[64], step[200];                             /* the last of them */
+    int stops;
     int open_after;                                      /* so many of them, once it stops */
 } scene;
 
@@ -33,7 +34,7 @@ void scene_await(scene *s, size_t count); /* until so many attempts began */
 
 exia_status scene_act(uint32_t node, void *payload, exia_error *error); /* the task of each node */
 int scene_progress(const char *step, uint64_t done, uint64_t total, void *payload);
-void scene_out(const uint32_t *nodes, size_t count, void *payload); /* for options.out */
+void scene_out(const uint32_t *nodes, size_t count, int stops, void *payload); /* for options.out */
 exia_status scene_cancel(scene *s, exia_error *error);              /* for `meddle` */
 
 /* "d1 s0": state and attempts of each; the rows are freed. */

@@ -28,17 +28,18 @@ class Job:
         self._unit = unit
         self._step = ""
         self._since = time.monotonic()
-        self._handle = ffi.new_handle(self)
+        self._handle: Any = None
         self.c = ffi.new("exia_job *")
         self.c.struct_size = ffi.sizeof("exia_job")
         self.c.threads = threads
         self.c.progress = lib.on_progress
-        self.c.payload = self._handle
 
     def __enter__(self) -> Job:
+        self.c.payload = self._handle = ffi.new_handle(self)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.c.payload, self._handle = ffi.NULL, None  # which holds us
         self._show_no_more()
 
     def report(self, step: str, done: int, total: int) -> None:

@@ -1,4 +1,4 @@
-"""The run of a graph: how it shall go, what the workers share, and the report."""
+"""The run of a graph: how it shall go, from beginning to end, and the report."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from exia._arguments import flag, integer, mapping, refuse, seconds, text
+from exia._arguments import flag, integer, iterable, mapping, refuse, seconds, text
 from exia._graph import Graph, tell
 from exia._handle import call as ask
-from exia._handle import callback, describe, failure, thread
+from exia._handle import failure, thread
 from exia._native import ffi, lib
 from exia._progress import Job
 from exia._rows import Rows, take_rows
-from exia.errors import CancelledError, CycleError, InvalidError
+from exia._tasks import Results, Submitted, Tasks, Tell
+from exia.errors import CancelledError, CycleError, InvalidError, NotFoundError
 
 NO_RESOURCE = 2**32 - 1  # EXIA_DAG_NO_RESOURCE, which is a macro
 
@@ -26,7 +27,7 @@ class Report(Rows):
     Attributes
     ----------
     results : dict
-        Node -> what the call answered.
+        Node -> what the call answered, where it was kept.
     errors : dict
         Node -> the exception that the call raised, first failure first.
     """
@@ -35,8 +36,8 @@ class Report(Rows):
     results: dict[Any, Any]
     errors: dict[Any, BaseException]
 
-    def _fill(self, nodes: Sequence[Any], run: Run) -> None:
-        self.results, self.errors = run.results, run.errors
+    def _fill(self, nodes: Sequence[Any], tasks: Tasks) -> None:
+        self.results, self.errors = tasks.results.kept, tasks.errors
         for row in self:
             node = nodes[row["node"]]
             try:
@@ -85,6 +86,10 @@ class Options:
         self.c.retry_ms = round(seconds(wait, "retry_wait") * 1000)
         self.c.retry_most_ms = max(1, round(seconds(most, "retry_most") * 1000))
 
+    def tell(self, told: Any) -> None:
+        """Set whom to tell what is out."""
+        self.c.out, self.c.payload = lib.on_out, told
+
     def _limit(self, limits: dict[str, Any]) -> None:
         found = ffi.new("exia_dag_resource[]", len(limits))
         for resource, (name, limit) in zip(found, limits.items(), strict=True):
@@ -109,40 +114,6 @@ class Options:
         self.c.uses = self._kept[-1]
 
 
-class Run:
-    """What the workers of one run share."""
-
-    def __init__(self, nodes: Sequence[Any], call: Callable[[Any], Any], job: Job) -> None:
-        self.nodes = nodes
-        self.call = call
-        self.job = job
-        self.results: dict[Any, Any] = {}
-        self.errors: dict[Any, BaseException] = {}
-
-
-@callback(lib.EXIA_EUSER)
-def on_task(number: int, payload: Any, err: Any) -> int:
-    """Do the work of one node."""
-    run: Run = ffi.from_handle(payload)
-    if run.job.stop is not None:
-        return int(lib.EXIA_ECANCELLED)
-    node = run.nodes[number]
-    try:
-        run.results[node] = run.call(node)
-        run.errors.pop(node, None)  # of an attempt before
-    except BaseException as error:
-        if not isinstance(error, Exception):
-            run.job.stop = error  # Ctrl-C: the next report ends the run
-        elif hasattr(error, "add_note"):
-            error.add_note(f"in node {node!r} of the graph")
-        run.errors[node] = error
-        describe(error, err)
-        return int(lib.EXIA_EUSER)
-    finally:
-        del run  # which holds the error, whose traceback holds this frame
-    return 0
-
-
 class Runnable(Graph):
     """A graph that can be run."""
 
@@ -150,9 +121,12 @@ class Runnable(Graph):
 
     def run(
         self,
-        call: Callable[[Any], Any],
-        threads: int = 1,
+        call: Callable[..., Any] | Mapping[Any, Callable[..., Any]],
+        threads: int | None = None,
         *,
+        executor: Any = None,
+        results: bool | None = None,
+        keep: bool | Iterable[Any] | None = None,
         check: bool = True,
         stop: bool = False,
         priority: str | None = None,
@@ -162,6 +136,7 @@ class Runnable(Graph):
         retry_most: float = 60,
         resources: Mapping[str, int] | None = None,
         uses: Any = None,
+        out: Tell | None = None,
     ) -> Report:
         """Call `call(node)` once a node, after all before it.
 
@@ -170,8 +145,24 @@ class Runnable(Graph):
 
         Parameters
         ----------
+        call
+            A function of the node; or node -> a function of its own for each node, which is given
+            the results of the nodes that its node comes directly after.
         threads
-            How many to run at a time; 1: all in this thread; 0: one a core.
+            How many to run at a time; 1, as without it: all in this thread; 0: one a core.  With an
+            executor, how many it is given at a time; without it all that are ready, so that
+            `priority` decides only between those that became ready together.
+        executor
+            Runs the tasks: any concurrent.futures.Executor.  A task counts as started when it is
+            submitted, and what a cancelled run has in the executor's queue is taken back.  A pool
+            of processes pickles what is called, its arguments and its result.
+        results
+            `call(node, *results)`: hand on what the nodes directly before it answered, in the order
+            in which their edges were added.  With a function a node it is so unless this is False.
+        keep
+            Which results the report has: True, all; False, none; or those of some nodes.  None:
+            all, or if results are handed on those of the nodes that nothing comes after.  Any other
+            result is let go when the last node that it is handed to is done.
         check
             Raise the first failure, the very exception that `call` raised.  False: read them, and
             whether the run was cancelled, from the report.
@@ -191,6 +182,10 @@ class Runnable(Graph):
         uses
             What each node uses: a function of the node, or a mapping, to the name of a resource or
             None.
+        out
+            `out(nodes, stops)` is called here about ten times a second, with the nodes whose tasks
+            have begun and not ended, and whether nothing more will be started.  Not where all runs
+            in this thread.
 
         Returns
         -------
@@ -205,50 +200,104 @@ class Runnable(Graph):
         Examples
         --------
         >>> from exia import Dag
-        >>> Dag({"b": ["a"]}).run(str.upper).results
+        >>> dag = Dag({"b": ["a"]})
+        >>> dag.run(str.upper).results
         {'a': 'A', 'b': 'B'}
+        >>> dag.run({"a": lambda: 20, "b": lambda a: a + 1}).results
+        {'b': 21}
         """
-        threads = integer(threads, "threads", 0, 2**32 - 1)
         flag(check, "check")
-        if not callable(call):
-            refuse(call, "call", "callable")
+        if out is not None and not callable(out):
+            refuse(out, "out", "callable")
+        if executor is not None and not callable(getattr(executor, "submit", None)):
+            refuse(executor, "executor", "a concurrent.futures.Executor")
         nodes = list(self._nodes)
+        least = 1 if executor is None else max(1, len(nodes))
+        threads = least if threads is None else integer(threads, "threads", 0, 2**32 - 1)
         options = Options(nodes, stop, priority, resources, uses)
         options.weigh(weights_of(weights, lambda: ((node,) for node in nodes), "weights"))
         options.retry(retries, retry_wait, retry_most)
+        work = self._work(nodes, call)
+        passed = isinstance(work, list) if results is None else flag(results, "results")
         with self._use() as c:
             for given in options.counts:
                 self._check_unchanged(given, len(self._nodes))
+            if isinstance(work, list):
+                self._check_unchanged(len(work), len(self._nodes))
+            found = self._results(passed, keep)
             self._running = True
-        out = ffi.new("exia_rows **")
+        report, error = Report(), None
         try:
             with Job(threads, unit="") as job:
-                run = Run(self._nodes, call, job)
-                handle = ffi.new_handle(run)
-                status = lib.exia_dag_run_with(
-                    out, c, lib.on_task, handle, options.c, job.c, thread.err
-                )
-                error = failure(status) if status < 0 else None
+                arguments = c, self._nodes, work, found, job, out
+                tasks = Tasks(*arguments) if executor is None else Submitted(executor, *arguments)
+                report, error = self._do(c, tasks, options, job)
         finally:
             self._running = False
-        report = Report(take_rows(out))
-        report._fill(self._nodes, run)
+        report._fill(self._nodes, tasks)
         if isinstance(error, CycleError):
             with self._use() as c:
                 tell(error, "a cycle", self._a_cycle(c))
-        cancelled = isinstance(error, CancelledError)
-        if job.stop is not None:
-            error = job.stop
-        elif run.errors and not cancelled:
-            error = next(iter(run.errors.values())) if check else None
-        elif cancelled and not check:
-            error = None
+        error = raised(error, tasks, job, check)
         try:
             if error is not None:
                 raise error
             return report
         finally:
-            del error, run, job, handle, report  # or the traceback would hold itself
+            del error, tasks, arguments, found, job, report  # or the traceback would hold itself
+
+    def _work(self, nodes: list[Any], call: Any) -> Callable[..., Any] | list[Callable[..., Any]]:
+        """See to what is to be called: one function, or one a node."""
+        if callable(call):
+            function: Callable[..., Any] = call
+            return function
+        if not isinstance(call, Mapping):
+            refuse(call, "call", "callable, or a mapping from nodes to callables")
+        for node in call:
+            self._number(node)
+        work = []
+        for node in nodes:
+            if node not in call:
+                raise NotFoundError(f"call has no function for node {node!r:.100}")
+            if not callable(call[node]):
+                refuse(call[node], f"call[{node!r:.100}]", "callable")
+            work.append(call[node])
+        return work
+
+    def _results(self, passed: bool, keep: Any) -> Results:
+        """Make room for results."""
+        edges = self._edges_by_number() if passed else []
+        if keep is None and passed:
+            kept = set(range(len(self._nodes))).difference(before for before, _ in edges)
+        elif keep is None or keep is True:
+            return Results(self._nodes, edges, None)
+        else:
+            kept = set(self._numbers([] if keep is False else iterable(keep, "keep")))
+        return Results(self._nodes, edges, kept)
+
+    def _edges_by_number(self) -> list[tuple[int, int]]:
+        before, after = ffi.new("const uint32_t **"), ffi.new("const uint32_t **")
+        size = ffi.new("size_t *")
+        with self._use() as c:
+            ask(lib.exia_dag_edges, before, after, size, c)
+            if not size[0]:
+                return []
+            return list(zip(*(ffi.unpack(end[0], size[0]) for end in (before, after)), strict=True))
+
+    @staticmethod
+    def _do(
+        c: Any, tasks: Tasks, options: Options, job: Job
+    ) -> tuple[Report, BaseException | None]:
+        """Run; answer with the report, and with what C says is wrong."""
+        rows, handle = ffi.new("exia_rows **"), ffi.new_handle(tasks)
+        if isinstance(tasks, Submitted):
+            options.c.ends = lib.EXIA_DAG_APART
+        if isinstance(tasks, Submitted) or tasks.tell is not None:
+            options.tell(handle)
+        status = lib.exia_dag_run_with(rows, c, lib.on_task, handle, options.c, job.c, thread.err)
+        error = failure(status) if status < 0 else thread.parked
+        thread.parked = None
+        return Report(take_rows(rows)), error
 
     def cancel(self) -> None:
         """Ask the run of this graph to stop, from another thread or from a node's call.
@@ -261,6 +310,19 @@ class Runnable(Graph):
             It is not being run.
         """
         ask(lib.exia_dag_cancel, self._c)
+
+
+def raised(
+    error: BaseException | None, tasks: Tasks, job: Job, check: bool
+) -> BaseException | None:
+    """Choose what a run raises, of what C says, what its tasks raised and who stopped it."""
+    if job.stop is not None:
+        return job.stop
+    if isinstance(error, CancelledError) and not tasks.broken:
+        return error if check else None
+    if tasks.errors and isinstance(error, Exception):
+        return next(iter(tasks.errors.values())) if check else None
+    return error
 
 
 def weights_of(weights: Any, items: Callable[[], Iterable[Any]], what: str) -> array[float] | None:
