@@ -224,7 +224,7 @@ typedef struct exia_dag_run_options {
     const uint32_t *uses; /* the index of the node's resource, or EXIA_DAG_NO_RESOURCE */
     exia_dag_out_fn *out; /* not in a run of one thread, where nobody could call it */
     void *payload;        /* of `out` */
-    uint32_t ends;        /* EXIA_DAG_APART: no thread is started, each task is called in the one that
+    uint32_t ends; /* EXIA_DAG_APART: no thread is started, each task is called in the one that
                            * called the run, and at most `job->threads` are out at a time */
 } exia_dag_run_options;
 

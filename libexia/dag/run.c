@@ -18,8 +18,8 @@ typedef struct watch {
     exia__run *run;
     exia__work *job;
     exia_error *err;
-    exia_status rc;   /* EXIA_ECANCELLED, EXIA_ETIMEOUT */
-    int64_t told_ns;  /* when `out` was called last, and whether the run stopped */
+    exia_status rc;  /* EXIA_ECANCELLED, EXIA_ETIMEOUT */
+    int64_t told_ns; /* when `out` was called last, and whether the run stopped */
     int told_stops;
     size_t out_count; /* of run->out: nodes whose tasks run */
 } watch;

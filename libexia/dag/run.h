@@ -14,7 +14,15 @@
 
 #include "dag/dag.h"
 
-enum { EXIA__WAITING, EXIA__DONE, EXIA__FAILED, EXIA__SKIPPED, EXIA__CANCELLED, EXIA__AGAIN, EXIA__OUT };
+enum {
+    EXIA__WAITING,
+    EXIA__DONE,
+    EXIA__FAILED,
+    EXIA__SKIPPED,
+    EXIA__CANCELLED,
+    EXIA__AGAIN,
+    EXIA__OUT
+};
 
 /* All that a run without a report must know of a node. */
 typedef struct exia__task {

@@ -23,7 +23,7 @@ typedef struct scene {
     int told, reports;                                   /* calls of `out`, of progress */
     char out[64], step[200];                             /* the last of them */
     int stops;
-    int open_after;                                      /* so many of them, once it stops */
+    int open_after; /* so many of them, once it stops */
 } scene;
 
 /* Nodes of one letter each, and edges "ab bc". */
@@ -35,7 +35,7 @@ void scene_await(scene *s, size_t count); /* until so many attempts began */
 exia_status scene_act(uint32_t node, void *payload, exia_error *error); /* the task of each node */
 int scene_progress(const char *step, uint64_t done, uint64_t total, void *payload);
 void scene_out(const uint32_t *nodes, size_t count, int stops, void *payload); /* for options.out */
-exia_status scene_cancel(scene *s, exia_error *error);              /* for `meddle` */
+exia_status scene_cancel(scene *s, exia_error *error);                         /* for `meddle` */
 
 /* "d1 s0": state and attempts of each; the rows are freed. */
 const char *scene_told(exia_rows *rows);

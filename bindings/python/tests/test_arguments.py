@@ -142,7 +142,10 @@ def calls(library: exia.Library, pool: exia.Pool, registry: exia.Registry) -> An
         (lambda: exia.Dag().add_edges([5]), "an edge must be a pair (before, after), not int"),
         (lambda: exia.Dag().add_edges("ab", "bc"), "before must be an iterable"),
         (lambda: exia.Dag().add_edges(["a"], "b"), "after must be an iterable"),
-        (lambda: exia.Dag().run(None), "call must be callable, not None"),
+        (
+            lambda: exia.Dag().run(None),
+            "call must be callable, or a mapping from nodes to callables, not None",
+        ),
         (lambda: exia.Dag().run(print, "2"), "threads must be an int, not str"),
         (lambda: exia.Dag().export(7), "format must be a str, not int"),
         (lambda: exia.Registry(7), "home must be a path, not int"),

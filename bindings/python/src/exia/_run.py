@@ -226,14 +226,17 @@ class Runnable(Graph):
                 self._check_unchanged(len(work), len(self._nodes))
             found = self._results(passed, keep)
             self._running = True
-        report, error = Report(), None
+        rows = ffi.new("exia_rows **")
         try:
             with Job(threads, unit="") as job:
                 arguments = c, self._nodes, work, found, job, out
                 tasks = Tasks(*arguments) if executor is None else Submitted(executor, *arguments)
-                report, error = self._do(c, tasks, options, job)
+                status = self._do(rows, c, tasks, options, job)
+                error = failure(status) if status < 0 else thread.parked
+                thread.parked = None
         finally:
             self._running = False
+        report = Report(take_rows(rows))
         report._fill(self._nodes, tasks)
         if isinstance(error, CycleError):
             with self._use() as c:
@@ -285,19 +288,16 @@ class Runnable(Graph):
             return list(zip(*(ffi.unpack(end[0], size[0]) for end in (before, after)), strict=True))
 
     @staticmethod
-    def _do(
-        c: Any, tasks: Tasks, options: Options, job: Job
-    ) -> tuple[Report, BaseException | None]:
-        """Run; answer with the report, and with what C says is wrong."""
-        rows, handle = ffi.new("exia_rows **"), ffi.new_handle(tasks)
+    def _do(rows: Any, c: Any, tasks: Tasks, options: Options, job: Job) -> int:
+        """Run."""
+        handle = ffi.new_handle(tasks)
         if isinstance(tasks, Submitted):
             options.c.ends = lib.EXIA_DAG_APART
         if isinstance(tasks, Submitted) or tasks.tell is not None:
             options.tell(handle)
         status = lib.exia_dag_run_with(rows, c, lib.on_task, handle, options.c, job.c, thread.err)
-        error = failure(status) if status < 0 else thread.parked
-        thread.parked = None
-        return Report(take_rows(rows)), error
+        del handle, tasks  # the frames of an error in a task begin with this one
+        return int(status)
 
     def cancel(self) -> None:
         """Ask the run of this graph to stop, from another thread or from a node's call.
