@@ -245,15 +245,18 @@ def test_a_cancelled_run_takes_back_what_nobody_has_begun() -> None:
 def test_ctrl_c_lets_end_what_runs_and_takes_back_the_rest(ctrl_c: Callable[[], None]) -> None:
     dag = exia.Dag()
     dag.add_nodes(100)
-    stopped = threading.Event()
+    submitted, stopped = threading.Event(), threading.Event()
     ended = []
 
     def work(node: int) -> None:
+        submitted.wait(60)
         ctrl_c()
         stopped.wait(60)
         ended.append(node)
 
     def out(nodes: list[int], stops: bool) -> None:
+        if len(nodes) == 100:
+            submitted.set()
         if stops:
             stopped.set()
 

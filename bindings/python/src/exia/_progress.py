@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from exia._handle import callback
+from exia._handle import callback, thread
 from exia._native import ffi, lib
 
 QUIET = 0.5  # seconds before a bar appears: what is quick needs none
@@ -78,7 +78,12 @@ def _bar(step: str, total: int, unit: str) -> Any:
 
 @callback(1)
 def on_progress(step: Any, done: int, total: int, payload: Any) -> int:
-    """Report; an answer other than zero ends the call."""
+    """Report; an answer other than zero ends the call.
+
+    So does Ctrl-C that was parked in a callback whose answer says nothing.
+    """
+    if thread.parked is not None and not isinstance(thread.parked, Exception):
+        return 1
     job: Job = ffi.from_handle(payload)
     job.report(ffi.string(step).decode(errors="replace"), done, total)
     return 0

@@ -138,7 +138,6 @@ class Submitted(Tasks):
     def _over(self, number: int, future: Any) -> None:
         why = ffi.new("exia_error *")
         try:
-            self._futures.pop(number, None)
             if future.cancelled():
                 why.status, why.text = lib.EXIA_ECANCELLED, b"its future was cancelled"
             elif (error := future.exception()) is not None:
@@ -152,6 +151,8 @@ class Submitted(Tasks):
             self.stop(error)
         finally:
             lib.exia_dag_end(self._c, number, why, NULL)
+            if self._futures.get(number) is future:  # and not that of the next attempt
+                del self._futures[number]
 
     def refused(self, error: BaseException) -> None:
         """Stop if an executor that took no task will never take one again."""
@@ -162,9 +163,14 @@ class Submitted(Tasks):
             lib.exia_dag_cancel(self._c, NULL)
 
     def take_back(self) -> None:
-        """Cancel the futures that no worker has begun."""
-        for future in list(self._futures.values()):
+        """Cancel the futures that no worker has begun; their ends are told here.
+
+        Ctrl-C may come in between, so it is looked at again whether they were.
+        """
+        for number, future in list(self._futures.items()):
             future.cancel()
+            if future.done() and number in self._futures:
+                self._over(number, future)
 
 
 def submit(executor: Any, task: tuple[Any, ...]) -> Any:
