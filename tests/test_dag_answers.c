@@ -4,15 +4,6 @@
 
 #include "support/graphs.h"
 
-static const char *letters(const uint32_t *nodes, size_t count)
-{
-    static char text[64];
-    for (size_t i = 0; i < count; i++)
-        text[i] = (char)('a' + nodes[i]);
-    text[count] = '\0';
-    return text;
-}
-
 static const char *order_by(exia_dag *dag, const int64_t *keys)
 {
     const uint32_t *nodes = NULL;
@@ -64,6 +55,23 @@ TEST(each_call_refuses_null)
     check_fails(EXIA_EINVAL, exia_dag_edges(&nodes, NULL, &count, dag, &err));
     check_fails(EXIA_EINVAL, exia_dag_edges(&nodes, &more, NULL, dag, &err));
     check_fails(EXIA_EINVAL, exia_dag_edges(&nodes, &more, &count, NULL, &err));
+    exia_dag_free(dag);
+}
+
+TEST(weights_whose_sum_no_double_holds_are_refused)
+{
+    const double huge[] = {1e308, 1e308, -1e308}, small[] = {-1e308, -1e308, -1e308};
+    exia_dag *dag = open_named("abc");
+    const uint32_t *path;
+    size_t count;
+    double length;
+    edges(dag, "ab bc");
+    check_fails(EXIA_EINVAL, exia_dag_longest_path(&path, &count, &length, dag, huge, NULL, &err));
+    assert_non_null(strstr(err.text, "on the way to 'b' add up to more than a double holds"));
+    assert_null(path);
+    check_fails(EXIA_EINVAL, exia_dag_longest_path(&path, &count, NULL, dag, NULL, huge, &err));
+    assert_string_equal(longest(&length, dag, small, small), "a");
+    assert_true(length == -1e308);
     exia_dag_free(dag);
 }
 

@@ -13,22 +13,18 @@ static exia_dag_cursor *open_cursor(exia_dag *dag)
 /* What is ready, as letters. */
 static const char *ready(exia_dag_cursor *cursor)
 {
-    static char text[64];
     const uint32_t *nodes;
     size_t count;
     check_ok(exia_dag_cursor_ready(&nodes, &count, cursor, &err));
-    for (size_t i = 0; i < count; i++)
-        text[i] = (char)('a' + nodes[i]);
-    text[count] = '\0';
-    return text;
+    return letters(nodes, count);
 }
 
-static exia_status done(exia_dag_cursor *cursor, const char *letters)
+static exia_status done(exia_dag_cursor *cursor, const char *those)
 {
     uint32_t nodes[64];
-    size_t count = strlen(letters);
+    size_t count = strlen(those);
     for (size_t i = 0; i < count; i++)
-        nodes[i] = (uint32_t)(letters[i] - 'a');
+        nodes[i] = (uint32_t)(those[i] - 'a');
     return exia_dag_cursor_done(NULL, cursor, nodes, count, &err);
 }
 

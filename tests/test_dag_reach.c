@@ -3,15 +3,6 @@
 
 #include "support/graphs.h"
 
-static const char *letters(const uint32_t *nodes, size_t count)
-{
-    static char text[64];
-    for (size_t i = 0; i < count; i++)
-        text[i] = (char)('a' + nodes[i]);
-    text[count] = '\0';
-    return text;
-}
-
 static const char *path(exia_dag *dag, const char *ends)
 {
     const uint32_t *nodes = NULL;

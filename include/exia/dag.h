@@ -25,6 +25,15 @@ EXIA_API exia_status exia_dag_open(exia_dag **out, exia_error *err);
 EXIA_API exia_status exia_dag_add_nodes(uint32_t *first, exia_dag *dag, const char *const *names,
                                         size_t count, exia_error *err);
 
+/* The nodes that have the decimal texts of these numbers as their names, each added where there is
+ * none, in the order in which they come.
+ *
+ * @param[out] nodes  the index of each
+ * @return EXIA_EINVAL: they would be too many; then none is added
+ */
+EXIA_API exia_status exia_dag_intern(uint32_t *nodes, exia_dag *dag, const int64_t *numbers,
+                                     size_t count, exia_error *err);
+
 /* Add `count` edges: before[i] comes before after[i].  An edge given twice is one edge.
  *
  * @return EXIA_EINVAL: an index is no node, EXIA_ECYCLE: exia_dag_keep_order() was asked for, and an
@@ -133,11 +142,13 @@ EXIA_API exia_status exia_dag_order_by(const uint32_t **nodes, size_t *count, ex
  * equals nodes with lower indices are taken, from the end.  O(V + E) (R. Sedgewick and K. Wayne,
  * 2011); meanwhile 8 bytes a node and, with weights of edges, 4 a node and 8 an edge.
  *
+ * Sums are those of doubles: exact for integers up to 2^53, else rounded at each step.
+ *
  * @param[out] length        the sum; may be NULL
  * @param      node_weights  one a node; NULL: 0
  * @param      edge_weights  one an edge, in the order of exia_dag_edges(); NULL: 0, or 1 where both
  *                           are NULL
- * @return EXIA_ECYCLE; EXIA_EINVAL: a weight is not finite
+ * @return EXIA_ECYCLE; EXIA_EINVAL: a weight, or a sum, is not finite
  */
 EXIA_API exia_status exia_dag_longest_path(const uint32_t **nodes, size_t *count, double *length,
                                            exia_dag *dag, const double *node_weights,

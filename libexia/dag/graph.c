@@ -50,6 +50,14 @@ void exia_dag_free(exia_dag *dag)
     exia__release(dag);
 }
 
+static void nodes_added(exia_dag *dag, size_t first)
+{
+    if (first == dag->names.count)
+        return;
+    exia__kept_add_nodes(dag, first);
+    exia__dag_forget(dag);
+}
+
 exia_status exia_dag_add_nodes(uint32_t *first, exia_dag *dag, const char *const *names,
                                size_t count, exia_error *err)
 {
@@ -57,7 +65,7 @@ exia_status exia_dag_add_nodes(uint32_t *first, exia_dag *dag, const char *const
         *first = 0;
     if (dag == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_add_nodes: dag is NULL");
-    uint32_t next = (uint32_t)dag->names.count;
+    size_t next = dag->names.count;
     exia_status rc = exia__guard_check(&dag->guard, "exia_dag_add_nodes", err);
     if (rc < 0)
         return rc;
@@ -66,11 +74,30 @@ exia_status exia_dag_add_nodes(uint32_t *first, exia_dag *dag, const char *const
         rc = exia__names_add(&dag->names, names, count, err);
     if (rc < 0)
         return exia__prefix(err, rc, "no node was added");
-    exia__kept_add_nodes(dag, next);
-    if (count > 0)
-        exia__dag_forget(dag);
+    nodes_added(dag, next);
     if (first != NULL)
-        *first = next;
+        *first = (uint32_t)next;
+    return EXIA_OK;
+}
+
+exia_status exia_dag_intern(uint32_t *nodes, exia_dag *dag, const int64_t *numbers, size_t count,
+                            exia_error *err)
+{
+    if (dag == NULL || (count > 0 && (nodes == NULL || numbers == NULL)))
+        return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_intern: an argument is NULL");
+    size_t next = dag->names.count;
+    exia_status rc = exia__guard_check(&dag->guard, "exia_dag_intern", err);
+    if (rc < 0)
+        return rc;
+    rc = exia__names_intern(nodes, &dag->names, numbers, count, err);
+    if (rc == EXIA_OK) {
+        rc = exia__kept_reserve(dag, dag->names.count, dag->edge_count, err);
+        if (rc < 0)
+            exia__names_cut(&dag->names, next);
+    }
+    if (rc < 0)
+        return exia__prefix(err, rc, "no node was added");
+    nodes_added(dag, next);
     return EXIA_OK;
 }
 

@@ -71,6 +71,7 @@ exia_status exia_dag_longest_path(const uint32_t **nodes, size_t *count, double 
                                   exia_dag *dag, const double *node_weights,
                                   const double *edge_weights, exia_error *err)
 {
+    char shown[EXIA__SHOWN_SIZE];
     double *sorted = NULL, *lengths = NULL;
     exia__search *search = NULL;
     if (nodes != NULL)
@@ -100,6 +101,12 @@ exia_status exia_dag_longest_path(const uint32_t **nodes, size_t *count, double 
     }
     double each = node_weights == NULL && edge_weights == NULL ? 1 : 0;
     uint32_t last = measure(lengths, search->from, dag, node_weights, sorted, each), first = last;
+    if (last != EXIA_NO_NODE && isinf(lengths[last])) {
+        rc = exia__fail(err, EXIA_EINVAL, 0,
+                        "the weights on the way to %s add up to more than a double holds",
+                        exia__node_shown(shown, dag, last));
+        goto done;
+    }
     *nodes = search->found;
     if (last == EXIA_NO_NODE)
         goto done;

@@ -1,13 +1,17 @@
 /* Interned names in an open-addressed table.  An entry holds 32 bits of the hash beside the index,
  * so that a probe looks at a text only when it is almost surely the right one.  Texts lie in chunks
- * that never move.  A batch that fails is undone entry by entry, newest first. */
+ * that never move.  A batch that fails is undone text by text. */
 #include "dag/names.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/name.h"
+
+enum { NUMBER_SIZE = sizeof "-9223372036854775808" };
+enum { LEAST_ROOM = 4096, MOST_ROOM = 1 << 20 }; /* of a chunk, unless one batch needs more */
 
 struct exia__chunk {
     struct exia__chunk *next;
@@ -93,7 +97,9 @@ static exia_status reserve_bytes(exia__names *names, size_t size, exia_error *er
 {
     if (names->chunk != NULL && names->chunk->size - names->chunk->used >= size)
         return EXIA_OK;
-    size_t room = size < 4096 ? 4096 : size;
+    size_t room = names->bytes < MOST_ROOM ? names->bytes : MOST_ROOM; /* as much again */
+    room = room < LEAST_ROOM ? LEAST_ROOM : room;
+    room = room < size ? size : room;
     struct exia__chunk *chunk = exia__resize(NULL, sizeof *chunk + room);
     if (chunk == NULL)
         return exia__fail_memory(err);
@@ -115,6 +121,19 @@ static int is_utf8(const char *text, size_t size)
     return 1;
 }
 
+/* Room is there. */
+static void put(exia__names *names, uint32_t index, const char *text, size_t size, uint32_t hash,
+                size_t at)
+{
+    char *copy = names->chunk->bytes + names->chunk->used;
+    memcpy(copy, text, size + 1);
+    names->chunk->used += size + 1;
+    names->bytes += size + 1;
+    names->texts[index] = copy;
+    names->table[at] = (uint64_t)hash << 32 | (index + 1);
+    names->table_used++;
+}
+
 static exia_status insert(exia__names *names, uint32_t index, const char *text, exia_error *err)
 {
     char shown[EXIA__SHOWN_SIZE];
@@ -128,28 +147,39 @@ static exia_status insert(exia__names *names, uint32_t index, const char *text, 
     if (names->table[at] != 0)
         return exia__fail(err, EXIA_EEXISTS, 0, "the name %s is taken by number %u",
                           exia__shown(shown, text), (unsigned)((uint32_t)names->table[at] - 1));
-    char *copy = names->chunk->bytes + names->chunk->used;
-    memcpy(copy, text, size + 1);
-    names->chunk->used += size + 1;
-    names->bytes += size + 1;
-    names->texts[index] = copy;
-    names->table[at] = (uint64_t)hash << 32 | (index + 1);
-    names->table_used++;
+    put(names, index, text, size, hash, at);
     return EXIA_OK;
 }
 
-/* Take the newest text out; nothing was put behind it, so its place can simply become empty. */
-static void undo(exia__names *names, uint32_t index)
+/* Empty a place of the table.  Texts behind it that would have been put there move up (D. E. Knuth,
+ * 1973, section 6.4, algorithm R). */
+static void empty(exia__names *names, size_t hole)
+{
+    size_t mask = names->table_size - 1;
+    for (size_t at = (hole + 1) & mask; names->table[at] != 0; at = (at + 1) & mask) {
+        size_t wanted = (names->table[at] >> 32) & mask;
+        if (((at - wanted) & mask) < ((at - hole) & mask))
+            continue;
+        names->table[hole] = names->table[at];
+        hole = at;
+    }
+    names->table[hole] = 0;
+}
+
+/* Let an index be without its text; the newest text gives its room back. */
+static void drop(exia__names *names, uint32_t index)
 {
     const char *text = names->texts[index];
-    if (text == NULL)
-        return;
-    size_t size = strlen(text);
-    names->table[probe(names, text, exia__names_hash(text, size))] = 0;
-    names->table_used--;
-    names->chunk->used -= size + 1;
-    names->bytes -= size + 1;
+    size_t size = strlen(text) + 1;
+    empty(names, probe(names, text, exia__names_hash(text, size - 1)));
     names->texts[index] = NULL;
+    names->table_used--;
+    if (text + size == names->chunk->bytes + names->chunk->used) {
+        names->chunk->used -= size;
+        names->bytes -= size;
+    } else {
+        names->dead_bytes += size;
+    }
 }
 
 exia_status exia__names_add(exia__names *names, const char *const *texts, size_t count,
@@ -177,10 +207,72 @@ exia_status exia__names_add(exia__names *names, const char *const *texts, size_t
     }
     if (rc == EXIA_OK)
         names->count += count;
-    else
-        while (done > 0)
-            undo(names, (uint32_t)(first + --done));
+    while (rc < 0 && done-- > 0) {
+        if (names->texts[first + done] != NULL) /* the last one is not in */
+            drop(names, (uint32_t)(first + done));
+    }
     return rc;
+}
+
+/* In decimal.  Answers how many letters. */
+static size_t write_number(char text[NUMBER_SIZE], int64_t number)
+{
+    char digits[NUMBER_SIZE], *end = text;
+    uint64_t left = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    size_t count = 0;
+    do
+        digits[count++] = (char)('0' + left % 10);
+    while ((left /= 10) > 0);
+    if (number < 0)
+        *end++ = '-';
+    while (count > 0)
+        *end++ = digits[--count];
+    *end = '\0';
+    return (size_t)(end - text);
+}
+
+static exia_status intern(uint32_t *out, exia__names *names, int64_t number, exia_error *err)
+{
+    char text[NUMBER_SIZE];
+    size_t size = write_number(text, number), at;
+    uint32_t hash = exia__names_hash(text, size);
+    if (names->table_used > 0) {
+        at = probe(names, text, hash);
+        *out = (uint32_t)names->table[at] - 1;
+        if (names->table[at] != 0)
+            return EXIA_OK;
+    }
+    if (names->count + 1 >= EXIA__NO_NAME)
+        return exia__fail(err, EXIA_EINVAL, 0, "%" PRId64 " would be one too many: %zu are there",
+                          number, names->count);
+    exia_status rc = reserve_table(names, 1, err);
+    if (rc == EXIA_OK)
+        rc = reserve_texts(names, names->count + 1, err);
+    if (rc == EXIA_OK)
+        rc = reserve_bytes(names, size + 1, err);
+    if (rc < 0)
+        return rc;
+    *out = (uint32_t)names->count++;
+    put(names, *out, text, size, hash, probe(names, text, hash));
+    return EXIA_OK;
+}
+
+exia_status exia__names_intern(uint32_t *out, exia__names *names, const int64_t *numbers,
+                               size_t count, exia_error *err)
+{
+    size_t first = names->count;
+    exia_status rc = EXIA_OK;
+    for (size_t i = 0; rc == EXIA_OK && i < count; i++)
+        rc = intern(&out[i], names, numbers[i], err);
+    if (rc < 0)
+        exia__names_cut(names, first);
+    return rc;
+}
+
+void exia__names_cut(exia__names *names, size_t count)
+{
+    while (names->count > count)
+        drop(names, (uint32_t)--names->count);
 }
 
 uint32_t exia__names_find(const exia__names *names, const char *text)
@@ -193,21 +285,6 @@ uint32_t exia__names_find(const exia__names *names, const char *text)
 const char *exia__names_text(const exia__names *names, uint32_t index)
 {
     return index < names->count && index < names->text_capacity ? names->texts[index] : NULL;
-}
-
-/* Empty a place of the table.  Texts behind it that would have been put there move up (D. E. Knuth,
- * 1973, section 6.4, algorithm R). */
-static void empty(exia__names *names, size_t hole)
-{
-    size_t mask = names->table_size - 1;
-    for (size_t at = (hole + 1) & mask; names->table[at] != 0; at = (at + 1) & mask) {
-        size_t wanted = (names->table[at] >> 32) & mask;
-        if (((at - wanted) & mask) < ((at - hole) & mask))
-            continue;
-        names->table[hole] = names->table[at];
-        hole = at;
-    }
-    names->table[hole] = 0;
 }
 
 static void free_chunks(struct exia__chunk *chunk)
@@ -247,13 +324,8 @@ void exia__names_remove(exia__names *names, const uint32_t *to)
     size_t stay = 0, texts = 0;
     for (size_t i = 0; i < names->count; i++) {
         stay += to[i] != EXIA__NO_NAME;
-        const char *text = i < last ? names->texts[i] : NULL;
-        if (text != NULL && to[i] == EXIA__NO_NAME) {
-            size_t size = strlen(text);
-            empty(names, probe(names, text, exia__names_hash(text, size)));
-            names->table_used--;
-            names->dead_bytes += size + 1;
-        }
+        if (i < last && names->texts[i] != NULL && to[i] == EXIA__NO_NAME)
+            drop(names, (uint32_t)i);
     }
     for (size_t i = 0; i < names->table_size; i++) { /* a place depends on the hash alone */
         uint64_t entry = names->table[i];

@@ -23,6 +23,11 @@ typedef struct exia__names {
  * @return EXIA_EEXISTS: a text is there already, EXIA_EINVAL: empty or not UTF-8 */
 exia_status exia__names_add(exia__names *names, const char *const *texts, size_t count,
                             exia_error *err);
+/* out[i]: the index of the decimal text of numbers[i], which is added where it is new; all or none. */
+exia_status exia__names_intern(uint32_t *out, exia__names *names, const int64_t *numbers,
+                               size_t count, exia_error *err);
+/* Take the newest back; each has a text. */
+void exia__names_cut(exia__names *names, size_t count);
 /* Index i becomes to[i], ascending; UINT32_MAX: it goes. */
 void exia__names_remove(exia__names *names, const uint32_t *to);
 /* EXIA__NO_NAME when there is none. */

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "dag/dag.h"
+#include "dag/heap.h"
 
 enum {
     EXIA__WAITING,
@@ -63,10 +64,6 @@ typedef struct exia__worker {
 } exia__worker;
 
 /* The greatest key first; of equal ones the smallest node. */
-typedef struct exia__heap {
-    struct exia__keyed *items; /* with room for all that may come */
-    size_t count;
-} exia__heap;
 
 typedef struct exia__run {
     exia_dag *dag;
@@ -98,9 +95,9 @@ typedef struct exia__run {
     uint32_t list_head, list_tail;
     atomic_size_t list_count;
 
-    double *keys;                     /* ordered; NULL: plain */
+    int64_t *keys;                    /* ordered, the least first; NULL: plain */
     exia__heap ready, later, *parked; /* parked: a resource each */
-    struct exia__keyed *items;        /* of all heaps */
+    exia__keyed *items;               /* of all heaps */
     uint32_t *used, *attempts;
     int timed; /* somebody sleeps until the first of `later` is due */
 

@@ -7,44 +7,8 @@
 #include "base/error.h"
 #include "base/job.h"
 #include "base/memory.h"
+#include "dag/heap.h"
 #include "dag/run.h"
-
-typedef struct exia__keyed {
-    double key;
-    uint32_t node;
-} keyed;
-
-/* ---- heaps ----------------------------------------------------------------------------------- */
-
-static int goes_before(keyed a, keyed b)
-{
-    return a.key > b.key || (a.key == b.key && a.node < b.node);
-}
-
-static void push(exia__heap *heap, double key, uint32_t node)
-{
-    keyed item = {key, node};
-    size_t place = heap->count++;
-    for (; place > 0 && goes_before(item, heap->items[(place - 1) / 2]); place = (place - 1) / 2)
-        heap->items[place] = heap->items[(place - 1) / 2];
-    heap->items[place] = item;
-}
-
-static uint32_t pop(exia__heap *heap)
-{
-    uint32_t first = heap->items[0].node;
-    keyed item = heap->items[--heap->count];
-    size_t place = 0;
-    for (size_t child; (child = 2 * place + 1) < heap->count; place = child) {
-        if (child + 1 < heap->count && goes_before(heap->items[child + 1], heap->items[child]))
-            child++;
-        if (goes_before(item, heap->items[child]))
-            break;
-        heap->items[place] = heap->items[child];
-    }
-    heap->items[place] = item;
-    return first;
-}
 
 /* ---- keys ------------------------------------------------------------------------------------ */
 
@@ -54,27 +18,34 @@ static double weight(const exia__run *run, uint32_t node)
 }
 
 /* The longest way from each node to an end, itself included. */
-static void fill_critical(const exia__run *run)
+static exia_status fill_critical(const exia__run *run, exia_error *err)
 {
+    double *ways = exia__array(NULL, run->count, sizeof *ways);
+    if (ways == NULL)
+        return exia__fail_memory(err);
     for (size_t i = run->count; i-- > 0;) {
         uint32_t node = run->dag->order[i];
         double longest = 0;
         for (uint32_t k = run->csr->starts[node]; k < run->csr->starts[node + 1]; k++)
-            longest = fmax(longest, run->keys[run->csr->targets[k]]);
-        run->keys[node] = longest + weight(run, node);
+            longest = fmax(longest, ways[run->csr->targets[k]]);
+        ways[node] = longest + weight(run, node);
+        run->keys[node] = exia__heap_key(-ways[node]);
     }
+    exia__release(ways);
+    return EXIA_OK;
 }
 
-static void fill_keys(const exia__run *run)
+static exia_status fill_keys(const exia__run *run, exia_error *err)
 {
-    if (run->options.priority == EXIA_DAG_CRITICAL) {
-        fill_critical(run);
-        return;
-    }
+    if (run->options.priority == EXIA_DAG_CRITICAL)
+        return fill_critical(run, err);
     for (size_t i = 0; i < run->count; i++) {
         uint32_t node = run->dag->order[i];
-        run->keys[node] = run->options.priority == EXIA_DAG_GIVEN ? weight(run, node) : -(double)i;
+        run->keys[node] = run->options.priority == EXIA_DAG_GIVEN
+                              ? exia__heap_key(-weight(run, node))
+                              : (int64_t)i;
     }
+    return EXIA_OK;
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -91,7 +62,7 @@ static uint32_t resource_of(const exia__run *run, uint32_t node)
 /* One run of items: ready, then later, then what each resource may have to wait for. */
 static void share_out(exia__run *run)
 {
-    keyed *items = run->items;
+    exia__keyed *items = run->items;
     run->ready.items = items;
     run->later.items = items + run->count;
     items += run->options.retries > 0 ? 2 * run->count : run->count;
@@ -120,11 +91,13 @@ exia_status exia__ordered_open(exia__run *run, exia_error *err)
     if (run->keys == NULL || run->items == NULL || run->parked == NULL || run->used == NULL ||
         run->attempts == NULL)
         return exia__fail_memory(err);
-    fill_keys(run);
+    exia_status rc = fill_keys(run, err);
+    if (rc < 0)
+        return rc;
     share_out(run);
     for (uint32_t i = 0; i < run->count; i++) {
         if (atomic_load_explicit(&run->tasks[i].waiting, memory_order_relaxed) == 0)
-            push(&run->ready, run->keys[i], i);
+            exia__heap_push(&run->ready, run->keys[i], i);
     }
     return EXIA_OK;
 }
@@ -147,14 +120,14 @@ static void give_back(exia__run *run, uint32_t node)
         return;
     run->used[resource]--;
     if (run->parked[resource].count > 0) {
-        uint32_t first = pop(&run->parked[resource]);
-        push(&run->ready, run->keys[first], first);
+        uint32_t first = exia__heap_pop(&run->parked[resource]);
+        exia__heap_push(&run->ready, run->keys[first], first);
     }
 }
 
 static int64_t due_ns(const exia__run *run)
 {
-    return run->began_ns + (int64_t)fmin(-run->later.items[0].key, 4e18);
+    return run->began_ns + run->later.items[0].key;
 }
 
 static void fetch_due(exia__run *run)
@@ -163,8 +136,8 @@ static void fetch_due(exia__run *run)
         return;
     int64_t now = exia__clock_ns();
     while (run->later.count > 0 && due_ns(run) <= now) {
-        uint32_t node = pop(&run->later);
-        push(&run->ready, run->keys[node], node);
+        uint32_t node = exia__heap_pop(&run->later);
+        exia__heap_push(&run->ready, run->keys[node], node);
     }
 }
 
@@ -172,14 +145,14 @@ static uint32_t pick(exia__run *run)
 {
     fetch_due(run);
     while (run->ready.count > 0) {
-        uint32_t node = pop(&run->ready), resource = resource_of(run, node);
+        uint32_t node = exia__heap_pop(&run->ready), resource = resource_of(run, node);
         if (resource == EXIA_DAG_NO_RESOURCE)
             return node;
         if (run->used[resource] < run->options.resources[resource].limit) {
             run->used[resource]++;
             return node;
         }
-        push(&run->parked[resource], run->keys[node], node);
+        exia__heap_push(&run->parked[resource], run->keys[node], node);
     }
     return EXIA_NO_NODE;
 }
@@ -240,7 +213,7 @@ void exia__ordered_end(exia__worker *w, uint32_t node)
     for (uint32_t i = run->csr->starts[node]; i < run->csr->starts[node + 1]; i++) {
         uint32_t target = run->csr->targets[i];
         if (exia__run_release(w, target))
-            push(&run->ready, run->keys[target], target);
+            exia__heap_push(&run->ready, run->keys[target], target);
     }
     pthread_mutex_unlock(&run->lock);
 }
@@ -261,7 +234,7 @@ void exia__ordered_again(exia__worker *w, uint32_t node)
                  1e6 * wait_ms(&run->options, run->attempts[node]);
     pthread_mutex_lock(&run->lock);
     give_back(run, node);
-    push(&run->later, -due, node);
+    exia__heap_push(&run->later, (int64_t)fmin(due, 4e18), node);
     for (size_t i = atomic_load(&run->idle); i > 0 && run->later.items[0].node == node; i--)
         exia__run_call(run);
     pthread_mutex_unlock(&run->lock);

@@ -41,6 +41,16 @@ static inline exia_dag *open_named(const char *letters)
     return dag;
 }
 
+/* Nodes as letters: 0 is "a". */
+static inline const char *letters(const uint32_t *nodes, size_t count)
+{
+    static char text[64];
+    for (size_t i = 0; i < count; i++)
+        text[i] = (char)('a' + nodes[i]);
+    text[count] = '\0';
+    return text;
+}
+
 /* "ab bc": a before b, b before c. */
 static inline void edges(exia_dag *dag, const char *text)
 {

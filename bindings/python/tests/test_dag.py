@@ -304,3 +304,59 @@ def test_exports_name_every_node() -> None:
     for format in ("dot", "mermaid", "json"):
         assert "train" in dag.export(format)
         assert "load" in dag.export(format)
+
+
+# ---- what errors say ----------------------------------------------------------------------------
+
+
+def test_an_array_of_no_dimension_is_one_number_and_no_iterable() -> None:
+    dag = exia.Dag()
+    dag.add_nodes(np.array(3))  # type: ignore[arg-type]
+    assert list(dag) == [0, 1, 2]
+    for call in (dag.add_edges, dag.remove_edges, dag.remove_nodes):
+        with pytest.raises(TypeError, match=r"must be an iterable \(one thing alone: \[thing\]\)"):
+            call(np.array(1))
+    with pytest.raises(TypeError, match="an int"):
+        dag.add_nodes(np.array(0.5))  # type: ignore[arg-type]
+
+
+def test_too_many_nodes_are_refused_by_how_many_there_are() -> None:
+    dag = exia.Dag()
+    dag.add_nodes(2**32 - 2)
+    with pytest.raises(exia.InvalidError, match="1 more nodes would be too many: 4294967294 are"):
+        dag.add_nodes(1)
+    for most in (2**32, 2**62):
+        with pytest.raises(exia.InvalidError, match="more nodes would be too many: 0 are there"):
+            exia.Dag().add_nodes(most)
+    assert len(dag) == 2**32 - 2
+    assert 2**32 - 3 in dag
+    dag.add_nodes(0)
+    dag.add_edges([7], [9])
+    dag.add(8, 7)
+    assert dag.edges() == [(7, 9), (7, 8)]
+
+
+@pytest.mark.parametrize("graph", [3, None, {"a": ["b"]}, exia.Dag()])
+def test_what_is_no_graph_of_networkx_is_refused(graph: object) -> None:
+    with pytest.raises(TypeError, match="graph must be a graph of networkx, not "):
+        exia.Dag.from_networkx(graph)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda dag: dag.add_edges([]),
+        lambda dag: dag.add_edges([], []),
+        lambda dag: dag.add_edges(np.array([], np.int64), np.array([], np.int64)),
+        lambda dag: dag.remove_edges([]),
+        lambda dag: dag.add_nodes([]),
+        lambda dag: dag.add_nodes(0),
+        lambda dag: dag.remove_nodes([]),
+        lambda dag: dag.add("a"),
+    ],
+)
+def test_a_closed_graph_takes_not_even_nothing(change: Callable[[exia.Dag], None]) -> None:
+    dag = exia.Dag()
+    dag.close()
+    with pytest.raises(exia.ClosedError, match="this Dag is closed"):
+        change(dag)

@@ -83,6 +83,8 @@ def test_weights_that_do_not_fit_are_refused(weights: list[float]) -> None:
         dag.longest_path(weights)
     with pytest.raises(exia.InvalidError):
         dag.longest_path(edge_weights=[*weights, 1.0])
+    with pytest.raises(exia.InvalidError, match="more than a double holds"):
+        dag.longest_path([1e308, 1e308])
     with pytest.raises(TypeError):
         dag.longest_path("ab")
     with pytest.raises(TypeError):

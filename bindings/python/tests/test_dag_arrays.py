@@ -13,6 +13,7 @@ import pytest
 
 import exia
 from exia import _columns
+from exia._arrow import Array, Schema, Stream
 
 np = pytest.importorskip("numpy")
 
@@ -20,35 +21,6 @@ BEFORE, AFTER = [0, 1, 0, 3, 2], [1, 2, 2, 4, 3]
 EDGES = list(zip(BEFORE, AFTER, strict=True))
 
 # ---- Arrow, made by hand ------------------------------------------------------------------------
-
-
-class Schema(ctypes.Structure):
-    _fields_ = (
-        ("format", ctypes.c_char_p),
-        ("name", ctypes.c_char_p),
-        ("metadata", ctypes.c_char_p),
-        ("flags", ctypes.c_int64),
-        ("n_children", ctypes.c_int64),
-        ("children", ctypes.c_void_p),
-        ("dictionary", ctypes.c_void_p),
-        ("release", ctypes.c_void_p),
-        ("private_data", ctypes.c_void_p),
-    )
-
-
-class Array(ctypes.Structure):
-    _fields_ = (
-        ("length", ctypes.c_int64),
-        ("null_count", ctypes.c_int64),
-        ("offset", ctypes.c_int64),
-        ("n_buffers", ctypes.c_int64),
-        ("n_children", ctypes.c_int64),
-        ("buffers", ctypes.POINTER(ctypes.c_void_p)),
-        ("children", ctypes.c_void_p),
-        ("dictionary", ctypes.c_void_p),
-        ("release", ctypes.c_void_p),
-        ("private_data", ctypes.c_void_p),
-    )
 
 
 new_capsule = ctypes.pythonapi.PyCapsule_New
@@ -87,6 +59,45 @@ class Arrow:
         )
 
 
+class Chunked:
+    """Arrays as Arrow streams them, and nothing else; `alive` counts what is not released."""
+
+    def __init__(self, *chunks: Arrow, fails: int = 0) -> None:
+        self.chunks, self.alive, self.fails = chunks, 0, fails
+        self.said = ctypes.create_string_buffer(b"the disk is full")
+        self.release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._release)
+        kinds = dict(Stream._fields_)
+        self.stream = Stream(
+            get_schema=kinds["get_schema"](self._get_schema),
+            get_next=kinds["get_next"](self._get_next),
+            get_last_error=kinds["get_last_error"](lambda _: ctypes.addressof(self.said)),
+        )
+
+    def _hand_out(self, kind: Any, like: Any, out: int) -> int:
+        ctypes.memmove(out, ctypes.addressof(like), ctypes.sizeof(like))
+        kind.from_address(out).release = ctypes.cast(self.release, ctypes.c_void_p)
+        self.alive += 1
+        return 0
+
+    def _release(self, it: int) -> None:
+        self.alive -= 1
+
+    def _get_schema(self, _: int, out: int) -> int:
+        return self._hand_out(Schema, self.chunks[0].schema, out)
+
+    def _get_next(self, _: int, out: int) -> int:
+        chunk = next(self.left, None)
+        if chunk is not None:
+            return self._hand_out(Array, chunk.array, out)
+        if not self.fails:
+            ctypes.memset(out, 0, ctypes.sizeof(Array))
+        return self.fails
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> Any:
+        self.left = iter(self.chunks)
+        return new_capsule(ctypes.addressof(self.stream), b"arrow_array_stream", None)
+
+
 # ---- bad input ----------------------------------------------------------------------------------
 
 
@@ -103,6 +114,8 @@ class Arrow:
         memoryview(np.zeros(1, np.float32)),
         Arrow(b"g", np.zeros(1)),
         Arrow(b"u", np.zeros(1, np.int32)),
+        Chunked(Arrow(b"g", np.zeros(1))),
+        Chunked(Arrow(b"+s", np.zeros(1, np.int32))),
     ],
     ids=repr,
 )
@@ -133,6 +146,32 @@ def test_what_gives_no_capsules_is_refused() -> None:
 
     with pytest.raises(TypeError, match="two capsules"):
         exia.Dag().add_edges(Liar(), [1])
+
+
+def test_a_dictionary_of_arrow_is_no_integers() -> None:
+    ids = Arrow(b"i", np.zeros(1, np.int32))
+    ids.schema.dictionary = ctypes.addressof(ids.schema)
+    with pytest.raises(
+        exia.InvalidError, match="integers in one dimension, not Arrow's a dictionary"
+    ):
+        exia.Dag().add_edges(ids, ids)
+
+
+def test_a_stream_that_fails_tells_why_and_nothing_is_left_of_it() -> None:
+    ids = Arrow(b"l", np.arange(3))
+    broken, holey = Chunked(ids, fails=5), Chunked(ids, Arrow(b"l", np.arange(2), 0, [1, 0]))
+    dag = exia.Dag()
+    with pytest.raises(exia.InvalidError, match="the disk is full"):
+        dag.add_edges(broken, ids)
+    with pytest.raises(exia.InvalidError, match="1 nulls"):
+        dag.add_edges(ids, holey)
+    broken.chunks = (Arrow(b"u", np.arange(3)),)
+    with pytest.raises(exia.InvalidError, match="integers"):
+        dag.add_edges(broken, ids)
+    assert (broken.alive, holey.alive, len(dag)) == (0, 0, 0)
+    holey.__arrow_c_stream__ = lambda: 7  # type: ignore[method-assign]
+    with pytest.raises(TypeError, match="a capsule"):
+        dag.add_edges(holey, ids)
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64, np.uint32, ">i8"])
@@ -222,6 +261,40 @@ def test_arrays_of_arrow_are_edges(kind: bytes, dtype: str) -> None:
     assert dag.edges() == EDGES
 
 
+@pytest.mark.parametrize(
+    ("kind", "dtype"), [(b"c", "i1"), (b"I", "u4"), (b"l", "i8"), (b"L", "u8")]
+)
+def test_chunks_of_arrow_are_edges(kind: bytes, dtype: str) -> None:
+    before = Chunked(*(Arrow(kind, np.array(v, dtype)) for v in ([0, 1, 0], [], [3, 2])))
+    after = Chunked(Arrow(kind, np.array([99, *AFTER], dtype), 1, [1] * 6))
+    dag = exia.Dag()
+    dag.add_edges(before, after)
+    assert dag.edges() == EDGES
+    dag.remove_edges(before, Arrow(kind, np.array(AFTER, dtype)))
+    assert dag.edges() == []
+    assert (before.alive, after.alive) == (0, 0)
+    dag.add_edges(Chunked(Arrow(kind, np.array([], dtype))), [])
+
+
+def test_columns_of_pyarrow_are_edges() -> None:
+    pa = pytest.importorskip("pyarrow")
+    for make in (pa.array, lambda values: pa.chunked_array([values[:2], values[2:]])):
+        dag = exia.Dag()
+        dag.add_edges(make(BEFORE), make(AFTER))
+        assert dag.edges() == EDGES
+        for bad in (make([1, None, 2, 3, 4]), make([0.5] * 5), make(["a"] * 5)):
+            with pytest.raises(exia.InvalidError):
+                dag.add_edges(bad, make(AFTER))
+
+
+def test_columns_of_polars_are_edges() -> None:
+    pl = pytest.importorskip("polars")
+    dag = exia.Dag()
+    dag.add_edges(pl.Series(BEFORE), pl.Series(AFTER, dtype=pl.UInt32))
+    dag.add_edges(pl.Series(["a"]), pl.Series(["b"]))
+    assert dag.edges() == [*EDGES, ("a", "b")]
+
+
 def test_mixed_ends_are_edges() -> None:
     dag = exia.Dag()
     dag.add_edges(np.array([1, 2]), ["a", "b"])
@@ -244,10 +317,10 @@ def test_what_lies_right_is_not_copied(kind: str, monkeypatch: pytest.MonkeyPatc
     def copied(*_: object) -> None:
         raise AssertionError("a copy")
 
-    for name in ("narrow", "looked_up", "integers"):
+    for name in ("narrow", "wide", "integers"):
         monkeypatch.setattr(_columns, name, copied)
     monkeypatch.setattr("exia._graph.narrow", copied)
-    monkeypatch.setattr("exia._graph.looked_up", copied)
+    monkeypatch.setattr("exia._graph.wide", copied)
     for make in (
         lambda values: read_only(np.array(values, kind)),
         lambda values: array({"u4": "I", "i4": "i"}[kind], values),
@@ -325,3 +398,77 @@ def test_what_is_no_pair_among_pairs_of_numbers_is_refused(pair: Any) -> None:
     with pytest.raises((exia.InvalidError, TypeError), match="pair"):
         dag.add_edges([(0, 1), pair])
     assert dag.edges() == []
+
+
+# ---- integers that are not 0 ... n - 1 ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", ["empty", "integers", "numbers", "names"])
+def test_new_integers_are_nodes_ascending_whatever_was_there(first: str) -> None:
+    dag = exia.Dag()
+    if first == "integers":
+        dag.add_edges(np.array([70]), np.array([-7]))
+    elif first == "numbers":
+        dag.add_nodes(2)
+    elif first == "names":
+        dag.add("b", "7", "a")
+    there = list(dag)
+    before, after = np.array([9, 2**62, 1, 9]), np.array([-(2**63), 70, 2**63 - 1, 2**62])
+    dag.add_edges(before, after)
+    dag.add_edges(before.astype(">i8"), after)
+    new = sorted({*before.tolist(), *after.tolist()} - {*there})
+    assert list(dag) == there + new
+    assert dag.edges()[-8:] == list(zip(before.tolist(), after.tolist(), strict=True)) * 2
+    assert set(dag.order()) == {*dag}
+    assert dag.descendants(1) == [2**63 - 1]
+    assert f'"{2**62}"' in dag.export()
+    dag.remove_edges(before, after)
+    dag.remove_nodes([9])
+    dag.add_edges(np.array([9, 2**62]), np.array([70, 9]))
+    assert dag.path(2**62, 70) == [2**62, 9, 70]
+
+
+def test_integers_and_texts_that_look_alike_stay_apart() -> None:
+    dag = exia.Dag()
+    dag.add_edges(np.array([5, 900]), np.array([900, 7]))
+    dag.add("5", 5)
+    dag.add_edges(np.array([5, 8]), np.array([8, 900]))
+    assert list(dag) == [5, 7, 900, "5", 8]
+    assert dag.descendants(5) == [900, "5", 8, 7]
+
+
+def test_answers_about_integers_are_integers() -> None:
+    dag = exia.Dag()
+    dag.add_edges(np.array([900, 500]), np.array([500, 100]))
+    assert 500 in dag
+    twin = exia.Dag()
+    twin.add_edges(np.array([900, 500, 900]), np.array([500, 100, 100]))
+    reduced = twin.transitive_reduction()
+    assert sorted(reduced.edges()) == sorted(dag.edges()) == [(500, 100), (900, 500)]
+    assert list(reduced) == list(twin) == [100, 500, 900]
+    assert twin.order() == [900, 500, 100]
+    assert twin.run(lambda node: node + 1).results == {900: 901, 500: 501, 100: 101}
+    assert "900" in twin._repr_html_()
+    assert 901 not in twin
+    twin.add_edges(np.array([100]), np.array([500]))
+    with pytest.raises(exia.CycleError, match="100 -> 500 -> 100"):
+        twin.order()
+
+
+def test_a_million_new_integers_are_nodes_without_a_look_at_each_from_python() -> None:
+    count, rng = 1_000_000, np.random.default_rng(1)
+    ids = rng.permutation(count) * 7919 - 2**40
+    dag, calls = exia.Dag(), 0
+
+    def counted(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(counted)
+    try:
+        dag.add_edges(ids[:-1], ids[1:])
+    finally:
+        sys.setprofile(None)
+    assert calls < 1000
+    assert len(dag) == count
+    assert dag.order() == ids.tolist()

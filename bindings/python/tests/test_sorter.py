@@ -6,6 +6,7 @@ import contextlib
 import copy
 import graphlib
 import importlib.util
+import itertools
 import pickle
 import random
 import subprocess
@@ -245,6 +246,27 @@ def test_a_cycle_is_in_the_error_as_in_graphlib(caught_as: type[Exception]) -> N
     with pytest.raises(caught_as) as caught:
         exia.TopologicalSorter({1: {1}}).prepare()
     assert caught.value.args[1] == [1, 1]
+
+
+def test_each_node_of_a_cycle_is_a_predecessor_of_the_next_as_graphlib_promises() -> None:
+    cycles = 0
+    for seed in range(500):
+        rng = random.Random(seed)
+        size = rng.randrange(1, 12)
+        graph = {node: rng.choices(range(size), k=rng.randrange(3)) for node in range(size)}
+        found = []
+        for sorter in (graphlib.TopologicalSorter, exia.TopologicalSorter):
+            try:
+                sorter(graph).prepare()
+            except graphlib.CycleError as error:
+                found.append(error.args[1])
+        for cycle in found:
+            assert cycle[0] == cycle[-1]
+            assert len({*cycle}) == len(cycle) - 1
+            assert all(before in graph[node] for before, node in itertools.pairwise(cycle)), seed
+        assert len(found) in (0, 2)
+        cycles += len(found) > 0
+    assert cycles > 100
 
 
 def test_the_error_of_a_cycle_survives_a_pickle() -> None:

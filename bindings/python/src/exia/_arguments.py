@@ -104,7 +104,8 @@ def mapping(value: Any, what: str, *, texts: bool = True) -> dict[Any, Any]:
 
 def iterable(value: Any, what: str) -> list[Any]:
     """Take an iterable of things; a text is one thing, and not its letters."""
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+    one = isinstance(value, str | bytes) or getattr(value, "ndim", 1) == 0
+    if one or not isinstance(value, Iterable):
         refuse(value, what, "an iterable (one thing alone: [thing])")
     return list(value)
 

@@ -1,4 +1,4 @@
-"""Columns of integers from anywhere: numpy, the buffer protocol, Arrow's C data interface.
+"""Columns of integers from anywhere: numpy, the buffer protocol, Arrow's C interfaces.
 
 A column is a memoryview of one dimension.  32 bits without gaps in the machine's order are what C
 reads, so they are handed over where they lie; whatever else there is becomes a copy of that kind.
@@ -6,17 +6,17 @@ reads, so they are handed over where they lie; whatever else there is becomes a 
 
 from __future__ import annotations
 
-import ctypes
 import struct
 import sys
 from array import array
+from collections.abc import Sequence
 from typing import Any
 
-from exia._arguments import refuse
+from exia import _arrow
 from exia.errors import InvalidError
 
 INTEGERS = "bBhHiIlLqQnN"  # as the struct module calls them
-WIDTHS = {"c": "b", "C": "B", "s": "h", "S": "H", "i": "i", "I": "I", "l": "q", "L": "Q"}  # Arrow's
+LEAST, MOST = -(2**63), 2**63 - 1
 
 
 def column(values: Any) -> memoryview | None:
@@ -29,20 +29,22 @@ def column(values: Any) -> memoryview | None:
     """
     if isinstance(values, str | bytes | bytearray):
         return None
+    numpy = sys.modules.get("numpy")
     if hasattr(values, "__arrow_c_array__"):
-        view = _arrow(values)
-    else:
-        numpy = sys.modules.get("numpy")
-        if numpy is not None and hasattr(values, "__array__"):
-            values = numpy.asarray(values)
-            if values.dtype.kind in "OUT":
-                return None
-            if values.dtype.kind not in "iu":
-                _no_integers(values.dtype, values.ndim)
-        try:
-            view = memoryview(values)
-        except TypeError:
+        return _arrow.array_of(values)
+    # What has a dtype gives an array as well, and its stream may ask for more to be installed.
+    if hasattr(values, "__arrow_c_stream__") and not (numpy and hasattr(values, "dtype")):
+        return _arrow.stream_of(values)
+    if numpy is not None and hasattr(values, "__array__"):
+        values = numpy.asarray(values)
+        if values.dtype.kind in "OUT":
             return None
+        if values.dtype.kind not in "iu":
+            _no_integers(values.dtype, values.ndim)
+    try:
+        view = memoryview(values)
+    except TypeError:
+        return None
     if view.ndim != 1 or view.format.lstrip("@=<>!") not in [*INTEGERS]:
         _no_integers(repr(view.format), view.ndim)
     return view
@@ -69,97 +71,62 @@ def integers(view: memoryview) -> list[int]:
 
 def narrow(view: memoryview, below: int) -> Any:
     """Copy a column as 32 bits for C; None: not all of it lies in 0 ... below - 1."""
+    return _copied(view, "I", 0, below - 1)
+
+
+def wide(view: memoryview) -> Any:
+    """Copy a column as 64 bits for C, where it is not of that kind; None: it needs more."""
+    return _copied(view, "q", LEAST, MOST)
+
+
+def _copied(view: memoryview, code: str, least: int, most: int) -> Any:
     numpy = sys.modules.get("numpy")
     if numpy is None:
         numbers = integers(view)
-        fits = min(numbers, default=0) >= 0 and max(numbers, default=-1) < below
-        return array("I", numbers) if fits else None
+        fits = least <= min(numbers, default=least) and max(numbers, default=least) <= most
+        return array(code, numbers) if fits else None
     values = numpy.asarray(view)
-    if len(values) and (values.min() < 0 or values.max() >= below):
+    if len(values) and not least <= int(values.min()) <= int(values.max()) <= most:
         return None
-    return numpy.ascontiguousarray(values, numpy.uint32)
+    return numpy.ascontiguousarray(values, code)
 
 
-def distinct(view: memoryview) -> list[int]:
-    """List the integers of a column once each, ascending."""
-    numpy = sys.modules.get("numpy")
-    if numpy is None:
-        return sorted(set(integers(view)))
-    values: list[int] = numpy.unique(numpy.asarray(view)).tolist()
-    return values
+def gapless(ends: Sequence[memoryview], first: int) -> int | None:
+    """Tell up to where columns name each number from `first` on; None: not each, or negative ones.
 
-
-def looked_up(view: memoryview, index: dict[Any, int]) -> Any:
-    """Copy a column as the numbers that its integers have in `index`.
-
-    Raises
-    ------
-    KeyError
-        An integer has none.
+    What is below `first` may be missing.
     """
     numpy = sys.modules.get("numpy")
     if numpy is None:
-        return array("I", [index[value] for value in integers(view)])
-    unique, inverse = numpy.unique(numpy.asarray(view), return_inverse=True)
-    return numpy.array([index[value] for value in unique.tolist()], numpy.uint32)[inverse]
+        numbers = {number for end in ends for number in integers(end)}
+        last = max(*numbers, first - 1)
+        found = len(numbers) - sum(number < first for number in numbers)
+        return last + 1 if min(numbers) >= 0 and found == last + 1 - first else None
+    values = [numpy.asarray(end) for end in ends]
+    last = max(first - 1, *(int(value.max()) for value in values))
+    if min(int(value.min()) for value in values) < 0 or last - first >= sum(map(len, values)):
+        return None
+    seen = numpy.zeros(last + 1 - first, bool)
+    for value in values:
+        places = value.astype(numpy.int64) - first
+        seen[places[places >= 0]] = True
+    return last + 1 if seen.all() else None
 
 
-# ---- Arrow --------------------------------------------------------------------------------------
+def distinct(columns: Sequence[Any]) -> tuple[Any, list[Any]]:
+    """List what is in columns of 64 bits once each, ascending, and where each value is."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        values = array("q", sorted({value for column in columns for value in column}))
+        place = {value: i for i, value in enumerate(values)}
+        return values, [array("I", [place[value] for value in column]) for column in columns]
+    found, places = numpy.unique(numpy.concatenate(columns), return_inverse=True)
+    return found, numpy.split(places, numpy.cumsum([len(column) for column in columns[:-1]]))
 
 
-class _Schema(ctypes.Structure):
-    """The beginning of Arrow's C struct that says what an array holds."""
-
-    _fields_ = (("format", ctypes.c_char_p),)
-
-
-class _Array(ctypes.Structure):
-    """The beginning of Arrow's C struct that says where an array lies."""
-
-    _fields_ = (
-        ("length", ctypes.c_int64),
-        ("null_count", ctypes.c_int64),
-        ("offset", ctypes.c_int64),
-        ("n_buffers", ctypes.c_int64),
-        ("n_children", ctypes.c_int64),
-        ("buffers", ctypes.POINTER(ctypes.c_void_p)),
-    )
-
-
-def _arrow(values: Any) -> memoryview:
-    """View an array of Arrow's; the capsules stay, and with them what they own."""
-    capsules = values.__arrow_c_array__()
-    try:
-        schema = _struct(capsules[0], b"arrow_schema", _Schema)
-        it = _struct(capsules[1], b"arrow_array", _Array)
-    except (TypeError, ValueError, IndexError):
-        refuse(capsules, "what __arrow_c_array__ gives", "two capsules of Arrow's")
-    kind = (schema.format or b"").decode("ascii", "replace")
-    if kind not in WIDTHS:
-        _no_integers(f"Arrow's format {kind!r}", 1)
-    if it.length == 0:
-        return memoryview(array("I"))
-    if it.null_count and it.buffers[0]:
-        _refuse_nulls(it)
-    code = WIDTHS[kind]
-    size = struct.calcsize(code)
-    raw = (ctypes.c_char * (it.length * size)).from_address(it.buffers[1] + it.offset * size)
-    raw.capsules = capsules
-    return memoryview(raw).cast("B").cast(code)  # type: ignore[call-overload, no-any-return]
-
-
-def _struct(capsule: Any, name: bytes, kind: Any) -> Any:
-    pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
-    pointer_of.restype, pointer_of.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
-    return kind.from_address(pointer_of(capsule, name))
-
-
-def _refuse_nulls(it: Any) -> None:
-    """Raise where a bit of the bitmap says that a value is missing."""
-    last = it.offset + it.length
-    bits = int.from_bytes(ctypes.string_at(it.buffers[0], (last + 7) // 8), "little")
-    missing = ~(bits >> it.offset) & ((1 << it.length) - 1)
-    if missing:
-        raise InvalidError(
-            f"an array of edges holds {missing.bit_count()} nulls: an edge has both its ends"
-        )
+def taken(numbers: array[int], places: Any) -> Any:
+    """Make a column of 32 bits of the numbers at these places."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return array("I", [numbers[place] for place in places])
+    return numpy.asarray(numbers)[places]

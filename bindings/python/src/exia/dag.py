@@ -65,10 +65,11 @@ class Dag(Runnable):
             return self._list(lib.exia_dag_order)
         if not callable(key):
             refuse(key, "key", "callable")
+        changes = self._changes
         values = [key(node) for node in list(self._nodes)]
         numbers = ranks(values) or _ranks(values)
         with self._use():
-            self._check_unchanged(len(values), len(self._nodes))
+            self._check_same(changes)
             return self._list(lib.exia_dag_order_by, ffi.from_buffer("int64_t[]", numbers))
 
     def keep_order(self) -> list[Any]:
@@ -194,7 +195,7 @@ class Dag(Runnable):
         CycleError
             There is a cycle; `.cycle` holds it.
         InvalidError
-            A weight is not finite, or there are too few or too many.
+            A weight, or a sum, is not finite, or there are too few or too many.
 
         Examples
         --------
@@ -202,10 +203,12 @@ class Dag(Runnable):
         >>> Dag({"train": ["clean", "load"], "clean": ["load"]}).longest_path(hours)
         (['load', 'clean', 'train'], 11.0)
         """
+        changes = self._changes
         of_nodes = weights_of(weights, lambda: ((node,) for node in list(self._nodes)), "weights")
         of_edges = weights_of(edge_weights, self.edges, "edge_weights")
         length = ffi.new("double *")
         with self._use() as c:
+            self._check_same(changes)
             if of_nodes is not None:
                 self._check_unchanged(len(of_nodes), len(self._nodes))
             if of_edges is not None:
@@ -236,7 +239,7 @@ class Dag(Runnable):
         with self._use() as c:
             self._ask(c, lib.exia_dag_reduce, before, after, size, c)
             reduced = Dag()
-            reduced._add(self._nodes)
+            reduced._add_those(reduced._c, self._nodes)
             call(lib.exia_dag_add_edges, reduced._c, before[0], after[0], size[0])
         return reduced
 
@@ -278,6 +281,8 @@ class Dag(Runnable):
         InvalidError
             It is not directed.
         """
+        if not hasattr(graph, "is_directed"):
+            refuse(graph, "graph", "a graph of networkx")
         if not graph.is_directed():
             raise InvalidError("an edge of this graph has no direction: give one that is directed")
         dag = cls()

@@ -47,8 +47,8 @@ class TopologicalSorter(Generic[T]):
     """
 
     __slots__ = (
-        "__weakref__", "_after", "_before", "_closed", "_cursor", "_lock", "_nodes", "_numbers",
-        "_started",
+        "__weakref__", "_adding", "_after", "_before", "_closed", "_cursor", "_lock", "_nodes",
+        "_numbers", "_started",
     )  # fmt: skip
 
     def __init__(self, graph: Graph[T] | None = None) -> None:
@@ -58,6 +58,7 @@ class TopologicalSorter(Generic[T]):
         self._cursor: Any = None
         self._closed: list[T] = []  # the cycle that prepare() found
         self._started = False
+        self._adding = False
         self._lock = RLock()  # one thread at a time; a node's __eq__ may come back to us
         if graph is not None:
             for node, predecessors in graph.items():
@@ -75,10 +76,12 @@ class TopologicalSorter(Generic[T]):
         TypeError
             A node is not hashable.
         """
-        if self._cursor is not None:
-            raise InvalidError("Nodes cannot be added after a call to prepare()")
         with self._lock:
+            if self._cursor is not None:
+                raise InvalidError("Nodes cannot be added after a call to prepare()")
+            self._check_idle()
             numbers, size = self._numbers, len(self._numbers)
+            self._adding = True
             try:
                 number = numbers.setdefault(node, size)
                 before = [numbers.setdefault(other, len(numbers)) for other in predecessors]
@@ -86,8 +89,16 @@ class TopologicalSorter(Generic[T]):
                 while len(numbers) > size:
                     numbers.popitem()
                 raise
+            finally:
+                self._adding = False
             self._before.extend(before)
             self._after.extend([number] * len(before))
+
+    def _check_idle(self) -> None:
+        if self._adding:
+            raise InvalidError(
+                "this sorter is being added to: a node's __hash__ or __eq__ must not use it"
+            )
 
     def prepare(self) -> None:
         """End the adding, and look for cycles.
@@ -100,14 +111,14 @@ class TopologicalSorter(Generic[T]):
         InvalidError
             It was called before.  It is a ValueError.
         """
-        if self._cursor is not None:
-            if not AGAIN:
-                raise InvalidError("cannot prepare() more than once")
-            if self._started:
-                raise InvalidError("cannot prepare() after starting iteration")
-        else:
-            with self._lock:
+        with self._lock:
+            if self._cursor is None:
+                self._check_idle()
                 self._open()
+            elif not AGAIN:
+                raise InvalidError("cannot prepare() more than once")
+            elif self._started:
+                raise InvalidError("cannot prepare() after starting iteration")
         if self._closed:
             raise CycleError("nodes are in a cycle", self._closed)
 
@@ -235,14 +246,15 @@ class TopologicalSorter(Generic[T]):
         """
         twin = type(self).__new__(type(self))
         TopologicalSorter.__init__(twin)
-        twin._numbers = self._numbers.copy()
-        twin._before, twin._after = self._before[:], self._after[:]
-        if self._cursor is not None:
-            out = ffi.new("exia_dag_cursor **")
-            with self._lock:
+        with self._lock:
+            self._check_idle()
+            twin._numbers = self._numbers.copy()
+            twin._before, twin._after = self._before[:], self._after[:]
+            if self._cursor is not None:
+                out = ffi.new("exia_dag_cursor **")
                 call(lib.exia_dag_cursor_copy, out, self._cursor)
-            twin._take(out[0])
-            twin._nodes, twin._closed, twin._started = self._nodes, self._closed, self._started
+                twin._take(out[0])
+                twin._nodes, twin._closed, twin._started = self._nodes, self._closed, self._started
         return twin
 
     __copy__ = copy
