@@ -49,7 +49,7 @@ headers := include/exia.h $(sort $(wildcard include/exia/*.h))
 c_files = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
 library := $(BUILD)/libexia.so.$(version)
 
-.PHONY: all test test-c test-python demo bench install uninstall lint format asan tsan soak valgrind \
+.PHONY: all test test-c test-python demo bench install uninstall lint format asan tsan soak soak-models valgrind \
 	clean help headers symbols layers
 .DEFAULT_GOAL := all
 all: $(library) $(BUILD)/libexia.a $(BUILD)/vedapkg ## the library and the tool
@@ -157,6 +157,9 @@ tsan: ## the C tests under the thread sanitizer; T=test_pool for one file
 soak: build/system-test $(BUILD)/tests/test_pool_queue $(BUILD)/tests/test_pool_random ## the pool for an hour; SECONDS=3600, HANDOFFS=10000000, SEED=, SANITIZE=thread
 	@EXIA_HANDOFFS=$(or $(HANDOFFS),10000000) $(RUN) $(BUILD)/tests/test_pool_queue
 	@EXIA_SECONDS=$(or $(SECONDS),3600) EXIA_SEED=$(or $(SEED),$$RANDOM) $(RUN) $(BUILD)/tests/test_pool_random
+soak-models: build/system-test $(BUILD)/tests/test_model_crash $(BUILD)/tests/test_model_race ## a library killed at every system call; races; SECONDS=60, SEED=
+	@EXIA_CRASH_SAMPLE=0 $(RUN) $(BUILD)/tests/test_model_crash
+	@EXIA_SECONDS=$(or $(SECONDS),60) EXIA_SEED=$(or $(SEED),$$RANDOM) $(RUN) $(BUILD)/tests/test_model_race
 valgrind: build/system-check ## the C tests under valgrind
 	@$(MAKE) --no-print-directory test-c \
 		RUN="valgrind -q --fair-sched=try --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9"

@@ -17,19 +17,6 @@
 
 enum { SAMPLE = 6 };
 
-/* Memory, so that the many syncs cost nothing; else the directory of the test. */
-static const char *place(void)
-{
-    const char *shared = check_format("/dev/shm/exia-test-%d", (int)getpid());
-    return mkdir(shared, 0700) == 0 || access(shared, W_OK) == 0 ? shared : check_directory();
-}
-
-static void clean(void)
-{
-    if (strncmp(place(), "/dev/shm", 8) == 0)
-        assert_int_equal(exia__tree_remove(place(), NULL), EXIA_OK);
-}
-
 /* What a worker says, in memory that its death leaves. */
 typedef struct report {
     const deed *deed;
@@ -83,10 +70,11 @@ static trace_end run(scene *now, trace_plan plan, int repeat)
 static void open_scene(scene *now, const deed *what)
 {
     *now = (scene){.deed = what};
+    check_in_memory();
     if (said == NULL)
         said = trace_shared(sizeof *said);
-    now->begin = check_format("%s/begin", place());
-    now->folder = check_format("%s/now", place());
+    now->begin = check_path("begin");
+    now->folder = check_path("now");
     assert_int_equal(exia__tree_remove(now->begin, NULL), EXIA_OK);
     assert_int_equal(mkdir(now->begin, 0700), 0);
     if (!what->bare) {
@@ -177,7 +165,6 @@ TEST(a_process_killed_at_any_system_call_leaves_all_or_nothing)
             look(&now, done);
         }
     }
-    clean();
     assert_true(kills >= (long)deed_count);
 }
 
@@ -219,7 +206,6 @@ static void fail_each(trace_plan plan, const char *title)
             look_after_failure(&now, plan, repeat);
         }
     }
-    clean();
 }
 
 TEST(a_write_that_fails_once_leaves_all_or_nothing_and_the_call_can_be_repeated)

@@ -4,20 +4,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "support/faulty.h"
 
 enum { LARGE = 20000 };
-
-/* Memory, so that the many syncs cost nothing; else the directory of the test. */
-static const char *place(void)
-{
-    const char *shared = check_format("/dev/shm/exia-test-%d", (int)getpid());
-    return mkdir(shared, 0700) == 0 || access(shared, W_OK) == 0 ? shared : check_directory();
-}
 
 typedef struct state {
     const char *folder, *file;
@@ -119,8 +110,9 @@ static state *fresh_state(void)
 {
     static state now;
     memset(&now, 0, sizeof now);
-    now.folder = check_format("%s/library", place());
-    now.file = check_format("%s/file", place());
+    check_in_memory();
+    now.folder = check_path("library");
+    now.file = check_path("file");
     check_write_file(now.file, "bytes of a file", 15);
     return &now;
 }
@@ -137,16 +129,9 @@ static state *written_state(void)
     return now;
 }
 
-static void clean(void)
-{
-    if (strncmp(place(), "/dev/shm", 8) == 0)
-        assert_int_equal(exia__tree_remove(place(), NULL), EXIA_OK);
-}
-
 TEST(every_allocation_of_creating_a_library_may_fail)
 {
     check_survives_no_memory(create, fresh_state());
-    clean();
 }
 
 TEST(every_allocation_of_a_write_may_fail)
@@ -159,7 +144,6 @@ TEST(every_allocation_of_a_write_may_fail)
     assert_int_equal(selected(library, check_format("m%d@live", now->runs - 1)), 2);
     assert_int_equal(selected(library, check_format("m%d@1", now->runs - 1)), EXIA_ENOTFOUND);
     exia_library_free(library);
-    clean();
 }
 
 TEST(every_allocation_of_reading_may_fail)
@@ -168,7 +152,6 @@ TEST(every_allocation_of_reading_may_fail)
     check_survives_no_memory(read_everything, now);
     char *plain = (char *)(uintptr_t)check_format("%s-out-%d", now->folder, now->runs - 1);
     check_survives_no_memory(open_plain, plain);
-    clean();
 }
 
 /* ---- stores that fail ----------------------------------------------------------------------- */
@@ -186,8 +169,8 @@ static exia_status open_faulty(exia_library **out, const state *now)
 /* A library with one version of "m" and an alias on it. */
 static state *one_version(void)
 {
-    clean();
     state *now = fresh_state();
+    assert_int_equal(exia__tree_remove(now->folder, NULL), EXIA_OK);
     exia_library *library = NULL;
     check_ok(exia_library_open(&library, now->folder, NULL, &err));
     check_ok(publish(library, "m", now, NULL, &err));
@@ -256,7 +239,6 @@ TEST(every_operation_of_a_store_may_fail_during_a_write)
             assert_true(plan.nth > 8);
         }
     }
-    clean();
 }
 
 static int move_with_fault(faulty_plan plan)
@@ -296,7 +278,6 @@ TEST(every_operation_of_a_store_may_fail_during_a_rollback)
         while (move_with_fault(plan));
         assert_true(plan.nth > 2);
     }
-    clean();
 }
 
 static int read_with_fault(const state *now, long nth)
@@ -331,5 +312,4 @@ TEST(a_read_that_fails_is_an_error_and_the_next_one_is_right)
         nth++;
     while (read_with_fault(now, nth));
     assert_true(nth > 4);
-    clean();
 }

@@ -15,6 +15,7 @@ static size_t test_count;
 static char **texts;
 static size_t text_count;
 static const char *directory;
+static int in_memory;
 exia_error err;
 
 static void run(void **state)
@@ -29,6 +30,7 @@ static int finish(void **state)
     (void)state;
     int failed = directory ? exia__tree_remove(directory, NULL) < 0 : 0;
     directory = NULL;
+    in_memory = 0;
     while (text_count > 0)
         free(texts[--text_count]);
     free(texts);
@@ -105,10 +107,15 @@ const char *check_format(const char *format, ...)
     return remember(text);
 }
 
+void check_in_memory(void)
+{
+    in_memory = access("/dev/shm", W_OK) == 0;
+}
+
 const char *check_directory(void)
 {
     if (directory == NULL) {
-        const char *root = getenv("TMPDIR");
+        const char *root = in_memory ? "/dev/shm" : getenv("TMPDIR");
         char *made = NULL;
         if (asprintf(&made, "%s/exia-test-XXXXXX", root ? root : "/tmp") < 0 || !mkdtemp(made))
             abort();

@@ -46,6 +46,8 @@ void check_text_at(const char *part, const char *file, int line);
 
 /* A fresh directory, removed after the test; the text lives as long as the test. */
 const char *check_directory(void);
+/* Let it be in memory, where there is such a place: so many syncs cost nothing.  Call this first. */
+void check_in_memory(void);
 /* directory/name, and a text made by a format; both live as long as the test. */
 const char *check_path(const char *name);
 const char *check_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
