@@ -19,9 +19,14 @@ BUILD = ROOT / "build"
 README = (ROOT / "README.md").read_text()
 
 
+def blocks(language):
+    """All fenced blocks of this language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
 def block(language):
     """The one fenced block of this language."""
-    [text] = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    [text] = blocks(language)
     return text
 
 
@@ -40,7 +45,7 @@ def directory(tmp_path, monkeypatch):
 
 
 def test_c_reads_what_python_wrote(directory):
-    (directory / "program.py").write_text(block("python"))
+    (directory / "program.py").write_text(blocks("python")[0])
     (directory / "program.c").write_text(block("c"))
     output = run(sys.executable, "program.py")
     assert "2 {'accuracy': 0.97}\n1 {'accuracy': 0.91}\n" in output
@@ -56,6 +61,11 @@ def test_c_reads_what_python_wrote(directory):
         *place,
     )
     assert run("./program") == "11\n21\n31\n"
+
+
+def test_a_graph_hands_results_on_in_threads_and_in_processes(directory):
+    (directory / "graph.py").write_text(blocks("python")[1])
+    assert run(sys.executable, "graph.py") == "{'best': ([3, 1, 2], 1)}\n" * 2
 
 
 def test_shell_lines_work_one_after_the_other(directory):
