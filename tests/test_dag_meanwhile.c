@@ -145,3 +145,30 @@ TEST(who_sleeps_is_woken_for_what_becomes_ready)
         scene_close(&s);
     }
 }
+
+static exia_status end_thread(scene *s, exia_error *error)
+{
+    (void)s;
+    (void)error;
+    pthread_exit(NULL);
+}
+
+TEST(a_task_that_ends_its_thread_has_failed_and_the_rest_goes_on)
+{
+    exia_dag_run_options ordered = {.struct_size = sizeof ordered, .priority = EXIA_DAG_CRITICAL};
+    exia_dag_run_options again = {.struct_size = sizeof again, .retries = 3};
+    const exia_dag_run_options *const all[] = {NULL, &ordered, &again};
+    for (size_t i = 0; i < 3; i++) {
+        for (uint32_t threads = 2; threads <= 3; threads++) {
+            scene s;
+            exia_rows *rows = NULL;
+            scene_open(&s, "amzbcdefg", "am mz bc cd de ef fg");
+            s.meddle = end_thread;
+            check_fails(EXIA_EUSER, RUN(&s, all[i], threads));
+            assert_string_equal(err.text, "node 'm': the task ended the thread that it ran in");
+            assert_string_equal(scene_told(rows), i < 2 ? "d1 f1 s0 d1 d1 d1 d1 d1 d1"
+                                                        : "d1 f4 s0 d1 d1 d1 d1 d1 d1");
+            scene_close(&s);
+        }
+    }
+}

@@ -193,7 +193,8 @@ EXIA_API exia_status exia_dag_cursor_done(size_t *done, exia_dag_cursor *cursor,
 EXIA_API int exia_dag_cursor_active(const exia_dag_cursor *cursor);
 EXIA_API void exia_dag_cursor_free(exia_dag_cursor *cursor);
 
-/* The work at one node.  A failure should fill `err`. */
+/* The work at one node.  A failure should fill `err`; so is the end of its thread one, by
+ * pthread_exit(), where that is the run's. */
 typedef exia_status exia_task_fn(uint32_t node, void *payload, exia_error *err);
 
 /* Which of the nodes that are ready goes first; else any, as is quickest. */

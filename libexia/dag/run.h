@@ -60,6 +60,8 @@ typedef struct exia__worker {
     atomic_size_t passed; /* nodes that ended here, for progress */
     uint32_t index;
     int64_t now_ns; /* when its last task ended, if the next one begins at once; else 0 */
+    int lost;       /* the task ended its thread: */
+    pthread_t left; /* this one */
     exia_error err;
 } exia__worker;
 
@@ -115,8 +117,8 @@ int exia__run_do(exia__worker *worker, uint32_t node);
 uint32_t exia__run_step(exia__worker *worker, uint32_t node);
 /* Count down an edge.  Answers whether it was the last one before `node`. */
 int exia__run_release(exia__worker *worker, uint32_t node);
-/* What follows from the end of a task that ends apart. */
-void exia__run_ended(exia__worker *worker, uint32_t node, exia_status rc);
+/* What follows from the end of a task that did not return with it. */
+uint32_t exia__run_ended(exia__worker *worker, uint32_t node, exia_status rc);
 void exia__run_doom_after(exia__run *run, uint32_t node);
 /* Whether nothing more is to be started: asked before each node. */
 static inline int exia__run_stops(const exia__run *run)

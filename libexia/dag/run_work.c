@@ -138,41 +138,86 @@ int exia__run_release(exia__worker *w, uint32_t node)
     return 1;
 }
 
-static void follow(exia__worker *w, uint32_t node, int state)
+static uint32_t follow(exia__worker *w, uint32_t node, int state)
 {
+    if (w->run->keys == NULL)
+        return exia__plain_end(w, node);
     if (state == EXIA__AGAIN)
         exia__ordered_again(w, node);
     else if (state != EXIA__OUT)
         exia__ordered_end(w, node);
+    return EXIA_NO_NODE;
 }
 
 uint32_t exia__run_step(exia__worker *w, uint32_t node)
 {
-    int state = exia__run_do(w, node);
-    if (w->run->keys == NULL)
-        return exia__plain_end(w, node);
-    follow(w, node, state);
-    return EXIA_NO_NODE;
+    return follow(w, node, exia__run_do(w, node));
 }
 
-void exia__run_ended(exia__worker *w, uint32_t node, exia_status rc)
+uint32_t exia__run_ended(exia__worker *w, uint32_t node, exia_status rc)
 {
-    follow(w, node, settle(w, node, end_task(w, node, rc)));
+    return follow(w, node, settle(w, node, end_task(w, node, rc)));
 }
 
-void *exia__run_work(void *payload)
+/* ---- a worker -------------------------------------------------------------------------------- */
+
+static void leave(exia__worker *w)
 {
-    exia__worker *w = payload;
+    if (atomic_fetch_sub(&w->run->alive, 1) == 1)
+        exia__guard_wake(&w->run->dag->guard);
+}
+
+/* A task ends the thread that it runs in: another one goes on in its place. */
+static void replace(void *worker)
+{
+    exia__worker *w = worker;
     exia__run *run = w->run;
+    w->lost = 1;
+    w->left = pthread_self();
+    if (pthread_create(&run->threads[w->index], NULL, exia__run_work, w) == 0)
+        return;
+    run->threads[w->index] = w->left;
+    uint32_t node = atomic_exchange(&w->doing, EXIA_NO_NODE);
+    exia__fail(&w->err, EXIA_ENOMEM, 0, "its task ended its thread, and no other one is to be had");
+    if (run->traces != NULL) {
+        keep_error(&run->traces[node], w->err.text);
+        run->traces[node].ended_ns = exia__clock_ns() - run->began_ns;
+    }
+    note_failure(run, node, EXIA_ENOMEM, &w->err);
+    atomic_store(&run->tasks[node].state, EXIA__FAILED);
+    exia__run_stop(run);
+    leave(w);
+}
+
+static uint32_t end_lost(exia__worker *w)
+{
+    uint32_t node = atomic_exchange(&w->doing, EXIA_NO_NODE);
+    pthread_join(w->left, NULL);
+    w->lost = 0;
+    w->now_ns = exia__clock_ns() - w->run->began_ns;
+    return exia__run_ended(
+        w, node, exia__fail(&w->err, EXIA_EUSER, 0, "the task ended the thread that it ran in"));
+}
+
+static void work(exia__worker *w)
+{
+    exia__run *run = w->run;
+    uint32_t node = w->lost ? end_lost(w) : EXIA_NO_NODE;
     for (;;) {
-        w->now_ns = 0;
-        uint32_t node = run->keys ? exia__ordered_take(w) : exia__plain_take(w);
-        if (node == EXIA_NO_NODE)
-            break;
         while (node != EXIA_NO_NODE && !exia__run_stops(run))
             node = exia__run_step(w, node);
+        w->now_ns = 0;
+        node = run->keys ? exia__ordered_take(w) : exia__plain_take(w);
+        if (node == EXIA_NO_NODE)
+            break;
     }
-    if (atomic_fetch_sub(&run->alive, 1) == 1)
-        exia__guard_wake(&run->dag->guard);
+}
+
+void *exia__run_work(void *worker)
+{
+    pthread_cleanup_push(replace, worker);
+    work(worker);
+    pthread_cleanup_pop(0);
+    leave(worker);
     return NULL;
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -142,3 +144,35 @@ def test_a_cancelled_run_ends_what_it_started_and_says_so(threads: int) -> None:
     assert 0 in ended
     if threads == 1:
         assert ended == [0]
+
+
+LEAVES = """
+import ctypes, exia
+
+def work(node):
+    if node == "leaves":
+        ctypes.CDLL(None).pthread_exit(None)
+    return node
+
+dag = exia.Dag({"after": ["leaves"], "c": ["b"], "b": ["a"]})
+report = dag.run(work, 2, check=False)
+print(*sorted((row["node"], row["state"]) for row in report))
+print([row["error"] for row in report if row["node"] == "leaves"])
+try:
+    dag.run(work, 2)
+except exia.CallbackError as error:
+    print(error)
+print(dag.run(lambda node: 1, 2).errors)
+"""
+
+
+def test_a_task_that_ends_its_thread_has_failed_and_the_rest_goes_on() -> None:
+    command = [sys.executable, "-c", LEAVES]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "('a', 'done') ('after', 'skipped') ('b', 'done') ('c', 'done') ('leaves', 'failed')",
+        "['the task ended the thread that it ran in']",
+        "node 'leaves': the task ended the thread that it ran in",
+        "{}",
+    ]

@@ -14,7 +14,7 @@ from exia._native import ffi, lib
 from exia._progress import Job
 from exia._rows import Rows, take_rows
 from exia._tasks import Results, Submitted, Tasks, Tell
-from exia.errors import CancelledError, CycleError, InvalidError, NotFoundError
+from exia.errors import CallbackError, CancelledError, CycleError, InvalidError, NotFoundError
 
 NO_RESOURCE = 2**32 - 1  # EXIA_DAG_NO_RESOURCE, which is a macro
 
@@ -320,8 +320,8 @@ def raised(
         return job.stop
     if isinstance(error, CancelledError) and not tasks.broken:
         return error if check else None
-    if tasks.errors and isinstance(error, Exception):
-        return next(iter(tasks.errors.values())) if check else None
+    if isinstance(error, CallbackError) or (tasks.errors and isinstance(error, Exception)):
+        return next(iter(tasks.errors.values()), error) if check else None
     return error
 
 
