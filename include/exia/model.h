@@ -189,6 +189,38 @@ EXIA_API exia_status exia_model_tensor(exia_tensor *out, const exia_model *model
 EXIA_API exia_status exia_model_tensors(exia_rows **out, const exia_model *model, const char *part,
                                         exia_error *err);
 
+/* ---- upkeep --------------------------------------------------------------------------------- */
+
+typedef struct exia_gc_options {
+    size_t struct_size;
+    int64_t grace_ms; /* what was stored or used so recently stays; 0: 7 days */
+    int dry_run;      /* not zero: change nothing, tell what would be removed */
+    int wait;         /* not zero: stay for half the grace, and remove at once what is marked now */
+} exia_gc_options;
+
+/* Blobs and their bytes. */
+typedef struct exia_gc_totals {
+    uint64_t blobs, bytes;           /* all that there are */
+    uint64_t removed, removed_bytes; /* by a dry run: that would be */
+    uint64_t marked, marked_bytes;   /* they go half a grace later, by the next call */
+    uint64_t young, young_bytes;     /* dead too, and younger than the grace */
+} exia_gc_totals;
+
+/* Remove the blobs that no version names any more.  A blob that is dead, and has been for the grace,
+ * is marked first; it is removed by a call half a grace later (of cron's, say; or `wait`), when no
+ * version has come to name it.  Writers and other collectors go on meanwhile, also on other machines;
+ * no writer may be stopped for longer than the grace.  Stopped at any point, the next call goes on.
+ *
+ * @param[out] out     rows {key, size, modified, do, why} of the dead blobs; do is "removed" (by a
+ *                     dry run "remove"), "marked", "young", or "busy": another collector has it
+ * @param[out] totals  may be NULL
+ * @return EXIA_ECONFLICT: the blobs are another library's, EXIA_ECORRUPT: a log cannot be read, so
+ *         nobody knows what lives; EXIA_EVERSION: a log has entries of a newer version
+ */
+EXIA_API exia_status exia_library_gc(exia_rows **out, exia_gc_totals *totals, exia_library *library,
+                                     const exia_gc_options *options, const exia_job *job,
+                                     exia_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -94,6 +94,17 @@ static exia_status check_id(const exia_library *library, const char *blob_id, ex
                       blob_id, library->id);
 }
 
+exia_status exia__library_check_id(exia_library *library, exia_error *err)
+{
+    char blob_id[EXIA__TOKEN_SIZE];
+    exia_status rc = read_blob_id(blob_id, library, err);
+    if (rc == EXIA_OK && (library->id == NULL || blob_id[0] == '\0'))
+        rc = exia__fail(err, EXIA_ECONFLICT, 0,
+                        "nothing says that the blobs belong to this library: the %s is missing",
+                        library->id ? "blob library-id" : "record library/id");
+    return rc == EXIA_OK ? check_id(library, blob_id, err) : rc;
+}
+
 /* The blob is read first: it is written last, so where it is, the record is too. */
 static exia_status identify(exia_library *library, exia_error *err)
 {

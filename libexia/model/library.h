@@ -102,6 +102,9 @@ struct exia_library {
     char *untrusted; /* why others may have written the records; NULL: only this user can */
 };
 
+/* Do the blobs belong to the records, now?  @return EXIA_ECONFLICT */
+exia_status exia__library_check_id(exia_library *library, exia_error *err);
+
 /* Between these the folds stand still.  @return EXIA_ECLOSED: in a forked child */
 exia_status exia__library_lock(exia_library *library, exia_error *err);
 void exia__library_unlock(exia_library *library);

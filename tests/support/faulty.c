@@ -1,10 +1,14 @@
 /* Each operation asks the plan before and after it hands the call on. */
 #include "support/faulty.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/job.h"
+#include "base/memory.h"
 #include "store/driver.h"
 
 faulty_plan faulty;
@@ -16,9 +20,17 @@ typedef struct wrapped {
 
 static int fails(int after)
 {
-    int due = faulty.nth > 0 &&
+    int due = faulty.nth > 0 && faulty.after == after &&
               (faulty.calls == faulty.nth || (faulty.for_ever && faulty.calls > faulty.nth));
-    return due && faulty.after == after;
+    if (!due || faulty.instead == NULL)
+        return due;
+    void (*instead)(void *payload) = faulty.instead;
+    long calls = faulty.calls;
+    faulty.instead = NULL;
+    faulty.nth = 0;
+    instead(faulty.payload);
+    faulty.calls = calls;
+    return 0;
 }
 
 static exia_status lost(exia_error *err)
@@ -34,6 +46,30 @@ static exia_status lost(exia_error *err)
     if (fails(0))                                                                                  \
         return lost(err);                                                                          \
     exia_status rc = inner->driver->call;                                                          \
+    return rc >= 0 && fails(1) ? lost(err) : rc
+
+/* Give a file the time of our clock. */
+static void stamp(const wrapped *inner, const char *key)
+{
+    char *path = NULL;
+    if (faulty.skew_ms == 0 || inner->driver->blobs->local(&path, inner->self, key, NULL) < 0)
+        return;
+    int64_t ms = exia__now_ms() + faulty.skew_ms;
+    const struct timespec both[] = {{ms / 1000, ms % 1000 * 1000000},
+                                    {ms / 1000, ms % 1000 * 1000000}};
+    utimensat(AT_FDCWD, path, both, 0);
+    exia__release(path);
+}
+
+/* As THROUGH, and the blob is stamped when that was done. */
+#define THROUGH_STAMPED(call)                                                                      \
+    wrapped *inner = self;                                                                         \
+    faulty.calls++;                                                                                \
+    if (fails(0))                                                                                  \
+        return lost(err);                                                                          \
+    exia_status rc = inner->driver->call;                                                          \
+    if (rc == EXIA_OK)                                                                             \
+        stamp(inner, key);                                                                         \
     return rc >= 0 && fails(1) ? lost(err) : rc
 
 static exia_status faulty_open(void **out, const char *url, int mode, const exia_job *job,
@@ -74,7 +110,7 @@ static exia_status faulty_check(void *self, exia_record_fn *row, void *payload, 
 static exia_status blob_put(void *self, const char *key, const exia_source *source,
                             const exia_job *job, exia_error *err)
 {
-    THROUGH(blobs->put(inner->self, key, source, job, err));
+    THROUGH_STAMPED(blobs->put(inner->self, key, source, job, err));
 }
 
 static exia_status blob_get(void *self, const char *key, uint64_t offset, uint64_t size,
@@ -97,7 +133,7 @@ static exia_status blob_list(void *self, const char *prefix, exia_blob_fn *found
 
 static exia_status blob_touch(void *self, const char *key, const exia_job *job, exia_error *err)
 {
-    THROUGH(blobs->touch(inner->self, key, job, err));
+    THROUGH_STAMPED(blobs->touch(inner->self, key, job, err));
 }
 
 static exia_status blob_remove(void *self, const char *key, const exia_job *job, exia_error *err)
@@ -107,7 +143,13 @@ static exia_status blob_remove(void *self, const char *key, const exia_job *job,
 
 static exia_status blob_now(int64_t *ms, void *self, const exia_job *job, exia_error *err)
 {
-    THROUGH(blobs->now(ms, inner->self, job, err));
+    wrapped *inner = self;
+    faulty.calls++;
+    if (fails(0))
+        return lost(err);
+    exia_status rc = inner->driver->blobs->now(ms, inner->self, job, err);
+    *ms += faulty.skew_ms;
+    return rc >= 0 && fails(1) ? lost(err) : rc;
 }
 
 static exia_status blob_local(char **path, void *self, const char *key, exia_error *err)

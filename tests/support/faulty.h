@@ -12,6 +12,10 @@ typedef struct faulty_plan {
     int for_ever;       /* not zero: all later ones fail too */
     exia_status status; /* what they fail with */
     long calls;         /* operations so far; those of opening and closing do not count */
+    void (*instead)(void *payload); /* called where the nth would fail, which then does not: what
+                                       it calls itself does not count, and it may plan anew */
+    void *payload;
+    int64_t skew_ms; /* how far the clock of blobs is ahead: what is stored or touched bears it */
 } faulty_plan;
 extern faulty_plan faulty; /* set it before the calls that shall fail; {0} fails nothing */
 

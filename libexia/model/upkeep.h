@@ -1,0 +1,79 @@
+/* Keeping a library in order, for the collector, the check and the retention: what the logs name, and
+ * what collectors have marked. */
+#ifndef EXIA_MODEL_UPKEEP_H
+#define EXIA_MODEL_UPKEEP_H
+
+#include "base/buffer.h"
+#include "model/library.h"
+
+/* Where the blobs of parts and environments lie. */
+#define EXIA__BLOB_PREFIX "sha256/"
+
+/* ---- references.c --------------------------------------------------------------------------- */
+
+/* What one version says about one blob.  An environment is named by digest, so it stands for its key
+ * and all that are KEY.1, KEY.2 ... */
+typedef struct exia__reference {
+    size_t key, model, part; /* texts: exia__reference_text(); part "" for an environment */
+    int64_t number, size; /* of the version, and of the bytes; an environment's is not known: -1 */
+    int environment;
+    enum { EXIA__STANDS, EXIA__REMOVED, EXIA__REPAIRED } over; /* REPAIRED: lies elsewhere now */
+} exia__reference;
+
+typedef struct exia__references {
+    exia__reference *items;          /* in order of their keys */
+    size_t count, capacity, entries; /* entries: how many the logs have */
+    exia__buffer texts;
+} exia__references;
+
+/* An entry that cannot be taken, and why; `seq` 0: a record that is no entry. */
+typedef exia_status exia__log_problem(const char *model, int64_t seq, const exia_error *why,
+                                      void *payload, exia_error *err);
+
+/* Read all logs.  What was committed before the call is in the answer.
+ * @param problem  NULL: a log that has one is a failure; else told, and the entry is left out */
+exia_status exia__references_read(exia__references *out, exia_library *library,
+                                  exia__log_problem *problem, void *payload, exia__work *work,
+                                  exia_error *err);
+/* One that names the blob, and is over or not; NULL: none. */
+const exia__reference *exia__references_find(const exia__references *references, const char *key,
+                                             int over);
+const char *exia__reference_text(const exia__references *references, size_t at);
+void exia__references_free(exia__references *references);
+
+/* The digest in the name of a blob, sha256/AB/HEX or sha256/AB/HEX.N; 0: it is no such name. */
+int exia__blob_digest(char hex[EXIA__HEX_SIZE], const char *key);
+
+/* ---- marks.c -------------------------------------------------------------------------------- */
+
+/* A record gc/KEY forbids to use the blob KEY again.  `claim` is the collector that is removing it:
+ * NULL before one began.  `again`: it took that over from another. */
+typedef struct exia__mark {
+    char *key, *claim;
+    int64_t time_ms; /* of the store's clock, when it was written */
+    int64_t revision;
+    int again;
+} exia__mark;
+
+typedef struct exia__marks {
+    exia__mark *items; /* in order of their keys */
+    size_t count, capacity;
+} exia__marks;
+
+exia_status exia__marks_read(exia__marks *out, exia_library *library, const exia_job *job,
+                             exia_error *err);
+exia__mark *exia__marks_find(const exia__marks *marks, const char *key);
+void exia__marks_free(exia__marks *marks);
+
+/* Mark keys that have no mark.  One that a rival marked meanwhile stays as it is. */
+exia_status exia__marks_put(exia_library *library, const char *const *keys, size_t count,
+                            int64_t time_ms, const exia_job *job, exia_error *err);
+/* Become the one who removes the blob; `mark` is changed to what stands then.
+ * @return EXIA_ECONFLICT: a rival was faster, or the mark was dropped */
+exia_status exia__mark_claim(exia__mark *mark, exia_library *library, const char *claim,
+                             int64_t time_ms, const exia_job *job, exia_error *err);
+/* Drop the mark as it was read; one that changed meanwhile stays. */
+exia_status exia__mark_drop(const exia__mark *mark, exia_library *library, const exia_job *job,
+                            exia_error *err);
+
+#endif

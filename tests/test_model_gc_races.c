@@ -1,0 +1,313 @@
+/* A collector and a writer, or two collectors, step by step: the one is stopped before each of its calls
+ * on a store, the other does all that it does, and the first goes on.  Time passes when we say so. */
+#include "support/models.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "model/upkeep.h"
+#include "support/faulty.h"
+
+enum { LARGE = 20000 };
+static const int64_t minute = 60 * 1000, hour = 60 * 60 * 1000;
+
+static char large[LARGE];
+static int scenes;
+
+/* Two handles on one library, in memory: the many syncs cost nothing. */
+typedef struct scene {
+    const char *folder;
+    exia_library *library, *other;
+    int64_t grace;
+    int runs; /* of the collector at each stop */
+} scene;
+
+static const char *place(void)
+{
+    const char *shared = check_format("/dev/shm/exia-gc-%d", (int)getpid());
+    return mkdir(shared, 0700) == 0 || access(shared, W_OK) == 0 ? shared : check_directory();
+}
+
+static exia_library *open_at(const char *folder)
+{
+    exia_library *library = NULL;
+    exia_library_options options = {.struct_size = sizeof options,
+                                    .blobs_url = check_format("faulty:file:%s/blobs", folder)};
+    check_ok(exia_library_open(&library, check_format("faulty:sqlite:%s/catalog.db", folder),
+                               &options, &err));
+    return library;
+}
+
+static exia_status publish(exia_library *library)
+{
+    int64_t version = 0;
+    exia_part part = {.name = "model", .format = "bytes", .data = large, .size = LARGE};
+    exia_write_options options = {.struct_size = sizeof options,
+                                  .facts = "{\"environment\":{\"python\":\"3.12\"}}"};
+    return exia_model_write(&version, library, "m", &part, 1, &options, NULL, &err);
+}
+
+static exia_status collect(exia_library *library, int64_t grace, int wait)
+{
+    exia_rows *rows = NULL;
+    exia_gc_options options = {.struct_size = sizeof options, .grace_ms = grace, .wait = wait};
+    exia_status rc = exia_library_gc(&rows, NULL, library, &options, NULL, &err);
+    exia_rows_free(rows);
+    return rc;
+}
+
+/* One version, removed and old: its blobs are dead.  `marked`: and due. */
+static scene begin(int64_t grace, int marked)
+{
+    faulty = (faulty_plan){0};
+    faulty_register();
+    scene made = {check_format("%s/%d", place(), scenes++), NULL, NULL, grace, 1};
+    check_ok(exia__directory_make(made.folder, &err));
+    made.library = open_at(made.folder);
+    made.other = open_at(made.folder);
+    check_ok(publish(made.library));
+    check_ok(exia_model_remove(made.library, "m", 1, NULL, &err));
+    faulty.skew_ms = 3 * grace + hour;
+    if (marked) {
+        check_ok(collect(made.other, grace, 0));
+        faulty.skew_ms += grace;
+    }
+    return made;
+}
+
+/* Each version that is there opens, with every digest, and so does its environment. */
+static int check_whole(const scene *now)
+{
+    exia_library *library = open_at(now->folder);
+    exia_rows *rows = NULL;
+    const char *row = NULL;
+    int count = 0;
+    check_ok(exia_library_search(&rows, library, NULL, &err));
+    for (; exia_rows_next(&row, rows, &err) == EXIA_OK; count++) {
+        exia_model *model = NULL;
+        char *environment = NULL;
+        json_t *object = json_loads(row, 0, NULL);
+        long long version = json_integer_value(json_object_get(object, "version"));
+        check_ok(exia_model_open(&model, library, check_format("m@%lld", version), EXIA_OPEN_VERIFY,
+                                 &err));
+        check_ok(exia_model_environment(&environment, model, &err));
+        exia_text_free(environment);
+        exia_model_free(model);
+        json_decref(object);
+    }
+    exia_rows_free(rows);
+    exia_library_free(library);
+    return count;
+}
+
+/* Whatever was left is collected in the end, and what lives is whole before and after. */
+static int end(scene *now)
+{
+    int64_t skew = faulty.skew_ms;
+    faulty = (faulty_plan){.skew_ms = skew};
+    int count = check_whole(now);
+    for (int i = 0; i < 4; i++) {
+        faulty.skew_ms += 2 * now->grace + 2 * hour;
+        check_ok(collect(now->other, now->grace, 0));
+    }
+    assert_int_equal(check_whole(now), count);
+    exia_gc_totals totals;
+    exia_rows *rows = NULL;
+    check_ok(exia_library_gc(&rows, &totals, now->other, NULL, NULL, &err));
+    exia_rows_free(rows);
+    assert_int_equal(totals.young, 0);
+    assert_int_equal(totals.marked, 0);
+    exia_library_free(now->library);
+    exia_library_free(now->other);
+    exia__tree_remove(now->folder, NULL);
+    return count;
+}
+
+/* ---- a collector between the steps of a writer ---------------------------------------------- */
+
+static void collect_here(void *payload)
+{
+    const scene *now = payload;
+    for (int i = 0; i < now->runs; i++) {
+        faulty.skew_ms += 10 * now->grace;
+        check_ok(collect(now->other, now->grace, 0));
+    }
+}
+
+static long second_stop;
+
+static void collect_and_come_back(void *payload)
+{
+    collect_here(payload);
+    faulty.nth = second_stop;
+    faulty.instead = collect_here;
+}
+
+/* The writer is stopped for longer than the grace before its calls `i` and `k`. */
+static int write_with_stops(long i, long k, int marked, int runs)
+{
+    scene now = begin(minute, marked);
+    now.runs = runs;
+    second_stop = k;
+    faulty.calls = 0;
+    faulty.nth = i;
+    faulty.instead = k > i ? collect_and_come_back : collect_here;
+    faulty.payload = &now;
+    check_ok(publish(now.library));
+    int reached = faulty.calls >= i;
+    assert_int_equal(end(&now), 1);
+    return reached;
+}
+
+TEST(a_writer_that_was_stopped_for_longer_than_the_grace_is_whole)
+{
+    long last = 1;
+    for (int marked = 0; marked < 2; marked++) {
+        for (int runs = 1; runs < 3; runs++) {
+            for (last = 1; write_with_stops(last, 0, marked, runs); last++)
+                continue;
+            assert_true(last > 8);
+        }
+    }
+    for (long i = 1; i < last; i++) {
+        for (long k = i + 1; k < last + 3; k++) /* what was stored anew takes more calls */
+            write_with_stops(i, k, 0, 1);
+    }
+}
+
+/* Within the grace: the collector runs before call `i`, and half a grace later before call `k`, where
+ * the writer is killed. */
+static scene killed;
+
+static void die_here(void *payload)
+{
+    scene *now = payload;
+    faulty.skew_ms += 31 * minute;
+    check_ok(collect(now->other, now->grace, 0));
+    faulty.nth = 1; /* whatever it calls from here on fails, and was not done */
+    faulty.for_ever = 1;
+    faulty.status = EXIA_EIO;
+}
+
+static void collect_then_die(void *payload)
+{
+    scene *now = payload;
+    check_ok(collect(now->other, now->grace, 0));
+    faulty.nth = second_stop;
+    faulty.instead = die_here;
+}
+
+TEST(a_writer_killed_within_the_grace_leaves_whole_versions)
+{
+    int reached = 1, written = 0;
+    for (int marked = 0; marked < 2; marked++) {
+        for (long i = 1; i < 20; i++) {
+            for (long k = i + 1; k < 21; k++) {
+                killed = begin(hour, marked);
+                second_stop = k;
+                faulty.calls = 0;
+                faulty.nth = i;
+                faulty.instead = collect_then_die;
+                faulty.payload = &killed;
+                exia_status rc = publish(killed.library);
+                reached = faulty.for_ever;
+                if (rc < 0 && !reached)
+                    check_status(EXIA_OK, rc, __FILE__, __LINE__);
+                written += end(&killed);
+                if (!reached)
+                    break;
+            }
+        }
+    }
+    assert_true(written > 20);
+}
+
+/* ---- a writer, and a collector, between the steps of a collector ---------------------------- */
+
+static void publish_here(void *payload)
+{
+    check_ok(publish(((scene *)payload)->other));
+}
+
+static void publish_later(void *payload)
+{
+    collect_here(payload);
+    faulty.nth = second_stop;
+    faulty.instead = publish_here;
+}
+
+static void collect_and_publish(void *payload)
+{
+    collect_here(payload);
+    publish_here(payload);
+}
+
+static int collect_with_stop(long i, long k, int marked, void (*stop)(void *payload))
+{
+    scene now = begin(minute, marked);
+    second_stop = k;
+    faulty.calls = 0;
+    faulty.nth = i;
+    faulty.instead = stop;
+    faulty.payload = &now;
+    check_ok(collect(now.library, now.grace, 0));
+    int reached = faulty.calls >= i;
+    int count = end(&now);
+    assert_true(count == 1 || (count == 0 && (!reached || k > 0)));
+    return reached;
+}
+
+TEST(a_collector_that_was_stopped_takes_nothing_that_was_written_meanwhile)
+{
+    for (int marked = 0; marked < 2; marked++) {
+        long last = 1;
+        while (collect_with_stop(last, 0, marked, publish_here))
+            last++;
+        assert_true(last > 4);
+        for (long i = 1; collect_with_stop(i, 0, marked, collect_and_publish); i++)
+            continue;
+        for (long i = 1; i < last; i++) {
+            for (long k = i + 1; k <= last; k++)
+                collect_with_stop(i, k, marked, publish_later);
+        }
+    }
+}
+
+/* ---- a store that fails ---------------------------------------------------------------------- */
+
+static int collect_with_fault(faulty_plan plan, int marked)
+{
+    scene now = begin(minute, marked);
+    check_ok(publish(now.other)); /* where the first one was, or beside the mark */
+    check_ok(exia_model_remove(now.other, "m", 2, NULL, &err));
+    faulty.skew_ms += 2 * now.grace;
+    check_ok(publish(now.other));
+    plan.skew_ms = faulty.skew_ms += 10 * now.grace;
+    faulty = plan;
+    exia_status rc = collect(now.library, now.grace, 0);
+    int reached = faulty.calls >= plan.nth;
+    if (rc < 0)
+        check_status(rc, rc, __FILE__, __LINE__);
+    faulty = (faulty_plan){.skew_ms = plan.skew_ms};
+    check_ok(publish(now.library));
+    assert_int_equal(end(&now), 2);
+    return reached;
+}
+
+TEST(every_operation_of_a_store_may_fail_during_a_collection)
+{
+    for (int way = 0; way < 4; way++) {
+        for (int marked = 0; marked < 2; marked++) {
+            faulty_plan plan = {.after = way & 1, .for_ever = way >> 1, .status = EXIA_EIO};
+            do
+                plan.nth++;
+            while (collect_with_fault(plan, marked));
+            assert_true(plan.nth > 5);
+        }
+    }
+}
