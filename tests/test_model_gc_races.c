@@ -180,9 +180,41 @@ TEST(a_writer_that_was_stopped_for_longer_than_the_grace_is_whole)
     }
 }
 
+/* ---- a collector that is late ---------------------------------------------------------------- */
+
+/* What a collector does that looked at everything before the other began. */
+static void mark_late(exia_library *library)
+{
+    exia__references all;
+    exia__work work;
+    int64_t now = 0;
+    check_ok(exia__work_begin(&work, NULL, &err));
+    check_ok(exia__references_read(&all, library, NULL, NULL, &work, &err));
+    check_ok(exia__blobs_now(&now, library->blobs, NULL, &err));
+    for (size_t i = 0; i < all.count; i++) {
+        const char *key = exia__reference_text(&all, all.items[i].key);
+        check_ok(exia__marks_put(library, &key, 1, now, NULL, &err));
+    }
+    exia__references_free(&all);
+}
+
+static void remove_late(exia_library *library)
+{
+    exia__marks marks;
+    check_ok(exia__marks_read(&marks, library, NULL, &err));
+    for (size_t i = 0; i < marks.count; i++) {
+        exia__mark *mark = &marks.items[i];
+        check_ok(exia__mark_claim(mark, library, "late", mark->time_ms, NULL, &err));
+        check_ok(exia__blobs_remove(library->blobs, mark->key, NULL, &err));
+        check_ok(exia__mark_drop(mark, library, NULL, &err));
+    }
+    exia__marks_free(&marks);
+}
+
 /* Within the grace: the collector runs before call `i`, and half a grace later before call `k`, where
  * the writer is killed. */
 static scene killed;
+enum { COLLECTS, MARKS_LATE, REMOVES_LATE, WAYS };
 
 static void die_here(void *payload)
 {
@@ -197,34 +229,47 @@ static void die_here(void *payload)
 static void collect_then_die(void *payload)
 {
     scene *now = payload;
-    check_ok(collect(now->other, now->grace, 0));
+    if (now->runs == MARKS_LATE)
+        mark_late(now->other);
+    else if (now->runs == REMOVES_LATE)
+        remove_late(now->other);
+    else
+        check_ok(collect(now->other, now->grace, 0));
     faulty.nth = second_stop;
     faulty.instead = die_here;
 }
 
+/* Whether it came so far that it was killed. */
+static int write_and_die(long i, long k, int way, int marked, int *written)
+{
+    killed = begin(hour, marked);
+    killed.runs = way;
+    second_stop = k;
+    faulty.calls = 0;
+    faulty.nth = i;
+    faulty.instead = collect_then_die;
+    faulty.payload = &killed;
+    exia_status rc = publish(killed.library);
+    int reached = faulty.for_ever;
+    if (!reached && rc < 0)
+        check_status(EXIA_OK, rc, __FILE__, __LINE__);
+    *written += end(&killed);
+    return reached;
+}
+
 TEST(a_writer_killed_within_the_grace_leaves_whole_versions)
 {
-    int reached = 1, written = 0;
-    for (int marked = 0; marked < 2; marked++) {
-        for (long i = 1; i < 20; i++) {
-            for (long k = i + 1; k < 21; k++) {
-                killed = begin(hour, marked);
-                second_stop = k;
-                faulty.calls = 0;
-                faulty.nth = i;
-                faulty.instead = collect_then_die;
-                faulty.payload = &killed;
-                exia_status rc = publish(killed.library);
-                reached = faulty.for_ever;
-                if (rc < 0 && !reached)
-                    check_status(EXIA_OK, rc, __FILE__, __LINE__);
-                written += end(&killed);
-                if (!reached)
-                    break;
-            }
-        }
+    enum { MOST_CALLS = 40 };
+    int written = 0, deaths = 0;
+    for (int n = 0; n < 2 * WAYS; n++) {
+        long i = 1, k = 0;
+        do {
+            for (k = i + 1; k < MOST_CALLS && write_and_die(i, k, n / 2, n % 2, &written); k++)
+                deaths++;
+            assert_true(k < MOST_CALLS);
+        } while (k > ++i);
     }
-    assert_true(written > 20);
+    assert_true(written > 20 && deaths > 100);
 }
 
 /* ---- a writer, and a collector, between the steps of a collector ---------------------------- */
@@ -245,6 +290,15 @@ static void collect_and_publish(void *payload)
 {
     collect_here(payload);
     publish_here(payload);
+}
+
+/* What lives bears a mark for half a grace, for the one who put it there had looked before. */
+static void publish_and_mark_late(void *payload)
+{
+    const scene *now = payload;
+    publish_here(payload);
+    mark_late(now->other);
+    faulty.skew_ms += now->grace / 2 + 1;
 }
 
 static int collect_with_stop(long i, long k, int marked, void (*stop)(void *payload))
@@ -270,6 +324,8 @@ TEST(a_collector_that_was_stopped_takes_nothing_that_was_written_meanwhile)
             last++;
         assert_true(last > 4);
         for (long i = 1; collect_with_stop(i, 0, marked, collect_and_publish); i++)
+            continue;
+        for (long i = 1; collect_with_stop(i, 0, marked, publish_and_mark_late); i++)
             continue;
         for (long i = 1; i < last; i++) {
             for (long k = i + 1; k <= last; k++)
