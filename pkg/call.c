@@ -182,24 +182,57 @@ exia_status number_parse(int64_t *out, const char *text, int64_t least, int64_t 
     return EXIA_OK;
 }
 
-exia_status call_number(int64_t *out, struct call *call, enum option_key key, int64_t least,
-                        int64_t most, int64_t absent, exia_error *err)
+static const char *option_name(const struct call *call, enum option_key key)
 {
-    const char *text = call_option(call, key);
     const char *name = "";
 
-    *out = absent;
-    if (text == NULL || number_parse(out, text, least, most) == EXIA_OK)
-        return EXIA_OK;
     for (const struct option_info *info = common_options; info->key != 0; info++)
         name = info->key == key ? info->name : name;
     for (const struct option_info *info = call->command->options; info->key != 0; info++)
         name = info->key == key ? info->name : name;
+    return name;
+}
+
+exia_status call_number(int64_t *out, struct call *call, enum option_key key, int64_t least,
+                        int64_t most, int64_t absent, exia_error *err)
+{
+    const char *text = call_option(call, key);
+    const char *name = option_name(call, key);
+
+    *out = absent;
+    if (text == NULL || number_parse(out, text, least, most) == EXIA_OK)
+        return EXIA_OK;
     if (most == INT64_MAX)
         return misuse(call, err, "--%s needs a whole number of at least %lld, not '%s'", name,
                       (long long)least, text);
     return misuse(call, err, "--%s needs a whole number from %lld to %lld, not '%s'", name,
                   (long long)least, (long long)most, text);
+}
+
+exia_status call_time(int64_t *out, struct call *call, enum option_key key, exia_error *err)
+{
+    static const struct {
+        char letter;
+        int64_t ms;
+    } units[] = {{'s', 1000}, {'m', 60 * 1000}, {'h', 60 * 60 * 1000}, {'d', 24 * 60 * 60 * 1000}};
+    const char *text = call_option(call, key);
+    int64_t count = 0;
+
+    *out = 0;
+    if (text == NULL)
+        return EXIA_OK;
+    for (size_t i = 0; i < sizeof(units) / sizeof(*units) && *text != '\0'; i++) {
+        size_t last = strlen(text) - 1;
+        char *number = format_text("%.*s", (int)last, text);
+
+        if (text[last] == units[i].letter && number_parse(&count, number, 1, 100000000) == EXIA_OK)
+            *out = count * units[i].ms;
+        free(number);
+    }
+    if (*out == 0)
+        return misuse(call, err, "--%s needs a time as in 90s, 30m, 12h or 7d, not '%s'",
+                      option_name(call, key), text);
+    return EXIA_OK;
 }
 
 exia_status call_expect(int64_t *out, struct call *call, exia_error *err)

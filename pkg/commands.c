@@ -396,6 +396,23 @@ const struct command commands[] = {
         .options = {MESSAGE, LIBRARY},
     },
     {
+        .name = "model gc",
+        .run = run_model_gc,
+        .synopsis = "[--grace TIME] [--dry-run | --wait]",
+        .summary = "Remove the files that no version names any more.",
+        .about = "What has been dead for the grace is marked, and removed by a call half a grace "
+                 "later; so run it daily.  Writers go on meanwhile, and none may be stopped for "
+                 "longer than the grace.  TIME is as in 90s, 30m, 12h or 7d.",
+        .keys = "key, size, modified, do, why",
+        .options =
+            {
+                {OPTION_DRY_RUN, 0, "dry-run", NULL, "only tell what would be removed", false},
+                {OPTION_GRACE, 0, "grace", "TIME", "keep what was used so recently (7d)", false},
+                {OPTION_WAIT, 0, "wait", NULL, "stay for half the grace and do it all", false},
+                LIBRARY,
+            },
+    },
+    {
         .name = "help",
         .run = run_help,
         .synopsis = "[COMMAND]",

@@ -21,11 +21,13 @@ enum option_key {
     OPTION_AS,
     OPTION_BLOBS,
     OPTION_DIRECTORY,
+    OPTION_DRY_RUN,
     OPTION_ENTRY,
     OPTION_EXPECT,
     OPTION_FACTS,
     OPTION_FILES,
     OPTION_FROM,
+    OPTION_GRACE,
     OPTION_HELP,
     OPTION_HOME,
     OPTION_JSON,
@@ -47,6 +49,7 @@ enum option_key {
     OPTION_THREADS,
     OPTION_TO,
     OPTION_VERSION,
+    OPTION_WAIT,
 };
 
 struct option_info {
@@ -104,6 +107,8 @@ const char *call_option(const struct call *call, enum option_key key);
 /* A whole number from `least` to `most`, `absent` when it was not given. */
 exia_status call_number(int64_t *out, struct call *call, enum option_key key, int64_t least,
                         int64_t most, int64_t absent, exia_error *err);
+/* "90s", "12h", "7d" in milliseconds, 0 when it was not given. */
+exia_status call_time(int64_t *out, struct call *call, enum option_key key, exia_error *err);
 exia_status number_parse(int64_t *out, const char *text, int64_t least, int64_t most);
 /* Put "KEY=VALUE" into `object`; how VALUE is read, `kind` says. */
 enum value_kind { VALUE_TEXT, VALUE_NUMBER, VALUE_ANY };
@@ -174,6 +179,6 @@ run_fn run_init, run_new, run_add, run_pack, run_inspect, run_verify, run_unpack
     run_update, run_query, run_unregister, run_remote_add, run_remote_list, run_remote_remove,
     run_remote_check, run_push, run_pull, run_install, run_uninstall, run_list, run_which,
     run_model_ls, run_model_show, run_model_get, run_model_put, run_model_alias, run_model_rollback,
-    run_model_history, run_model_rm, run_help, run_completion;
+    run_model_history, run_model_rm, run_model_gc, run_help, run_completion;
 
 #endif

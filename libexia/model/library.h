@@ -208,9 +208,8 @@ exia_status exia__bytes_store(char **key, exia_library *library, const void *dat
 exia_status exia__repair_commit(exia_library *library, const char *name, int64_t number,
                                 json_t *repairs, const char *message, exia_error *err);
 
-/* A version just published, its parts as they were given and as they are `stored`; `environment` is
- * the key of that blob, NULL: none, and taken.  What a collector has marked, or removed already, is
- * stored anew and the log says so. */
+/* A version just published, its parts as they were given and as they are `stored`.  What a collector
+ * has marked, or removed already, is stored anew and the log says so. */
 typedef struct exia__published {
     exia_library *library;
     const char *name;

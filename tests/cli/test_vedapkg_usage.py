@@ -44,6 +44,9 @@ STORY = [
     ("model", "alias", "digits", "champion", "none"),
     ("model", "history", "digits"),
     ("model", "rm", "digits@2"),
+    ("model", "put", "spare", "hello.py"),
+    ("model", "rm", "spare@1"),
+    ("model", "gc"),
     ("help",),
     ("completion", "bash"),
 ]
@@ -105,7 +108,7 @@ def test_help_creates_nothing(command, tool):
 def test_options_in_the_synopsis_exist(command):
     known = {f"--{option['name']}" for option in command["options"]}
     known |= {f"-{option['letter']}" for option in command["options"] if "letter" in option}
-    named = re.findall(r"(?<![\w-])--?[a-z]+", command["synopsis"])
+    named = re.findall(r"(?<![\w-])--?[a-z][a-z-]*", command["synopsis"])
     assert set(named) <= known
 
 

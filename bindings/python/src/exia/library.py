@@ -28,6 +28,7 @@ from exia._native import ffi, lib
 from exia._progress import Job
 from exia._rows import Rows, rows
 from exia._tensors import Tensors, parse
+from exia._upkeep import Upkeep
 from exia.errors import EnvironmentWarning, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def open_model(
     return Model(out[0])
 
 
-class Library(Handle):
+class Library(Upkeep):
     """A library of models: immutable numbered versions, aliases that move, a log that is the truth.
 
     Parameters

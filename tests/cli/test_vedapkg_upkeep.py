@@ -1,0 +1,45 @@
+"""Keeping a model library in order from a shell."""
+
+import time
+
+import pytest
+
+
+@pytest.fixture
+def models(tool):
+    """A tool with three versions of `m`, of which two have been removed."""
+    for name in ("a", "b", "c"):
+        (tool.directory / name).write_bytes(name.encode() * 1000)
+        tool.text("model", "put", "m", name)
+    tool.json("model", "rm", "m@1")
+    tool.json("model", "rm", "m@2")
+    return tool
+
+
+def test_a_grace_that_is_no_time_is_misuse(models):
+    for text in ("0s", "-1d", "7", "d", "", "1.5h", "7 d", "999999999999d", "1w"):
+        models.fails("model", "gc", "--grace", text, code=2, says="7d")
+    models.fails("model", "gc", "--dry-run", "--wait", code=2, says="--wait")
+
+
+def test_dead_files_are_listed_then_removed(models):
+    for row in models.json("model", "gc", "--dry-run"):
+        assert (row["do"], row["size"]) == ("young", 1000)
+        assert row["why"] in ("m@1 was removed", "m@2 was removed")
+    words = models.run("model", "gc").stderr
+    assert "removed 0 of 3 files, 0 B of 2.9 KiB" in words
+    assert "left 2, 2.0 KiB" in words
+    time.sleep(1.1)  # older than the least grace
+    words = models.run("model", "gc", "--grace", "1s").stderr
+    assert "marked 2, 2.0 KiB" in words
+    time.sleep(0.6)  # and half of it
+    done = models.run("model", "gc", "--grace", "1s")
+    assert "removed 2 of 3 files, 2.0 KiB of 2.9 KiB" in done.stderr
+    assert done.stdout.count("was removed") == 2
+    assert "removed 0 of 1 files" in models.run("model", "gc").stderr
+    assert models.text("model", "get", "m", "--part", "model", "-o", "-") == "c" * 1000
+
+
+def test_a_library_that_is_not_there_is_not_made_by_a_dry_run(tool):
+    tool.fails("model", "gc", "--dry-run", "--library", "nowhere", says="nowhere")
+    assert not (tool.directory / "nowhere").exists()
