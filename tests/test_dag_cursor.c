@@ -10,6 +10,15 @@ static exia_dag_cursor *open_cursor(exia_dag *dag)
     return cursor;
 }
 
+static exia_dag_cursor *cursor_of(const char *nodes, const char *text)
+{
+    exia_dag *dag = open_named(nodes);
+    edges(dag, text);
+    exia_dag_cursor *cursor = open_cursor(dag);
+    exia_dag_free(dag);
+    return cursor;
+}
+
 /* What is ready, as letters. */
 static const char *ready(exia_dag_cursor *cursor)
 {
@@ -53,9 +62,7 @@ TEST(each_call_refuses_null)
 
 TEST(done_tells_what_is_no_node_not_handed_out_or_done_already)
 {
-    exia_dag *dag = open_named("abc");
-    edges(dag, "ab bc");
-    exia_dag_cursor *cursor = open_cursor(dag);
+    exia_dag_cursor *cursor = cursor_of("abc", "ab bc");
     check_fails(EXIA_EINVAL, done(cursor, "a")); /* ready, but nobody has it */
     assert_string_equal(ready(cursor), "a");
     check_fails(EXIA_EINVAL, done(cursor, "b"));
@@ -67,14 +74,11 @@ TEST(done_tells_what_is_no_node_not_handed_out_or_done_already)
     check_text("node 0 is done already");
     assert_string_equal(ready(cursor), "b");
     exia_dag_cursor_free(cursor);
-    exia_dag_free(dag);
 }
 
 TEST(what_stands_before_the_refused_one_is_done)
 {
-    exia_dag *dag = open_named("abc");
-    edges(dag, "ac");
-    exia_dag_cursor *cursor = open_cursor(dag);
+    exia_dag_cursor *cursor = cursor_of("abc", "ac");
     const uint32_t nodes[] = {0, 2, 1};
     size_t taken = 9;
     assert_string_equal(ready(cursor), "ab");
@@ -84,7 +88,6 @@ TEST(what_stands_before_the_refused_one_is_done)
     check_ok(done(cursor, "bc"));
     assert_false(exia_dag_cursor_active(cursor));
     exia_dag_cursor_free(cursor);
-    exia_dag_free(dag);
 }
 
 TEST(an_empty_graph_is_at_its_end)
@@ -99,9 +102,7 @@ TEST(an_empty_graph_is_at_its_end)
 
 TEST(nodes_come_in_the_order_in_which_they_become_ready)
 {
-    exia_dag *dag = open_named("abcdef");
-    edges(dag, "af ae be bd af cd");
-    exia_dag_cursor *cursor = open_cursor(dag);
+    exia_dag_cursor *cursor = cursor_of("abcdef", "af ae be bd af cd");
     assert_true(exia_dag_cursor_active(cursor));
     assert_string_equal(ready(cursor), "abc");
     assert_string_equal(ready(cursor), "");
@@ -112,20 +113,16 @@ TEST(nodes_come_in_the_order_in_which_they_become_ready)
     check_ok(done(cursor, "fde"));
     assert_false(exia_dag_cursor_active(cursor));
     exia_dag_cursor_free(cursor);
-    exia_dag_free(dag);
 }
 
 TEST(what_a_cycle_does_not_hold_up_is_handed_out)
 {
-    exia_dag *dag = open_named("abcdefg");
-    edges(dag, "ab bc cd db de fb gg");
-    exia_dag_cursor *cursor = open_cursor(dag);
+    exia_dag_cursor *cursor = cursor_of("abcdefg", "ab bc cd db de fb gg");
     assert_string_equal(ready(cursor), "af");
     check_ok(done(cursor, "af"));
     assert_string_equal(ready(cursor), "");
     assert_false(exia_dag_cursor_active(cursor));
     exia_dag_cursor_free(cursor);
-    exia_dag_free(dag);
 }
 
 TEST(a_cursor_stays_with_the_graph_as_it_was)

@@ -139,6 +139,17 @@ def test_nulls_of_arrow_are_refused_where_there_are_any() -> None:
     assert dag.edges() == [(0, 2), (1, 3)]
 
 
+def test_what_is_masked_is_refused_where_it_hides_anything() -> None:
+    dag = exia.Dag()
+    dag.add_edges(np.ma.array([0, 1], mask=[0, 0]), np.ma.array([1, 2]))
+    for mask in ([0, 1], True):
+        hidden = np.ma.array([5, 6], mask=mask)
+        for ends in ((hidden, [1, 2]), ([1, 2], hidden)):
+            with pytest.raises(exia.InvalidError, match=r"holds [12] nulls"):
+                dag.add_edges(*ends)
+    assert dag.edges() == [(0, 1), (1, 2)]
+
+
 def test_what_gives_no_capsules_is_refused() -> None:
     class Liar:
         def __arrow_c_array__(self, requested_schema: object = None) -> Any:

@@ -134,19 +134,22 @@ def _view(it: Array, code: str, owner: Any) -> memoryview:
     if it.length == 0:
         return memoryview(array(code))
     if it.null_count and it.buffers[0]:
-        _refuse_nulls(it)
+        refuse_nulls(_nulls(it))
     size = struct.calcsize(code)
     raw = (ctypes.c_char * (it.length * size)).from_address(it.buffers[1] + it.offset * size)
     raw.owner = owner
     return memoryview(raw).cast("B").cast(code)  # type: ignore[call-overload, no-any-return]
 
 
-def _refuse_nulls(it: Array) -> None:
-    """Raise where a bit of the bitmap says that a value is missing."""
+def _nulls(it: Array) -> int:
+    """Count the bits of the bitmap that say that a value is missing."""
     last = it.offset + it.length
     bits = int.from_bytes(ctypes.string_at(it.buffers[0], (last + 7) // 8), "little")
-    missing = ~(bits >> it.offset) & ((1 << it.length) - 1)
+    missing: int = (~(bits >> it.offset) & ((1 << it.length) - 1)).bit_count()
+    return missing
+
+
+def refuse_nulls(missing: int) -> None:
+    """Raise where values are missing."""
     if missing:
-        raise InvalidError(
-            f"an array of edges holds {missing.bit_count()} nulls: an edge has both its ends"
-        )
+        raise InvalidError(f"an array of edges holds {missing} nulls: an edge has both its ends")

@@ -36,6 +36,8 @@ def column(values: Any) -> memoryview | None:
     if hasattr(values, "__arrow_c_stream__") and not (numpy and hasattr(values, "dtype")):
         return _arrow.stream_of(values)
     if numpy is not None and hasattr(values, "__array__"):
+        if numpy.ma.is_masked(values):
+            _arrow.refuse_nulls(numpy.ma.count_masked(values))
         values = numpy.asarray(values)
         if values.dtype.kind in "OUT":
             return None
