@@ -14,6 +14,7 @@ static exia_status meddle_with_all(scene *s, exia_error *error)
     assert_non_null(strstr(own.text, "exia_dag_add_edges: the graph is being run"));
     assert_int_equal(exia_dag_add_nodes(NULL, s->dag, names, 1, &own), EXIA_ECONFLICT);
     assert_non_null(strstr(own.text, "being run"));
+    assert_int_equal(exia_dag_intern(&b, s->dag, (const int64_t[]){9}, 1, &own), EXIA_ECONFLICT);
     assert_int_equal(exia_dag_remove_nodes(NULL, s->dag, &a, 1, &own), EXIA_ECONFLICT);
     assert_int_equal(exia_dag_remove_edges(s->dag, &a, &b, 1, &own), EXIA_ECONFLICT);
     assert_int_equal(exia_dag_keep_order(&order, &count, s->dag, &own), EXIA_ECONFLICT);
