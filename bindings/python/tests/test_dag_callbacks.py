@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from array import array
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import exia
+from exia import _nodes
+from exia._handle import call
+from exia._native import lib
 
 
 class Meddler:
@@ -130,3 +134,40 @@ def test_a_node_that_closes_its_own_graph_ends_the_call_and_nothing_else() -> No
     dag.add(Meddler(on_eq=dag.close), "b")
     with pytest.raises(exia.ClosedError):
         dag.order()
+
+
+@pytest.mark.parametrize("where", ["before", "behind"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda dag: dag.add_nodes(5),
+        lambda dag: dag.add("x", "y"),
+        lambda dag: dag.add_edges(array("q", [2**40, 7]), array("q", [7, -7])),
+        lambda dag: dag.remove_nodes([1, 0]),
+    ],
+)
+@pytest.mark.parametrize("first", [range(0), range(3), array("q", [0, 2**40, 1]), ["a", 0, 1]])
+def test_ctrl_c_during_a_change_leaves_a_graph_that_knows_its_nodes(
+    first: Any, change: Any, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dag = exia.Dag()
+    if isinstance(first, array):
+        dag.add_edges(first, first)
+        dag.remove_edges(first, first)
+    else:
+        dag.add_nodes(first)
+    before = list(dag)
+
+    def interrupted(*arguments: Any) -> None:
+        if where == "behind":
+            call(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_nodes, "call", interrupted)
+        with pytest.raises((KeyboardInterrupt, exia.NotFoundError)):
+            change(dag)
+    assert where == "behind" or list(dag) == before
+    assert len(dag) == lib.exia_dag_node_count(dag._c)
+    dag.add("last", *dag)
+    assert dag.ancestors("last") == [node for node in dag if node != "last"]
