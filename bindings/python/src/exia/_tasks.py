@@ -143,6 +143,7 @@ class Submitted(Tasks):
             elif (error := future.exception()) is not None:
                 why.status = lib.EXIA_EUSER
                 self.failed(number, error)
+                self._see(error)
                 describe(error, why)
             else:
                 self.succeeded(number, future.result())
@@ -156,17 +157,23 @@ class Submitted(Tasks):
 
     def refused(self, error: BaseException) -> None:
         """Stop if an executor that took no task will never take one again."""
+        self._see(error)
+        if self.broken:
+            lib.exia_dag_cancel(self._c, NULL)
+
+    def _see(self, error: BaseException) -> None:
         from concurrent.futures import BrokenExecutor
 
-        if isinstance(error, BrokenExecutor):
-            self.broken = True
-            lib.exia_dag_cancel(self._c, NULL)
+        self.broken = self.broken or isinstance(error, BrokenExecutor)
 
     def take_back(self) -> None:
         """Cancel the futures that no worker has begun; their ends are told here.
 
-        Ctrl-C may come in between, so it is looked at again whether they were.
+        Ctrl-C may come in between, so it is looked at again whether they were.  A broken executor
+        ends them itself, and stumbles over those that are cancelled.
         """
+        if self.broken:
+            return
         for number, future in list(self._futures.items()):
             future.cancel()
             if future.done() and number in self._futures:
