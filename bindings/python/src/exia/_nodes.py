@@ -178,8 +178,11 @@ class Nodes(Handle):
             call(lib.exia_dag_intern, *ours)
         finally:
             if lib.exia_dag_node_count(c) > size:
-                pairs = zip(values.tolist(), numbers, strict=True)
-                nodes.extend([value for value, number in pairs if number >= size])
+                new = values
+                if size > 0:
+                    pairs = zip(values.tolist(), numbers, strict=True)
+                    new = array("q", [value for value, number in pairs if number >= size])
+                nodes.frombytes(memoryview(new).cast("B"))
                 self._nodes = nodes
         return numbers
 
