@@ -16,6 +16,7 @@ import numpy as np
 from dag import bench_dag
 from pool import bench_pool
 from rows import ROUNDS, row
+from versions import bench_versions
 
 import exia
 
@@ -137,6 +138,7 @@ def main() -> None:
     print(f"\njoblib {joblib.__version__}, numpy {np.__version__}")
     with tempfile.TemporaryDirectory(dir=BUILD) as directory:
         bench_models(Path(directory))
+        bench_versions(Path(directory))
         bench_packages(Path(directory))
 
 
