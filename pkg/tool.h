@@ -18,11 +18,14 @@ enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_PIPE = 141 };
 /* Beyond the letters, so that getopt_long() can answer either. */
 enum option_key {
     OPTION_ALIAS = 256,
+    OPTION_APPLY,
     OPTION_AS,
+    OPTION_BEST,
     OPTION_BLOBS,
     OPTION_DIRECTORY,
     OPTION_DRY_RUN,
     OPTION_ENTRY,
+    OPTION_EVER,
     OPTION_EXPECT,
     OPTION_FACTS,
     OPTION_FILES,
@@ -31,6 +34,7 @@ enum option_key {
     OPTION_HELP,
     OPTION_HOME,
     OPTION_JSON,
+    OPTION_LAST,
     OPTION_LEVEL,
     OPTION_LIBRARY,
     OPTION_MAN,
@@ -50,6 +54,9 @@ enum option_key {
     OPTION_TO,
     OPTION_VERSION,
     OPTION_WAIT,
+    OPTION_WHERE,
+    OPTION_WORST,
+    OPTION_YOUNGER,
 };
 
 struct option_info {
@@ -179,6 +186,6 @@ run_fn run_init, run_new, run_add, run_pack, run_inspect, run_verify, run_unpack
     run_update, run_query, run_unregister, run_remote_add, run_remote_list, run_remote_remove,
     run_remote_check, run_push, run_pull, run_install, run_uninstall, run_list, run_which,
     run_model_ls, run_model_show, run_model_get, run_model_put, run_model_alias, run_model_rollback,
-    run_model_history, run_model_rm, run_model_gc, run_help, run_completion;
+    run_model_history, run_model_rm, run_model_gc, run_model_retain, run_help, run_completion;
 
 #endif

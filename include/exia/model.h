@@ -191,6 +191,30 @@ EXIA_API exia_status exia_model_tensors(exia_rows **out, const exia_model *model
 
 /* ---- upkeep --------------------------------------------------------------------------------- */
 
+typedef struct exia_retain_options {
+    size_t struct_size;
+    const char *name; /* of one model; NULL: all */
+    int apply;        /* not zero: remove; else only tell what would be removed */
+} exia_retain_options;
+
+/* Remove the versions that no rule keeps, each by an entry of its own in the log, the oldest first;
+ * exia_library_gc() then frees their space.  The rules are a JSON object, at least one of:
+ *
+ *     {"last": 5,                     the newest versions of each model
+ *      "younger_days": 30,
+ *      "best": {"metrics.auc": 3},    of each model, the highest numbers there
+ *      "worst": {"metrics.loss": 3},  the lowest
+ *      "where": "tags.keep = true",   what a filter selects
+ *      "aliases": "ever"}             what an alias was on; what one is on ("now") stays anyway
+ *
+ * @param[out] out  rows {name, version, time, size, do, why} of every version; do is "keep", or
+ *                  "removed" (only told: "remove")
+ * @return EXIA_EINVAL: the rules
+ */
+EXIA_API exia_status exia_library_retain(exia_rows **out, exia_library *library, const char *rules,
+                                         const exia_retain_options *options, const exia_job *job,
+                                         exia_error *err);
+
 typedef struct exia_gc_options {
     size_t struct_size;
     int64_t grace_ms; /* what was stored or used so recently stays; 0: 7 days */

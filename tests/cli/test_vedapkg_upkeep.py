@@ -43,3 +43,32 @@ def test_dead_files_are_listed_then_removed(models):
 def test_a_library_that_is_not_there_is_not_made_by_a_dry_run(tool):
     tool.fails("model", "gc", "--dry-run", "--library", "nowhere", says="nowhere")
     assert not (tool.directory / "nowhere").exists()
+
+
+def test_versions_that_no_rule_keeps_are_told_then_removed(models):
+    for n in range(3):
+        models.text("model", "put", "m", "a", "--metric", f"auc={n}", "--tag", f"n={n}")
+    rules = ("--last", "1", "--best", "metrics.auc=1", "--where", "tags.n = '1'")
+    told = models.run("model", "retain", "m", *rules)
+    assert "would remove 2 of 4 versions; --apply" in told.stderr
+    rows = models.json("model", "retain", *rules)
+    assert [(row["version"], row["do"]) for row in rows] == [
+        (6, "keep"),
+        (5, "keep"),
+        (4, "remove"),
+        (3, "remove"),
+    ]
+    done = models.run("model", "retain", *rules, "--younger", "1s", "--ever", "--apply").stderr
+    assert "removed" in done and "vedapkg model gc" in done
+    models.run("model", "retain", *rules, "--apply")
+    assert [row["version"] for row in models.json("model", "ls")] == [6, 5]
+
+
+def test_rules_are_checked(models):
+    models.fails("model", "retain", "--apply", code=2, says="--last 5")
+    models.fails("model", "retain", "--last", "0", code=2, says="--last")
+    models.fails("model", "retain", "--younger", "soon", code=2, says="--younger")
+    models.fails("model", "retain", "--best", "metrics.auc", code=2, says="KEY=VALUE")
+    models.fails("model", "retain", "--best", "metrics.auc=x", says="best")
+    models.fails("model", "retain", "--where", "x =", says="where")
+    assert len(models.json("model", "ls")) == 1

@@ -46,6 +46,7 @@ STORY = [
     ("model", "rm", "digits@2"),
     ("model", "put", "spare", "hello.py"),
     ("model", "rm", "spare@1"),
+    ("model", "retain", "--last", "1"),
     ("model", "gc"),
     ("help",),
     ("completion", "bash"),

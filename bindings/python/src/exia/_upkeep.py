@@ -1,12 +1,14 @@
-"""Keeping a model library in order: collecting what is dead."""
+"""Keeping a model library in order: which versions stay, collecting what is dead."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from exia._arguments import flag, integer, seconds
-from exia._handle import Handle, call
+from exia._arguments import flag, integer, mapping, plain, seconds, text_or_null
+from exia._handle import Handle, call, owned
 from exia._native import ffi, lib
 from exia._progress import Job
 from exia._rows import Rows, take_rows
@@ -30,6 +32,52 @@ class Upkeep(Handle):
     """The part of a `Library` that keeps it in order."""
 
     __slots__ = ()
+
+    def retain(
+        self, rules: Mapping[str, Any], *, name: str | None = None, apply: bool = False
+    ) -> Rows:
+        """Remove the versions that no rule keeps, or only tell which; `gc` then frees their space.
+
+        A version that any rule keeps stays, and so does one that an alias is on.
+
+        Parameters
+        ----------
+        rules
+            At least one of: "last" and a number, of each model; "younger_days"; "best" and "worst",
+            each a dict of fields and how many to keep of the highest and lowest; "where" and a
+            filter; "aliases" and "ever", which keeps what an alias was on.
+        name
+            Of one model; None: all.
+        apply
+            Remove, each by an entry of the log that tells the rules; else nothing is changed.
+
+        Returns
+        -------
+        Rows
+            {name, version, time, size, do, why} of every version; do is "keep", or "removed" (only
+            told: "remove").
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from exia import Library
+        >>> library = Library(tempfile.mkdtemp())
+        >>> [library.write("x", i, metrics={"auc": auc}) for i, auc in enumerate([0.9, 0.7, 0.8])]
+        [1, 2, 3]
+        >>> rows = library.retain({"last": 1, "best": {"metrics.auc": 1}})
+        >>> print([f"{row['version']}: {row['why']}" for row in rows])
+        ['3: last 1', '2: no rule keeps it', '1: best by metrics.auc']
+        """
+        strings = [owned(text_or_null(name, "name"))]
+        options = ffi.new("exia_retain_options *")
+        options.struct_size = ffi.sizeof("exia_retain_options")
+        options.name = strings[0]
+        options.apply = flag(apply, "apply")
+        given = json.dumps(plain(mapping(rules, "rules"), "rules"), allow_nan=False).encode()
+        out = ffi.new("exia_rows **")
+        with Job(unit=" versions") as job:
+            call(lib.exia_library_retain, out, self._c, given, options, job.c)
+        return take_rows(out)
 
     def gc(
         self,
