@@ -148,11 +148,9 @@ test-python: build/system-test build/graphlib/.here $(venv)/.test $(venv)/.bindi
 	@$(python) -m pytest -q bindings/python/tests tests $(PYTEST)
 
 # Debian has graphlib's own tests in a package, which need not be installed to run them.
-build/graphlib/.here: | build/system-test
-	@mkdir -p $(@D); $(PYTHON) -c 'import test.test_graphlib' 2>/dev/null || { \
-		name=$$($(PYTHON) -c 'import sys; print("libpython%d.%d-testsuite" % sys.version_info[:2])'); \
-		cd $(@D) && apt-get -qq download $$name 2>log && dpkg -x $$name*.deb .; } \
-		&& touch "$(CURDIR)/$@" || echo "the tests of graphlib are not to be had and will be skipped: see $(@D)/log"
+build/graphlib/.here: | build/system-test ; @mkdir -p $(@D); $(PYTHON) -c 'import test.test_graphlib' 2>/dev/null || { \
+		cd $(@D) && apt-get -qq download libpython$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-testsuite 2>log && dpkg -x *.deb .; } && \
+		touch "$(CURDIR)/$@" || echo "the tests of graphlib are not to be had and will be skipped: see $(@D)/log"
 
 demo: build/system-demo $(venv)/.binding $(BUILD)/vedapkg ## the whole life of an algorithm on real data, step by step
 	@CC="$(CC)" $(python) examples/digits/demo.py
