@@ -5,8 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/memory.h"
-#include "package/beneath.h"
 #include "package/format.h"
 #include "package/frames.h"
 #include "package/walk.h"

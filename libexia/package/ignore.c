@@ -2,8 +2,8 @@
  * "**" is remembered at a time, which is enough, as a later one can take over what it took. */
 #include <string.h>
 
+#include "base/beneath.h"
 #include "base/memory.h"
-#include "package/beneath.h"
 #include "package/walk.h"
 
 static const char always[] =

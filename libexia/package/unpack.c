@@ -11,10 +11,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "package/beneath.h"
 #include "package/reader.h"
 
 typedef struct unpacking {

@@ -9,10 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "package/beneath.h"
 
 enum { MOST_IGNORE = 1 << 20 };
 

@@ -7,12 +7,12 @@
 
 #include <zstd.h>
 
+#include "base/beneath.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "exia/package.h"
-#include "package/beneath.h"
 #include "package/format.h"
 #include "package/frames.h"
 #include "package/walk.h"

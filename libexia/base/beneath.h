@@ -1,6 +1,6 @@
 /* Files below a directory, by the kernel's word: no link is followed and nothing leads outside. */
-#ifndef EXIA_PACKAGE_BENEATH_H
-#define EXIA_PACKAGE_BENEATH_H
+#ifndef EXIA_BASE_BENEATH_H
+#define EXIA_BASE_BENEATH_H
 
 #include <sys/types.h>
 

@@ -1,6 +1,6 @@
 /* Opening below a directory, and matching names: what the walk, the ignore rules and the unpacking
  * share. */
-#include "package/beneath.h"
+#include "base/beneath.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,13 +10,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "package/format.h"
-
 /* The same by hand, part by part, where a sandbox or a debugger does not know openat2.  The paths have
  * no ".." in them. */
 static int open_by_parts(int at, const char *path, int flags, mode_t mode)
 {
-    char part[EXIA__MOST_PART + 1];
+    char part[256];
     int here = at;
     for (;;) {
         size_t size = strcspn(path, "/");
