@@ -14,7 +14,7 @@ version := $(shell sed -n 's/^.define EXIA_VERSION_[A-Z]* \([0-9]*\).*/\1/p' inc
 major := $(firstword $(subst ., ,$(version)))
 
 # What the system must have: to build, more for the demo, more for the tests.
-packages_build := pkg-config libsqlite3-dev libzstd-dev libssl-dev libjansson-dev
+packages_build := pkg-config libsqlite3-dev libzstd-dev libssl-dev libjansson-dev libarchive-dev
 packages_demo := $(packages_build) python3-dev python3-venv
 packages_test := $(packages_demo) libcmocka-dev zstd libarchive-tools g++
 packages_check := $(packages_test) valgrind
@@ -27,7 +27,7 @@ venv := build/venv
 python := $(venv)/bin/python
 
 # Asked once, and only when something is compiled: pkg-config may be installed by then.
-libraries := sqlite3 libzstd libcrypto jansson
+libraries := sqlite3 libzstd libcrypto jansson libarchive
 pkg_cflags = $(eval pkg_cflags := $(shell pkg-config --cflags $(libraries)))$(pkg_cflags)
 pkg_libs = $(eval pkg_libs := $(shell pkg-config --libs $(libraries)))$(pkg_libs)
 

@@ -435,6 +435,32 @@ const struct command commands[] = {
             },
     },
     {
+        .name = "model backup",
+        .run = run_model_backup,
+        .synopsis = "PATH [NAME...]",
+        .summary = "Back up the models, or some, while others write to them.",
+        .about = "PATH is a directory, which gets what is new since the last time, or one new file "
+                 "when it ends in .tar.zst.",
+        .keys = "name, entries, new",
+        .least = 1,
+        .most = -1,
+        .options = {LIBRARY},
+    },
+    {
+        .name = "model restore",
+        .run = run_model_restore,
+        .synopsis = "PATH [NAME...]",
+        .summary = "Bring the models of a backup, or some, into a library.",
+        .about =
+            "What is there already stays, a model that lacks the last entries gets them, and "
+            "one that has others is refused.  What was restored is from elsewhere: its pickles "
+            "go by the policy.",
+        .keys = "name, entries, new",
+        .least = 1,
+        .most = -1,
+        .options = {LIBRARY},
+    },
+    {
         .name = "help",
         .run = run_help,
         .synopsis = "[COMMAND]",

@@ -29,6 +29,7 @@ LIBRARIES = {  # what pkg-config calls it: what Debian calls it
     "libzstd": "libzstd-dev",
     "libcrypto": "libssl-dev",
     "jansson": "libjansson-dev",
+    "libarchive": "libarchive-dev",
 }
 
 

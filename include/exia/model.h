@@ -245,6 +245,40 @@ EXIA_API exia_status exia_library_gc(exia_rows **out, exia_gc_totals *totals, ex
                                      const exia_gc_options *options, const exia_job *job,
                                      exia_error *err);
 
+/* ---- backups -------------------------------------------------------------------------------- */
+
+typedef struct exia_backup_options {
+    size_t struct_size;
+    const char *const *models; /* only these; NULL: all */
+    size_t model_count;
+} exia_backup_options;
+
+/* Back up a library while others write to it: every model as it stood at one moment of the call.
+ * `path` is a directory, or one new file when it ends in ".tar.zst".  A directory that holds a backup
+ * of this library gets what is new; it is a backup at all times, also when the call is killed.  A file
+ * appears whole or not at all.
+ *
+ * @param[out] out  rows {name, entries, new}: entries of the model's log; may be NULL
+ * @return EXIA_EEXISTS: the file is there, EXIA_ECONFLICT: a backup of another library, or another
+ *         call is writing to it, EXIA_ECORRUPT: bytes of the library are lost, EXIA_ENOSPACE
+ */
+EXIA_API exia_status exia_library_backup(exia_rows **out, exia_library *library, const char *path,
+                                         const exia_backup_options *options, const exia_job *job,
+                                         exia_error *err);
+
+/* Bring a backup into a library, empty or not.  Content decides: a model that is not there comes as
+ * it was, one whose log is the beginning of the backup's gets the rest, and one that has it all stays.
+ * All that is added was verified before; a model appears in the states that it had.  Again is no
+ * error.  What was restored is from elsewhere, so its pickles go by the policy, wherever it lies.
+ *
+ * @param[out] out  rows {name, entries, new}; may be NULL
+ * @return EXIA_ECONFLICT: a model has other entries than the backup; the text names both, and nothing
+ *         was changed; EXIA_ECORRUPT: it is no backup, or not what was written; EXIA_EVERSION
+ */
+EXIA_API exia_status exia_library_restore(exia_rows **out, exia_library *library, const char *path,
+                                          const exia_backup_options *options, const exia_job *job,
+                                          exia_error *err);
+
 #ifdef __cplusplus
 }
 #endif

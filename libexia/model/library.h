@@ -28,9 +28,9 @@ enum {
 /* ---- fold.c --------------------------------------------------------------------------------- */
 
 typedef struct exia__version {
-    json_t *row;   /* as a search shows it; NULL: removed */
-    char *text;    /* the row as text, once somebody asked; NULL: not yet, or changed */
-    json_t *parts; /* as the log has them, with key or inline; never changed, only replaced */
+    json_t *row;        /* as a search shows it; NULL: removed */
+    char *text;         /* the row as text, once somebody asked; NULL: not yet, or changed */
+    json_t *parts;      /* as the log has them, with key or inline; never changed, only replaced */
     json_t *signatures; /* the texts that `sign` entries added; NULL: none; only replaced, too */
 } exia__version;
 
@@ -58,8 +58,9 @@ typedef struct exia__fold {
     size_t version_count, version_capacity;
     exia__alias *aliases;
     size_t alias_count;
-    json_t *alias_index; /* name -> position */
-    exia__done *done;    /* a ring by SEQ */
+    json_t *alias_index;          /* name -> position */
+    int64_t origin_head, foreign; /* read when the head stood there: the versions from elsewhere */
+    exia__done *done;             /* a ring by SEQ */
     size_t done_count;
 } exia__fold;
 
@@ -263,6 +264,15 @@ exia_status exia__model_policy_set(exia_model *model, const char *why, const cha
 /* The part of that name; NULL: the only one. */
 exia_status exia__model_part(exia__open_part **out, const exia_model *model, const char *name,
                              exia_error *err);
+
+/* ---- origin.c ------------------------------------------------------------------------------- */
+
+/* Say, before they are written, that the versions up to this one come from the library `from`. */
+exia_status exia__origin_write(exia_library *library, const char *name, const char *from,
+                               int64_t versions, exia_error *err);
+/* The versions up to `*versions` came from elsewhere, as `*why` says (may be NULL, else to be freed). */
+exia_status exia__origin_read(int64_t *versions, char **why, exia_library *library,
+                              const char *name, exia_error *err);
 
 /* ---- tensors.c ------------------------------------------------------------------------------ */
 

@@ -46,12 +46,14 @@ static exia_status look_at_parts(char **why, const exia_model *model, unsigned f
     return rc;
 }
 
-static exia_status decide(exia_model *model, const exia_library *library, unsigned flags,
-                          exia_error *err)
+static exia_status decide(exia_model *model, exia_library *library, const char *foreign,
+                          unsigned flags, exia_error *err)
 {
     char *why = NULL;
     exia_status rc = EXIA_OK;
-    if (library->untrusted == NULL)
+    if (library->untrusted == NULL && foreign != NULL)
+        rc = exia__origin_read(&(int64_t){0}, &why, library, foreign, err);
+    else if (library->untrusted == NULL)
         rc = look_at_parts(&why, model, flags, err);
     if (rc == EXIA_OK)
         rc =
@@ -121,9 +123,9 @@ static exia_status open_parts(exia_model *model, exia_library *library, unsigned
     return rc;
 }
 
-/* What the log says of the version, out of the fold. */
-static exia_status find(exia_model **out, exia_library *library, const exia__selector *selector,
-                        exia_error *err)
+/* What the log says of the version, out of the fold.  `*foreign`: it came from elsewhere. */
+static exia_status find(exia_model **out, int *foreign, exia_library *library,
+                        const exia__selector *selector, exia_error *err)
 {
     exia__fold *fold = NULL;
     int64_t number = 0;
@@ -145,6 +147,12 @@ static exia_status find(exia_model **out, exia_library *library, const exia__sel
         if (rc == EXIA_OK)
             model->environment = json_incref(json_object_get(version->row, "environment"));
     }
+    /* an origin is written before the entries that it speaks of, so it is known with the head */
+    if (rc == EXIA_OK && fold->origin_head != fold->head) {
+        rc = exia__origin_read(&fold->foreign, NULL, library, fold->name, err);
+        fold->origin_head = rc == EXIA_OK ? fold->head : 0;
+    }
+    *foreign = rc == EXIA_OK && number <= fold->foreign;
     exia__library_unlock(library);
     if (rc == EXIA_OK) {
         *out = model;
@@ -166,6 +174,7 @@ exia_status exia_model_open(exia_model **out, exia_library *library, const char 
 {
     exia__selector parsed = {0};
     exia_model *model = NULL;
+    int foreign = 0;
     if (out != NULL)
         *out = NULL;
     if (out == NULL || library == NULL)
@@ -174,7 +183,7 @@ exia_status exia_model_open(exia_model **out, exia_library *library, const char 
     if (rc == EXIA_OK)
         rc = exia__selector_parse(&parsed, selector, err);
     if (rc == EXIA_OK)
-        rc = find(&model, library, &parsed, err);
+        rc = find(&model, &foreign, library, &parsed, err);
     if (rc == EXIA_OK) {
         model->blobs = exia__blobs_keep(library->blobs);
         rc = open_parts(model, library, flags, err);
@@ -182,7 +191,7 @@ exia_status exia_model_open(exia_model **out, exia_library *library, const char 
             rc = exia__prefix(err, rc, "%s", selector);
     }
     if (rc == EXIA_OK)
-        rc = decide(model, library, flags, err);
+        rc = decide(model, library, foreign ? parsed.name : NULL, flags, err);
     if (rc == EXIA_OK) {
         *out = model;
         model = NULL;

@@ -48,6 +48,8 @@ STORY = [
     ("model", "rm", "spare@1"),
     ("model", "retain", "--last", "1"),
     ("model", "gc"),
+    ("model", "backup", "backup"),
+    ("model", "restore", "backup"),
     ("help",),
     ("completion", "bash"),
 ]

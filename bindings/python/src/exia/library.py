@@ -23,6 +23,7 @@ from exia._arguments import (
     text_or_null,
     unwrap,
 )
+from exia._backup import Backups
 from exia._handle import NULL, Handle, call, keep, owned, take_text
 from exia._native import ffi, lib
 from exia._progress import Job
@@ -205,7 +206,7 @@ def open_model(
     return Model(out[0])
 
 
-class Library(Upkeep):
+class Library(Upkeep, Backups):
     """A library of models: immutable numbered versions, aliases that move, a log that is the truth.
 
     Parameters

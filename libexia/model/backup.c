@@ -1,0 +1,602 @@
+/* Backing up a live library.  Every log is taken up to where it stands, then the blobs of the versions
+ * that live there, then the list.  A prefix of a log is a state that the model had, so writers need not
+ * wait.  A blob that a collector removed in between belongs to a version that was removed: then the log
+ * has grown, and all begins anew with what is there already. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "base/name.h"
+#include "base/rows.h"
+#include "model/bundle.h"
+
+enum { MOST_ATTEMPTS = 10 };
+
+/* One version that the new entries publish; `seq` 0: they also remove it. */
+typedef struct lived {
+    int64_t number, seq;
+} lived;
+
+/* One model: the entries from `known` + 1 to `head` are new. */
+typedef struct model {
+    char *name;
+    int64_t known, head;
+    lived *versions;
+    size_t version_count, version_capacity;
+    json_t *keys; /* "NUMBER/PART" -> key, for what was repaired */
+    json_t *logs; /* its members in the list */
+} model;
+
+typedef struct backup {
+    exia_library *library;
+    exia__bundle bundle;
+    exia__work work;
+    model *models;
+    size_t model_count, model_capacity;
+    model *at;            /* the one that is worked on */
+    exia__buffer text;    /* of the member that is being filled */
+    int64_t first;        /* its first entry */
+    json_t *environments; /* HEX -> true: those that were copied */
+    uint64_t done;        /* bytes */
+} backup;
+
+/* ---- which models --------------------------------------------------------------------------- */
+
+static exia_status add_model(backup *now, const char *name, size_t size, exia_error *err)
+{
+    exia_status rc = exia__grow(&now->models, &now->model_capacity, now->model_count + 1,
+                                sizeof *now->models, err);
+    if (rc < 0)
+        return rc;
+    model *made = &now->models[now->model_count];
+    *made = (model){0};
+    rc = exia__text_copy_n(&made->name, name, size, err);
+    if (rc == EXIA_OK)
+        now->model_count++;
+    return rc;
+}
+
+static exia_status found_model(const char *key, const char *json, int64_t revision, void *payload,
+                               exia_error *err)
+{
+    int64_t seq = 0;
+    size_t size = exia__log_key_read(&seq, key);
+    (void)json;
+    (void)revision;
+    if (size == 0)
+        return exia__fail(err, EXIA_ECORRUPT, 0, "the log has a record with the key %.100s", key);
+    return add_model(payload, key, size, err);
+}
+
+/* One entry of each: behind it the scan goes on with the next model. */
+static exia_status find_models(backup *now, exia_error *err)
+{
+    char after[EXIA__KEY_SIZE];
+    size_t before = 0;
+    exia_status rc = EXIA_OK;
+    do {
+        exia_job job = exia__work_rest(&now->work);
+        before = now->model_count;
+        if (before > 0)
+            exia__log_key(after, now->models[before - 1].name, INT64_C(9999999999999999));
+        rc = exia__records_scan(now->library->records, "log", "", before ? after : NULL, 1, NULL,
+                                found_model, now, &job, err);
+    } while (rc == EXIA_OK && now->model_count > before);
+    return rc;
+}
+
+static exia_status name_models(backup *now, const exia_backup_options *options, exia_error *err)
+{
+    exia_status rc = options->models == NULL ? find_models(now, err) : EXIA_OK;
+    for (size_t i = 0; options->models != NULL && i < options->model_count && rc == EXIA_OK; i++) {
+        int again = 0;
+        rc = exia__name_check(options->models[i], "model name", err);
+        for (size_t k = 0; rc == EXIA_OK && k < now->model_count; k++)
+            again |= strcmp(now->models[k].name, options->models[i]) == 0;
+        if (rc == EXIA_OK && !again)
+            rc = add_model(now, options->models[i], strlen(options->models[i]), err);
+    }
+    return rc;
+}
+
+static void clear_model(model *one)
+{
+    exia__release(one->versions);
+    json_decref(one->keys);
+    json_decref(one->logs);
+    *one = (model){.name = one->name};
+}
+
+/* ---- logs ----------------------------------------------------------------------------------- */
+
+static exia_status write_member(backup *now, const char *member, const void *data, size_t size,
+                                exia_error *err)
+{
+    exia_status rc = exia__bundle_begin(&now->bundle, member, size, err);
+    if (rc == EXIA_OK)
+        rc = exia__bundle_write(&now->bundle, data, size, err);
+    return rc == EXIA_OK ? exia__bundle_end(&now->bundle, err) : rc;
+}
+
+static exia_status end_log(backup *now, exia_error *err)
+{
+    char member[EXIA__MEMBER_SIZE], sha256[EXIA__HEX_SIZE];
+    if (now->text.size == 0)
+        return EXIA_OK;
+    exia__bundle_log_path(member, now->at->name, now->first);
+    exia_status rc = exia__hash_hex(sha256, now->text.data, now->text.size, err);
+    if (rc == EXIA_OK)
+        rc = write_member(now, member, now->text.data, now->text.size, err);
+    if (rc == EXIA_OK)
+        rc = exia__json_append(now->at->logs,
+                               json_pack("{s:I, s:I, s:I, s:s}", "first", (json_int_t)now->first,
+                                         "last", (json_int_t)now->at->head, "size",
+                                         (json_int_t)now->text.size, "sha256", sha256),
+                               err);
+    now->text.size = 0;
+    return rc;
+}
+
+static lived *find_version(model *at, int64_t number)
+{
+    size_t low = 0, high = at->version_count; /* they come in order */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (at->versions[middle].number < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < at->version_count && at->versions[low].number == number ? &at->versions[low]
+                                                                         : NULL;
+}
+
+static exia_status note_repairs(model *at, int64_t number, const json_t *parts, exia_error *err)
+{
+    size_t i = 0;
+    const json_t *part = NULL;
+    exia_status rc = EXIA_OK;
+    json_array_foreach((json_t *)parts, i, part)
+    {
+        char *place = NULL;
+        const char *name = exia__json_string(part, "name");
+        if (rc == EXIA_OK)
+            rc = exia__text_format(&place, err, "%lld/%s", (long long)number, name ? name : "");
+        if (rc == EXIA_OK)
+            rc = exia__json_set(at->keys, place, json_incref(json_object_get(part, "key")), err);
+        exia__release(place);
+    }
+    return rc;
+}
+
+/* What an entry means for the blobs. */
+static exia_status note(model *at, int64_t seq, const json_t *entry, exia_error *err)
+{
+    const char *verb = exia__json_string(entry, "do");
+    const json_t *version = json_object_get(entry, "version");
+    int64_t number = json_integer_value(json_object_get(version, "number"));
+    exia_status rc = EXIA_OK;
+    if (verb == NULL)
+        return exia__fail(err, EXIA_ECORRUPT, 0, "it does not say what was done");
+    if (strcmp(verb, "publish") == 0) {
+        rc = exia__grow(&at->versions, &at->version_capacity, at->version_count + 1,
+                        sizeof *at->versions, err);
+        if (rc == EXIA_OK)
+            at->versions[at->version_count++] = (lived){number, seq};
+    } else if (strcmp(verb, "remove") == 0) {
+        lived *gone = find_version(at, number);
+        if (gone != NULL)
+            gone->seq = 0;
+    } else if (strcmp(verb, "repair") == 0) {
+        rc = note_repairs(at, number, json_object_get(version, "parts"), err);
+    }
+    return rc;
+}
+
+static exia_status take_entry(backup *now, int64_t seq, const char *json, exia_error *err)
+{
+    json_t *entry = NULL;
+    char *text = NULL;
+    exia_status rc =
+        exia__json_object(&entry, json, strlen(json), "a log entry", EXIA_ECORRUPT, err);
+    if (rc == EXIA_OK)
+        rc = note(now->at, seq, entry, err);
+    if (rc == EXIA_OK && strchr(json, '\n') != NULL) { /* some stores lay JSON out anew */
+        rc = exia__json_text(&text, entry, err);
+        json = text;
+    }
+    if (rc == EXIA_OK && now->text.size == 0)
+        now->first = seq;
+    if (rc == EXIA_OK)
+        rc = exia__buffer_text(&now->text, json, err);
+    if (rc == EXIA_OK)
+        rc = exia__buffer_append(&now->text, "\n", 1, err);
+    now->at->head = seq;
+    if (rc == EXIA_OK && now->text.size >= EXIA__BUNDLE_LOG)
+        rc = end_log(now, err);
+    json_decref(entry);
+    exia__release(text);
+    return rc < 0
+               ? exia__prefix(err, rc, "entry %lld of the log of %s", (long long)seq, now->at->name)
+               : rc;
+}
+
+static exia_status get_entry(char **json, backup *now, const char *name, int64_t seq,
+                             exia_error *err)
+{
+    char key[EXIA__KEY_SIZE];
+    exia_job job = exia__work_rest(&now->work);
+    exia__log_key(key, name, seq);
+    return exia__records_get(json, NULL, now->library->records, "log", key, &job, err);
+}
+
+static exia_status found_entry(const char *key, const char *json, int64_t revision, void *payload,
+                               exia_error *err)
+{
+    backup *now = payload;
+    int64_t seq = 0;
+    (void)revision;
+    exia_status rc = exia__work_step(&now->work, "backing up logs", now->done, 0, err);
+    if (rc == EXIA_OK && exia__log_key_read(&seq, key) == 0)
+        rc = exia__fail(err, EXIA_ECORRUPT, 0, "the log has a record with the key %.100s", key);
+    while (rc == EXIA_OK && now->at->head + 1 < seq) { /* the scan passed it before it was there */
+        char *missed = NULL;
+        rc = get_entry(&missed, now, now->at->name, now->at->head + 1, err);
+        if (rc == EXIA_ENOTFOUND)
+            rc = exia__fail(err, EXIA_ECORRUPT, 0, "entry %lld of the log of %s is missing",
+                            (long long)now->at->head + 1, now->at->name);
+        if (rc == EXIA_OK)
+            rc = take_entry(now, now->at->head + 1, missed, err);
+        exia__release(missed);
+    }
+    return rc == EXIA_OK ? take_entry(now, seq, json, err) : rc;
+}
+
+/* What the backup has of this model must be how its log begins: the last entry of it tells, for each
+ * bears a token of its own. */
+static exia_status check_known(backup *now, const json_t *was, exia_error *err)
+{
+    char member[EXIA__MEMBER_SIZE], *path = NULL, *json = NULL, *text = NULL;
+    size_t size = 0;
+    const json_t *logs = json_object_get(was, "logs");
+    const json_t *last = json_array_get(logs, json_array_size(logs) - 1);
+    now->at->known = json_integer_value(json_object_get(was, "head"));
+    exia__bundle_log_path(member, now->at->name,
+                          json_integer_value(json_object_get(last, "first")));
+    exia_status rc = exia__path_join(&path, now->bundle.directory, member, err);
+    if (rc == EXIA_OK)
+        rc = exia__file_read(&text, &size, path, EXIA__BUNDLE_LOG_LIMIT, err);
+    if (rc == EXIA_OK && (size < 2 || text[size - 1] != '\n'))
+        rc = exia__fail(err, EXIA_ECORRUPT, 0, "%s does not end as a log does", path);
+    if (rc == EXIA_OK) {
+        text[size - 1] = '\0';
+        const char *line = strrchr(text, '\n');
+        rc = get_entry(&json, now, now->at->name, now->at->known, err);
+        if (rc == EXIA_ENOTFOUND || (rc == EXIA_OK && strcmp(json, line ? line + 1 : text) != 0))
+            rc = exia__fail(err, EXIA_ECONFLICT, 0,
+                            "%s: entry %lld is another one in this backup: make a new one",
+                            now->at->name, (long long)now->at->known);
+    }
+    now->at->logs = json_deep_copy(logs);
+    exia__release(path);
+    exia__release(json);
+    exia__release(text);
+    return rc;
+}
+
+static exia_status take_logs(backup *now, exia_error *err)
+{
+    char prefix[EXIA__KEY_SIZE], after[EXIA__KEY_SIZE];
+    const json_t *was = json_object_get(json_object_get(now->bundle.list, "models"), now->at->name);
+    exia_job job = exia__work_rest(&now->work);
+    exia_status rc = was ? check_known(now, was, err) : EXIA_OK;
+    if (rc == EXIA_OK && (now->at->keys = json_object()) == NULL)
+        rc = exia__fail_memory(err);
+    if (now->at->logs == NULL)
+        now->at->logs = json_array();
+    now->at->head = now->at->known;
+    exia__log_key(after, now->at->name, now->at->known);
+    snprintf(prefix, sizeof prefix, "%.128s/log/", now->at->name);
+    if (rc == EXIA_OK)
+        rc = exia__records_scan(now->library->records, "log", prefix, after, 0, NULL, found_entry,
+                                now, &job, err);
+    if (rc == EXIA_OK && now->at->head == 0)
+        rc = exia__fail(err, EXIA_ENOTFOUND, 0, "there is no model %s", now->at->name);
+    return rc == EXIA_OK ? end_log(now, err) : rc;
+}
+
+/* ---- blobs ---------------------------------------------------------------------------------- */
+
+/* One blob on its way.  Its member begins with the first byte, so that one that is gone leaves none. */
+typedef struct copying {
+    backup *now;
+    const char *member;
+    uint64_t size, left;
+    int begun;
+    exia__hash *hash;
+} copying;
+
+static exia_status begin_blob(copying *one, exia_error *err)
+{
+    one->begun = 1;
+    return exia__bundle_begin(&one->now->bundle, one->member, one->size, err);
+}
+
+static exia_status take_bytes(const void *data, size_t size, void *payload, exia_error *err)
+{
+    copying *one = payload;
+    exia_status rc = exia__work_step(&one->now->work, "backing up blobs", one->now->done, 0, err);
+    if (rc == EXIA_OK && size > one->left)
+        rc = exia__fail(err, EXIA_ECORRUPT, 0, "it has more than %llu bytes",
+                        (unsigned long long)one->size);
+    if (rc == EXIA_OK && !one->begun)
+        rc = begin_blob(one, err);
+    if (rc == EXIA_OK)
+        rc = exia__hash_update(one->hash, data, size, err);
+    if (rc == EXIA_OK)
+        rc = exia__bundle_write(&one->now->bundle, data, size, err);
+    one->left -= size;
+    one->now->done += size;
+    return rc;
+}
+
+static exia_status end_blob(copying *one, const char *hex, exia_error *err)
+{
+    unsigned char digest[EXIA__DIGEST_SIZE];
+    char found[EXIA__HEX_SIZE];
+    if (one->left > 0)
+        return exia__fail(err, EXIA_ECORRUPT, 0, "it has %llu of %llu bytes",
+                          (unsigned long long)(one->size - one->left),
+                          (unsigned long long)one->size);
+    exia_status rc = one->begun ? EXIA_OK : begin_blob(one, err);
+    if (rc == EXIA_OK)
+        rc = exia__hash_finish(digest, one->hash, err);
+    if (rc == EXIA_OK) {
+        exia__hex(found, digest, sizeof digest);
+        if (strcmp(found, hex) != 0)
+            rc = exia__fail(err, EXIA_ECORRUPT, 0, "its SHA-256 is %s", found);
+    }
+    return rc == EXIA_OK ? exia__bundle_end(&one->now->bundle, err) : rc;
+}
+
+static exia_status copy_blob(backup *now, const char *key, const char *hex, uint64_t size,
+                             exia_error *err)
+{
+    char member[EXIA__MEMBER_SIZE];
+    int there = 0;
+    copying one = {.now = now, .member = member, .size = size, .left = size};
+    exia__bundle_blob_path(member, hex);
+    exia_status rc = exia__bundle_has(&there, &now->bundle, hex, size, err);
+    if (rc < 0 || there)
+        return rc;
+    exia_job job = exia__work_rest(&now->work);
+    rc = exia__hash_open(&one.hash, err);
+    if (rc == EXIA_OK) /* one byte more, so that a longer blob is seen */
+        rc = exia__blobs_get(now->library->blobs, key, 0, size + 1, take_bytes, &one, &job, err);
+    if (rc == EXIA_OK)
+        rc = end_blob(&one, hex, err);
+    if (rc < 0 && one.begun)
+        exia__bundle_drop(&now->bundle);
+    exia__hash_free(one.hash);
+    return rc == EXIA_ECORRUPT ? exia__prefix(err, rc, "the blob %s", key) : rc;
+}
+
+static exia_status copy_environment(backup *now, const char *hex, exia_error *err)
+{
+    char member[EXIA__MEMBER_SIZE], *text = NULL;
+    int there = json_object_get(now->environments, hex) != NULL;
+    if (there)
+        return EXIA_OK;
+    exia_status rc = exia__blob_load(&text, now->library->blobs, hex, err);
+    if (rc == EXIA_OK)
+        rc = exia__bundle_has(&there, &now->bundle, hex, strlen(text), err);
+    exia__bundle_blob_path(member, hex);
+    if (rc == EXIA_OK && !there)
+        rc = write_member(now, member, text, strlen(text), err);
+    if (rc == EXIA_OK)
+        rc = exia__json_set(now->environments, hex, json_true(), err);
+    exia__release(text);
+    return rc;
+}
+
+static exia_status copy_version(backup *now, int64_t number, const json_t *version, exia_error *err)
+{
+    size_t i = 0;
+    const json_t *part = NULL;
+    const char *environment = exia__json_string(version, "environment");
+    exia_status rc = exia__parts_check(json_object_get(version, "parts"), 1, err);
+    if (rc == EXIA_OK)
+        rc = exia__facts_check(version, err);
+    json_array_foreach(json_object_get(version, "parts"), i, part)
+    {
+        char *place = NULL;
+        const char *key = exia__json_string(part, "key");
+        if (rc < 0 || key == NULL)
+            continue;
+        rc = exia__text_format(&place, err, "%lld/%s", (long long)number,
+                               exia__json_string(part, "name"));
+        const char *repaired = rc == EXIA_OK ? exia__json_string(now->at->keys, place) : NULL;
+        if (rc == EXIA_OK)
+            rc = copy_blob(now, repaired ? repaired : key, exia__json_string(part, "sha256"),
+                           (uint64_t)json_integer_value(json_object_get(part, "size")), err);
+        exia__release(place);
+    }
+    if (rc == EXIA_OK && environment != NULL)
+        rc = copy_environment(now, environment, err);
+    return rc;
+}
+
+static exia_status found_version(const char *key, const char *json, int64_t revision, void *payload,
+                                 exia_error *err)
+{
+    backup *now = payload;
+    json_t *entry = NULL;
+    int64_t seq = 0;
+    (void)revision;
+    if (exia__log_key_read(&seq, key) == 0 || seq > now->at->head)
+        return EXIA_DONE;
+    exia_status rc =
+        exia__json_object(&entry, json, strlen(json), "a log entry", EXIA_ECORRUPT, err);
+    const json_t *version = json_object_get(entry, "version");
+    int64_t number = json_integer_value(json_object_get(version, "number"));
+    const lived *alive = find_version(now->at, number);
+    if (rc == EXIA_OK && alive != NULL && alive->seq == seq)
+        rc = copy_version(now, number, version, err);
+    if (rc < 0)
+        rc = exia__prefix(err, rc, "%s@%lld", now->at->name, (long long)number);
+    json_decref(entry);
+    return rc;
+}
+
+/* Has anything been added to a log meanwhile? */
+static exia_status has_grown(int *grown, backup *now, exia_error *err)
+{
+    char *json = NULL;
+    exia_status rc = get_entry(&json, now, now->at->name, now->at->head + 1, err);
+    exia__release(json);
+    *grown = rc == EXIA_OK;
+    return rc == EXIA_ENOTFOUND ? exia__forgive(err) : rc;
+}
+
+/* EXIA_DONE: versions were removed and collected meanwhile, so begin anew. */
+static exia_status take_blobs(backup *now, exia_error *err)
+{
+    char prefix[EXIA__KEY_SIZE], after[EXIA__KEY_SIZE];
+    exia_error why = {0};
+    int grown = 0;
+    exia_job job = exia__work_rest(&now->work);
+    if (now->at->version_count == 0)
+        return EXIA_OK;
+    exia__log_key(after, now->at->name, now->at->known);
+    snprintf(prefix, sizeof prefix, "%.128s/log/", now->at->name);
+    exia_status rc = exia__records_scan(now->library->records, "log", prefix, after, 0, NULL,
+                                        found_version, now, &job, &why);
+    if (rc == EXIA_ENOTFOUND || rc == EXIA_ECORRUPT) {
+        exia_status asked = has_grown(&grown, now, err);
+        if (asked < 0)
+            return asked;
+    }
+    if (grown)
+        return EXIA_DONE;
+    if (rc == EXIA_ENOTFOUND)
+        return exia__fail(err, EXIA_ECORRUPT, why.native, "%s", why.text);
+    return rc < 0 ? exia__fail(err, rc, why.native, "%s", why.text) : EXIA_OK;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------ */
+
+static exia_status write_list(backup *now, exia_error *err)
+{
+    char time[EXIA__TIME_SIZE], *text = NULL;
+    json_t *models = json_deep_copy(json_object_get(now->bundle.list, "models"));
+    exia_status rc = EXIA_OK;
+    if (models == NULL && (models = json_object()) == NULL)
+        return exia__fail_memory(err);
+    for (size_t i = 0; i < now->model_count && rc == EXIA_OK; i++)
+        rc = exia__json_set(models, now->models[i].name,
+                            json_pack("{s:I, s:O}", "head", (json_int_t)now->models[i].head, "logs",
+                                      now->models[i].logs),
+                            err);
+    exia__time_text(time, exia__now_ms());
+    json_t *list = json_pack("{s:i, s:s, s:s, s:s, s:O}", "format", 1, "library", now->library->id,
+                             "time", time, "who", now->library->who, "models", models);
+    if (rc == EXIA_OK)
+        rc = exia__json_pretty(&text, list, err);
+    if (rc == EXIA_OK)
+        rc = exia__bundle_finish(&now->bundle, text, err);
+    json_decref(list);
+    json_decref(models);
+    exia__release(text);
+    return rc;
+}
+
+/* EXIA_DONE: begin anew. */
+static exia_status attempt(backup *now, const char *path, exia_error *err)
+{
+    exia_status rc = exia__bundle_open(&now->bundle, path, err);
+    const char *whose = exia__json_string(now->bundle.list, "library");
+    if (rc == EXIA_OK && whose != NULL && strcmp(whose, now->library->id) != 0)
+        rc = exia__fail(err, EXIA_ECONFLICT, 0,
+                        "%s is a backup of another library (%.32s, this one is %.32s)", path, whose,
+                        now->library->id);
+    for (size_t i = 0; i < now->model_count && rc == EXIA_OK; i++) {
+        now->at = &now->models[i];
+        clear_model(now->at);
+        rc = take_logs(now, err);
+    }
+    for (size_t i = 0; i < now->model_count && rc == EXIA_OK; i++) {
+        now->at = &now->models[i];
+        rc = take_blobs(now, err);
+    }
+    if (rc == EXIA_OK)
+        rc = write_list(now, err);
+    exia__bundle_free(&now->bundle);
+    now->text.size = 0;
+    return rc;
+}
+
+static exia_status report(exia_rows **out, const backup *now, exia_error *err)
+{
+    exia_rows *rows = NULL;
+    if (out == NULL)
+        return EXIA_OK;
+    exia_status rc = exia__rows_open(&rows, err);
+    for (size_t i = 0; i < now->model_count && rc == EXIA_OK; i++) {
+        const model *one = &now->models[i];
+        json_t *row = json_pack("{s:s, s:I, s:I}", "name", one->name, "entries",
+                                (json_int_t)one->head, "new", (json_int_t)(one->head - one->known));
+        rc = row ? exia__rows_add(rows, row, err) : exia__fail_memory(err);
+        json_decref(row);
+    }
+    if (rc == EXIA_OK) {
+        *out = rows;
+        rows = NULL;
+    }
+    exia_rows_free(rows);
+    return rc;
+}
+
+exia_status exia_library_backup(exia_rows **out, exia_library *library, const char *path,
+                                const exia_backup_options *options, const exia_job *job,
+                                exia_error *err)
+{
+    exia_backup_options ours;
+    backup now = {.library = library};
+    if (out != NULL)
+        *out = NULL;
+    if (library == NULL || path == NULL || *path == '\0')
+        return exia__fail(err, EXIA_EINVAL, 0,
+                          "exia_library_backup: the library or the path is NULL or empty");
+    exia_status rc = exia__options(&ours, sizeof ours, options, err);
+    if (rc == EXIA_OK)
+        rc = exia__work_begin(&now.work, job, err);
+    if (rc == EXIA_OK && library->generation != exia__generation())
+        rc =
+            exia__fail(err, EXIA_ECLOSED, 0, "the library was opened before a fork: open it again");
+    if (rc == EXIA_OK && library->id == NULL)
+        rc = exia__fail(err, EXIA_ENOTFOUND, 0, "the library is being created: try again");
+    if (rc == EXIA_OK && (now.environments = json_object()) == NULL)
+        rc = exia__fail_memory(err);
+    if (rc == EXIA_OK)
+        rc = name_models(&now, &ours, err);
+    for (int i = 1; rc == EXIA_OK; i++) {
+        json_object_clear(now.environments);
+        rc = attempt(&now, path, err);
+        if (rc != EXIA_DONE)
+            break;
+        rc = i < MOST_ATTEMPTS ? EXIA_OK
+                               : exia__fail(err, EXIA_ECONFLICT, 0,
+                                            "versions are removed and collected again and again");
+    }
+    if (rc == EXIA_OK)
+        rc = report(out, &now, err);
+    for (size_t i = 0; i < now.model_count; i++) {
+        clear_model(&now.models[i]);
+        exia__release(now.models[i].name);
+    }
+    exia__release(now.models);
+    exia__buffer_free(&now.text);
+    json_decref(now.environments);
+    return rc;
+}
