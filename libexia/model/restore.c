@@ -1,5 +1,5 @@
 /* Bringing a backup into a library.  It may come from anybody, so nothing in it is believed: entries
- * must fold, bytes must have the digests that the entries name, and the list must name exactly what was
+ * must fit, bytes must have the digests that the entries name, and the list must name exactly what was
  * read.  First all logs are compared with those that are here; then the blobs that are missing are
  * stored, which nobody sees; then the list is checked; and only then the entries are written. */
 #include <stdio.h>
@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/rows.h"
 #include "model/bundle.h"
+#include "model/ledger.h"
 
 enum { BLOCK = 1 << 18 };
 
@@ -34,7 +35,7 @@ typedef struct restore {
     size_t count, capacity;
     incoming *at;
     int same;             /* so far the log of `at` is what is here */
-    exia__fold *fold;     /* of it */
+    exia__ledger *ledger; /* of it */
     json_t *wanted;       /* HEX -> size: blobs of versions that are new here */
     json_t *environments; /* HEX -> true: wanted, and of any size up to that */
     json_t *keys;         /* HEX -> where it lies here */
@@ -96,7 +97,7 @@ static exia_status check_inline(const json_t *part, const char *text, exia_error
     return rc;
 }
 
-/* The fold has checked the rest. */
+/* The ledger has checked the rest. */
 static exia_status check_published(const json_t *version, exia_error *err)
 {
     size_t i = 0, within = 0;
@@ -207,11 +208,11 @@ static exia_status check_line(restore *now, int64_t seq, const char *line, size_
     if (rc == EXIA_OK && now->same)
         rc = compare(now, seq, entry, err);
     if (rc == EXIA_OK)
-        rc = exia__fold_apply(now->fold, entry, err);
+        rc = exia__ledger_take(now->ledger, entry, err);
     if (rc == EXIA_OK)
         rc = check_entry(now, entry, err);
     if (rc == EXIA_OK && now->same)
-        now->at->versions_known = (int64_t)now->fold->version_count;
+        now->at->versions_known = exia__ledger_highest(now->ledger);
     json_decref(entry);
     return rc;
 }
@@ -236,19 +237,16 @@ static exia_status want(restore *now, const char *hex, int64_t size, exia_error 
 
 static exia_status want_version(restore *now, int64_t number, exia_error *err)
 {
-    const exia__version *version = exia__fold_version(now->fold, number);
+    const char *environment = NULL;
+    const json_t *part = NULL, *parts = exia__ledger_version(&environment, now->ledger, number);
     size_t i = 0;
-    const json_t *part = NULL;
     exia_status rc = EXIA_OK;
-    if (version == NULL)
-        return EXIA_OK;
-    json_array_foreach(version->parts, i, part)
+    json_array_foreach((json_t *)(uintptr_t)parts, i, part)
     {
-        if (rc == EXIA_OK && exia__json_string(part, "key") != NULL)
+        if (rc == EXIA_OK)
             rc = want(now, exia__json_string(part, "sha256"),
                       json_integer_value(json_object_get(part, "size")), err);
     }
-    const char *environment = exia__json_string(version->row, "environment");
     return rc == EXIA_OK && environment != NULL ? want(now, environment, -1, err) : rc;
 }
 
@@ -260,7 +258,7 @@ static exia_status end_model(restore *now, exia_error *err)
     if (now->at == NULL)
         return EXIA_OK;
     if (now->at->selected) {
-        now->at->versions = (int64_t)now->fold->version_count;
+        now->at->versions = exia__ledger_highest(now->ledger);
         for (int64_t n = now->at->versions_known + 1; n <= now->at->versions && rc == EXIA_OK; n++)
             rc = want_version(now, n, err);
         json_object_foreach(now->at->repaired, number, value)
@@ -270,8 +268,8 @@ static exia_status end_model(restore *now, exia_error *err)
                 rc = want_version(now, n, err);
         }
     }
-    exia__fold_free(now->fold);
-    now->fold = NULL;
+    exia__ledger_free(now->ledger);
+    now->ledger = NULL;
     now->at = NULL;
     return rc;
 }
@@ -310,7 +308,7 @@ static exia_status begin_model(restore *now, const char *name, exia_error *err)
     if (rc == EXIA_OK && (made->repaired == NULL || made->logs == NULL))
         rc = exia__fail_memory(err);
     if (rc == EXIA_OK)
-        rc = exia__fold_open(&now->fold, name, err);
+        rc = exia__ledger_open(&now->ledger, err);
     now->at = made;
     now->same = 1;
     return rc;
@@ -621,7 +619,7 @@ exia_status exia_library_restore(exia_rows **out, exia_library *library, const c
         json_decref(now.models[i].logs);
     }
     exia__release(now.models);
-    exia__fold_free(now.fold);
+    exia__ledger_free(now.ledger);
     json_decref(now.wanted);
     json_decref(now.environments);
     json_decref(now.keys);
