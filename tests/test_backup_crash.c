@@ -1,0 +1,273 @@
+/* A backup, or a restore, is killed or failed by the disk at system calls of it, and blobs are collected
+ * under it.  What it leaves is a backup, or none; the next run ends it. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "support/deeds.h"
+#include "support/models.h"
+#include "support/trace.h"
+
+enum { SAMPLE = 12 };
+
+typedef exia_status call_fn(exia_rows **out, exia_library *library, const char *path,
+                            const exia_backup_options *options, const exia_job *job,
+                            exia_error *err);
+
+/* One call in a process of its own, and what it said. */
+typedef struct doing {
+    call_fn *call;
+    char library[300], path[300];
+    int ended;
+    exia_status status;
+    exia_error error;
+} doing;
+static doing *said;
+
+static int perform(void *payload)
+{
+    exia_library *library = NULL;
+    (void)payload;
+    said->status = exia_library_open(&library, said->library, NULL, &said->error);
+    if (said->status == EXIA_OK)
+        said->status = said->call(NULL, library, said->path, NULL, NULL, &said->error);
+    said->ended = 1;
+    exia_library_free(library);
+    return 0;
+}
+
+static trace_end run(call_fn *call, const char *library, const char *path, trace_plan plan)
+{
+    if (said == NULL)
+        said = trace_shared(sizeof *said);
+    memset(said, 0, sizeof *said);
+    said->call = call;
+    snprintf(said->library, sizeof said->library, "%s", library);
+    snprintf(said->path, sizeof said->path, "%s", path);
+    return trace_run(perform, NULL, plan);
+}
+
+/* Steps of random width, the same each time; EXIA_CRASH_SAMPLE=0 takes every call. */
+static long next_call(long nth, long count)
+{
+    static unsigned dice = 1;
+    const char *given = getenv("EXIA_CRASH_SAMPLE");
+    long wanted = given ? atol(given) : SAMPLE;
+    if (wanted <= 0 || wanted >= count)
+        return nth + 1;
+    dice = dice * 1103515245u + 12345u;
+    return nth + 1 + (long)((dice >> 16) % (unsigned long)(2 * count / wanted));
+}
+
+/* The library that a backup gives, restored into an empty one. */
+static const char *restored(const char *path)
+{
+    exia_library *library = NULL;
+    const char *folder = check_path("restored");
+    assert_int_equal(exia__tree_remove(folder, NULL), EXIA_OK);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    check_ok(exia_library_open(&library, check_format("%s/library", folder), NULL, &err));
+    check_ok(exia_library_restore(NULL, library, path, NULL, NULL, &err));
+    exia_library_free(library);
+    return deeds_state(folder, 0);
+}
+
+/* What lies in the directory of the test, hidden files too. */
+static int is_left(const char *name)
+{
+    return access(check_path(name), F_OK) == 0;
+}
+
+static void spoil_backups(const char *name, trace_plan plan, int by_writes)
+{
+    const char *path = check_path(name), *source = check_path("source/library");
+    deeds_prepare((mkdir(check_path("source"), 0700), check_path("source")));
+    const char *whole = deeds_state(check_path("source"), 0);
+    trace_end end = run(exia_library_backup, source, path, (trace_plan){0});
+    assert_int_equal(said->status, EXIA_OK);
+    long count = by_writes ? end.writes : end.calls, spoilt = 0;
+    assert_string_equal(restored(path), whole);
+    for (plan.nth = next_call(0, count); plan.nth <= count; plan.nth = next_call(plan.nth, count)) {
+        assert_int_equal(exia__tree_remove(path, NULL), EXIA_OK);
+        run(exia_library_backup, source, path, plan);
+        int done = said->ended && said->status == EXIA_OK;
+        spoilt += !done;
+        if (said->ended && said->status < 0 && said->error.text[0] == '\0')
+            fail_msg("call %ld: no error text", plan.nth);
+        if (done)
+            assert_string_equal(restored(path), whole);
+        else if (strstr(name, ".tar.zst") != NULL && is_left(name))
+            assert_string_equal(restored(path), whole); /* killed behind the rename */
+        if (strstr(name, ".tar.zst") != NULL)
+            assert_int_equal(exia__tree_remove(path, NULL), EXIA_OK);
+        run(exia_library_backup, source, path, (trace_plan){0});
+        if (said->status != EXIA_OK)
+            fail_msg("call %ld, and again: %s", plan.nth, said->error.text);
+        assert_string_equal(restored(path), whole);
+    }
+    assert_true(spoilt > 0);
+    assert_string_equal(deeds_state(check_path("source"), 0), whole);
+}
+
+static void spoil_restores(const char *name, trace_plan plan, int by_writes)
+{
+    const char *path = check_path(name), *source = check_path("source/library");
+    const char *target = check_path("target/library");
+    deeds_prepare((mkdir(check_path("source"), 0700), check_path("source")));
+    const char *whole = deeds_state(check_path("source"), 0);
+    run(exia_library_backup, source, path, (trace_plan){0});
+    assert_int_equal(mkdir(check_path("target"), 0700), 0);
+    trace_end end = run(exia_library_restore, target, path, (trace_plan){0});
+    if (said->status != EXIA_OK)
+        fail_msg("%s", said->error.text);
+    long count = by_writes ? end.writes : end.calls, spoilt = 0;
+    for (plan.nth = next_call(0, count); plan.nth <= count; plan.nth = next_call(plan.nth, count)) {
+        assert_int_equal(exia__tree_remove(target, NULL), EXIA_OK);
+        run(exia_library_restore, target, path, plan);
+        int done = said->ended && said->status == EXIA_OK;
+        spoilt += !done;
+        const char *now = deeds_state(check_path("target"), 0); /* every version there opens */
+        if (done)
+            assert_string_equal(now, whole);
+        run(exia_library_restore, target, path, (trace_plan){0});
+        if (said->status != EXIA_OK)
+            fail_msg("call %ld, and again: %s", plan.nth, said->error.text);
+        assert_string_equal(deeds_state(check_path("target"), 0), whole);
+    }
+    assert_true(spoilt > 0);
+    deeds_go_on(check_path("target"));
+}
+
+TEST(a_backup_into_a_directory_that_is_killed_is_ended_by_the_next)
+{
+    if (!trace_allowed())
+        skip();
+    spoil_backups("backup", (trace_plan){.way = TRACE_KILL}, 0);
+}
+
+TEST(a_backup_into_a_file_that_is_killed_leaves_a_whole_file_or_none)
+{
+    if (!trace_allowed())
+        skip();
+    spoil_backups("backup.tar.zst", (trace_plan){.way = TRACE_KILL}, 0);
+}
+
+TEST(a_full_disk_fails_a_backup_and_the_next_ends_it)
+{
+    if (!trace_allowed())
+        skip();
+    spoil_backups("backup", (trace_plan){.way = TRACE_FAIL, .code = ENOSPC, .for_ever = 1}, 1);
+}
+
+TEST(a_full_disk_fails_a_backup_into_a_file_and_leaves_none)
+{
+    if (!trace_allowed())
+        skip();
+    spoil_backups("backup.tar.zst", (trace_plan){.way = TRACE_FAIL, .code = ENOSPC, .for_ever = 1},
+                  1);
+}
+
+TEST(a_restore_that_is_killed_is_ended_by_the_next)
+{
+    if (!trace_allowed())
+        skip();
+    spoil_restores("backup", (trace_plan){.way = TRACE_KILL}, 0);
+}
+
+TEST(a_restore_out_of_a_file_that_the_disk_fails_is_ended_by_the_next)
+{
+    if (!trace_allowed())
+        skip();
+    spoil_restores("backup.tar.zst", (trace_plan){.way = TRACE_FAIL, .code = EIO}, 1);
+}
+
+/* ---- while it lives ------------------------------------------------------------------------- */
+
+enum { LARGE = 20000 };
+
+/* Publish, remove the version before, take its blob away as a collector does, until it is killed. */
+static int write_and_collect(int number)
+{
+    exia_library *library = NULL;
+    const char *name = check_format("m%d", number);
+    if (exia_library_open(&library, check_path("live"), NULL, &err) < 0)
+        return 1;
+    for (int64_t version = 0, last = 0;; last = version) {
+        char bytes[LARGE + 1] = "", *hex = NULL;
+        exia_model *model = NULL;
+        snprintf(bytes, sizeof bytes, "%s %lld ", name, (long long)last);
+        memset(bytes + strlen(bytes), 'x', LARGE - strlen(bytes));
+        exia_part part = {.name = "model", .format = "bytes", .data = bytes, .size = LARGE};
+        if (exia_model_write(&version, library, name, &part, 1, NULL, NULL, &err) < 0)
+            return 2;
+        if (last == 0)
+            continue;
+        const char *selector = check_format("%s@%lld", name, (long long)last);
+        if (exia_model_open(&model, library, selector, 0, &err) < 0)
+            return 3;
+        hex = strstr(exia_model_facts(model), "\"sha256\":\"") + 10;
+        const char *blob = check_format("%s/blobs/sha256/%.2s/%.64s", check_path("live"), hex, hex);
+        exia_model_free(model);
+        if (exia_model_remove(library, name, last, NULL, &err) < 0 || unlink(blob) != 0)
+            return 4;
+    }
+}
+
+static void check_every_version(exia_library *library, int least)
+{
+    exia_rows *rows = NULL;
+    int count = 0;
+    check_ok(exia_library_search(&rows, library, NULL, &err));
+    const char *row = NULL;
+    while (exia_rows_next(&row, rows, &err) == EXIA_OK) {
+        exia_model *model = NULL;
+        const char *name = strstr(row, "\"name\":\"") + 8,
+                   *number = strstr(row, "\"version\":") + 10;
+        const char *selector =
+            check_format("%.*s@%lld", (int)strcspn(name, "\""), name, strtoll(number, NULL, 10));
+        check_ok(exia_model_open(&model, library, selector, EXIA_OPEN_VERIFY, &err));
+        exia_model_free(model);
+        count++;
+    }
+    exia_rows_free(rows);
+    assert_true(count >= least);
+}
+
+TEST(a_backup_is_whole_while_writers_go_on_and_blobs_are_collected)
+{
+    enum { WRITERS = 2, ROUNDS = 6 };
+    exia_library *library = NULL;
+    pid_t writers[WRITERS];
+    check_ok(exia_library_open(&library, check_path("live"), NULL, &err));
+    for (int i = 0; i < WRITERS; i++)
+        write_model(library, check_format("m%d", i), "first", NULL, NULL, 0);
+    exia_library_free(library); /* before the fork */
+    for (int i = 0; i < WRITERS; i++) {
+        writers[i] = fork();
+        if (writers[i] == 0)
+            _exit(write_and_collect(i));
+    }
+    check_ok(exia_library_open(&library, check_path("live"), NULL, &err));
+    for (int i = 0; i < ROUNDS; i++) {
+        exia_library *other = NULL;
+        const char *path = check_path(i % 2 ? "backup" : check_format("b%d.tar.zst", i));
+        check_ok(exia_library_backup(NULL, library, path, NULL, NULL, &err));
+        const char *target = check_path(check_format("target%d", i));
+        check_ok(exia_library_open(&other, target, NULL, &err));
+        check_ok(exia_library_restore(NULL, other, path, NULL, NULL, &err));
+        check_every_version(other, WRITERS);
+        exia_library_free(other);
+    }
+    exia_library_free(library);
+    for (int i = 0; i < WRITERS; i++) {
+        int status = 0;
+        assert_int_equal(waitpid(writers[i], &status, WNOHANG), 0); /* it still writes */
+        kill(writers[i], SIGKILL);
+        assert_int_equal(waitpid(writers[i], &status, 0), writers[i]);
+    }
+}
