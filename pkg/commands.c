@@ -435,6 +435,21 @@ const struct command commands[] = {
             },
     },
     {
+        .name = "model fsck",
+        .run = run_model_fsck,
+        .synopsis = "[--quick | --repair]",
+        .summary = "Check the logs and every byte of a library; with --repair mend it.",
+        .about = "Exit 0 means that every version can be read.  A part whose bytes are lost is "
+                 "mended where another copy of them is there.",
+        .keys = "severity, what, name, version, key, text, repaired",
+        .options =
+            {
+                {OPTION_QUICK, 0, "quick", NULL, "compare sizes, do not read the files", false},
+                {OPTION_REPAIR, 0, "repair", NULL, "mend what can be mended", false},
+                LIBRARY,
+            },
+    },
+    {
         .name = "model backup",
         .run = run_model_backup,
         .synopsis = "PATH [NAME...]",

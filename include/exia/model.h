@@ -245,6 +245,31 @@ EXIA_API exia_status exia_library_gc(exia_rows **out, exia_gc_totals *totals, ex
                                      const exia_gc_options *options, const exia_job *job,
                                      exia_error *err);
 
+typedef struct exia_fsck_options {
+    size_t struct_size;
+    int repair; /* not zero: mend what can be mended; else nothing is changed */
+    int quick;  /* not zero: compare sizes only, do not read the bytes */
+} exia_fsck_options;
+
+typedef struct exia_fsck_totals {
+    uint64_t models, entries, blobs, bytes; /* that were looked at; bytes of all blobs */
+    uint64_t errors, warnings, repaired;    /* errors and warnings that are left; what was mended */
+} exia_fsck_totals;
+
+/* Check a library: every log, every blob that a version names (its bytes by `job`'s threads), what is
+ * derived from the logs, what collectors left.  Writers may go on meanwhile.
+ *
+ * Mended: a part whose bytes are lost or altered, when another copy of them is there (the log then
+ * names that one); a missing `library-id`; marks that nobody needs; derived records.
+ *
+ * @param[out] out     rows {severity, what, name, version, key, text, repaired}; severity is "error" (a
+ *                     version cannot be read, or a log), "warning" or "info"; none: all is well
+ * @param[out] totals  may be NULL
+ */
+EXIA_API exia_status exia_library_fsck(exia_rows **out, exia_fsck_totals *totals,
+                                       exia_library *library, const exia_fsck_options *options,
+                                       const exia_job *job, exia_error *err);
+
 /* ---- backups -------------------------------------------------------------------------------- */
 
 typedef struct exia_backup_options {

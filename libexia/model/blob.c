@@ -148,8 +148,8 @@ static exia_status name_key(char **out, const char *sha256, int n, exia_error *e
     return exia__text_format(out, err, "sha256/%.2s/%s.%d", sha256, sha256, n);
 }
 
-exia_status exia__blob_store(char **key, exia_library *library, const exia_source *source,
-                             const exia_job *job, exia_error *err)
+exia_status exia__blob_store_not(char **key, exia_library *library, const exia_source *source,
+                                 const char *not_here, const exia_job *job, exia_error *err)
 {
     char *name = NULL;
     int used = 0;
@@ -158,7 +158,7 @@ exia_status exia__blob_store(char **key, exia_library *library, const exia_sourc
     for (int n = 0; n < MOST_KEYS && rc == EXIA_OK && !used; n++) {
         exia__release(name);
         rc = name_key(&name, source->sha256, n, err);
-        if (rc == EXIA_OK)
+        if (rc == EXIA_OK && (not_here == NULL || strcmp(name, not_here) != 0))
             rc = try_key(&used, library, name, source, job, err);
     }
     if (rc == EXIA_OK && !used)
@@ -170,6 +170,12 @@ exia_status exia__blob_store(char **key, exia_library *library, const exia_sourc
     }
     exia__release(name);
     return rc;
+}
+
+exia_status exia__blob_store(char **key, exia_library *library, const exia_source *source,
+                             const exia_job *job, exia_error *err)
+{
+    return exia__blob_store_not(key, library, source, NULL, job, err);
 }
 
 static exia_status load_key(char **out, exia__blobs *blobs, const char *key, const char *sha256,

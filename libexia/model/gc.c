@@ -7,8 +7,6 @@
  * a writer and a collector one sees the other: the collector reads the logs after its mark was put, and
  * a blob that was touched within the grace before the mark is spared.  Nothing is kept between calls
  * but the marks: a collector that was killed is gone on with by any other. */
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "base/error.h"
@@ -17,12 +15,6 @@
 #include "model/upkeep.h"
 
 enum { GRACE_DAYS = 7, CLAIM_MS = 60 * 60 * 1000, SLEEP_MS = 50, TICK_MS = 20 };
-
-typedef struct blob {
-    char *key;
-    uint64_t size;
-    int64_t modified_ms;
-} blob;
 
 typedef struct collection {
     exia_library *library;
@@ -34,8 +26,7 @@ typedef struct collection {
     /* what one round sees */
     int64_t now_ms;
     exia__marks marks;
-    blob *blobs;
-    size_t count, capacity;
+    exia__listing blobs;
     exia__references references;
     /* what is to be marked or is not yet due, in the order of the list */
     char **pending;
@@ -44,34 +35,9 @@ typedef struct collection {
 
 /* ---- what there is -------------------------------------------------------------------------- */
 
-static exia_status found_blob(const char *key, uint64_t size, int64_t modified_ms, void *payload,
-                              exia_error *err)
-{
-    collection *now = payload;
-    char hex[EXIA__HEX_SIZE];
-    exia_status rc = EXIA_OK;
-    if (!exia__blob_digest(hex, key)) /* not ours */
-        return EXIA_OK;
-    rc = exia__grow(&now->blobs, &now->capacity, now->count + 1, sizeof *now->blobs, err);
-    if (rc < 0)
-        return rc;
-    blob *made = &now->blobs[now->count];
-    *made = (blob){.size = size, .modified_ms = modified_ms};
-    rc = exia__text_copy(&made->key, key, err);
-    now->count += rc == EXIA_OK;
-    return rc;
-}
-
-static int by_key(const void *a, const void *b)
-{
-    return strcmp(((const blob *)a)->key, ((const blob *)b)->key);
-}
-
 static void forget(collection *now)
 {
-    for (size_t i = 0; i < now->count; i++)
-        exia__release(now->blobs[i].key);
-    now->count = 0;
+    exia__listing_free(&now->blobs);
     exia__marks_free(&now->marks);
     exia__references_free(&now->references);
 }
@@ -85,17 +51,16 @@ static exia_status look(collection *now, exia_error *err)
     if (rc == EXIA_OK)
         rc = exia__blobs_now(&now->now_ms, now->library->blobs, &job, err);
     if (rc == EXIA_OK)
-        rc = exia__blobs_list(now->library->blobs, EXIA__BLOB_PREFIX, found_blob, now, &job, err);
+        rc = exia__listing_read(&now->blobs, now->library, EXIA__BLOB_PREFIX, &job, err);
     if (rc == EXIA_OK)
         rc = exia__references_read(&now->references, now->library, NULL, NULL, &now->work, err);
-    if (rc == EXIA_OK && now->count > 1)
-        qsort(now->blobs, now->count, sizeof *now->blobs, by_key);
     return rc;
 }
 
 /* ---- the report ----------------------------------------------------------------------------- */
 
-static exia_status report(collection *now, const blob *item, const char *verb, exia_error *err)
+static exia_status report(collection *now, const exia__listed *item, const char *verb,
+                          exia_error *err)
 {
     char time[EXIA__TIME_SIZE], *why = NULL;
     const exia__reference *was = exia__references_find(&now->references, item->key, 1);
@@ -117,25 +82,25 @@ static exia_status report(collection *now, const blob *item, const char *verb, e
     return rc;
 }
 
-static exia_status tell(collection *now, const blob *item, const char *verb, uint64_t *count,
-                        uint64_t *bytes, exia_error *err)
+static exia_status tell(collection *now, const exia__listed *item, const char *verb,
+                        uint64_t *count, uint64_t *bytes, exia_error *err)
 {
     ++*count;
     *bytes += item->size;
     return report(now, item, verb, err);
 }
 
-static exia_status tell_young(collection *now, const blob *item, exia_error *err)
+static exia_status tell_young(collection *now, const exia__listed *item, exia_error *err)
 {
     return tell(now, item, "young", &now->totals.young, &now->totals.young_bytes, err);
 }
 
-static exia_status tell_marked(collection *now, const blob *item, exia_error *err)
+static exia_status tell_marked(collection *now, const exia__listed *item, exia_error *err)
 {
     return tell(now, item, "marked", &now->totals.marked, &now->totals.marked_bytes, err);
 }
 
-static exia_status tell_removed(collection *now, const blob *item, exia_error *err)
+static exia_status tell_removed(collection *now, const exia__listed *item, exia_error *err)
 {
     return tell(now, item, now->options.dry_run ? "remove" : "removed", &now->totals.removed,
                 &now->totals.removed_bytes, err);
@@ -150,7 +115,8 @@ static exia_status drop(collection *now, const exia__mark *mark, exia_error *err
 }
 
 /* `mark` stood before the logs were read, and nothing in them names the blob. */
-static exia_status remove_blob(collection *now, const blob *item, exia__mark *mark, exia_error *err)
+static exia_status remove_blob(collection *now, const exia__listed *item, exia__mark *mark,
+                               exia_error *err)
 {
     exia_job job = exia__work_rest(&now->work);
     if (now->options.dry_run)
@@ -168,7 +134,7 @@ static exia_status remove_blob(collection *now, const blob *item, exia__mark *ma
 }
 
 /* Mark it, or come back to it: now if this call waits, else by the next one. */
-static exia_status postpone(collection *now, const blob *item, exia_error *err)
+static exia_status postpone(collection *now, const exia__listed *item, exia_error *err)
 {
     if (now->options.dry_run)
         return tell_removed(now, item, err);
@@ -180,7 +146,7 @@ static exia_status postpone(collection *now, const blob *item, exia_error *err)
     return rc == EXIA_OK && !now->options.wait ? tell_marked(now, item, err) : rc;
 }
 
-static exia_status judge(collection *now, const blob *item, int waited, exia_error *err)
+static exia_status judge(collection *now, const exia__listed *item, int waited, exia_error *err)
 {
     int64_t grace = now->options.grace_ms;
     exia__mark *mark = exia__marks_find(&now->marks, item->key);
@@ -211,9 +177,7 @@ static exia_status drop_empty(collection *now, exia_error *err)
     exia_status rc = EXIA_OK;
     for (size_t i = 0; i < now->marks.count && rc == EXIA_OK; i++) {
         exia__mark *mark = &now->marks.items[i];
-        blob key = {.key = mark->key};
-        if (mark->claim == NULL &&
-            (now->count == 0 || bsearch(&key, now->blobs, now->count, sizeof key, by_key) == NULL))
+        if (mark->claim == NULL && exia__listing_find(&now->blobs, mark->key) == NULL)
             rc = drop(now, mark, err);
     }
     return rc;
@@ -238,12 +202,16 @@ static exia_status put_marks(collection *now, exia_error *err)
 static exia_status first_round(collection *now, exia_error *err)
 {
     exia_status rc = look(now, err);
-    for (size_t i = 0; i < now->count && rc == EXIA_OK; i++) {
+    for (size_t i = 0; i < now->blobs.count && rc == EXIA_OK; i++) {
+        const exia__listed *item = &now->blobs.items[i];
+        char hex[EXIA__HEX_SIZE];
+        rc = exia__work_step(&now->work, "collecting", i, now->blobs.count, err);
+        if (!exia__blob_digest(hex, item->key)) /* not ours */
+            continue;
         now->totals.blobs++;
-        now->totals.bytes += now->blobs[i].size;
-        rc = exia__work_step(&now->work, "collecting", i, now->count, err);
+        now->totals.bytes += item->size;
         if (rc == EXIA_OK)
-            rc = judge(now, &now->blobs[i], 0, err);
+            rc = judge(now, item, 0, err);
     }
     if (rc == EXIA_OK)
         rc = drop_empty(now, err);
@@ -268,9 +236,7 @@ static exia_status second_round(collection *now, exia_error *err)
 {
     exia_status rc = look(now, err);
     for (size_t i = 0; i < now->pending_count && rc == EXIA_OK; i++) {
-        blob key = {.key = now->pending[i]};
-        const blob *item =
-            now->count ? bsearch(&key, now->blobs, now->count, sizeof key, by_key) : NULL;
+        const exia__listed *item = exia__listing_find(&now->blobs, now->pending[i]);
         rc = exia__work_step(&now->work, "collecting", i, now->pending_count, err);
         if (rc == EXIA_OK && item != NULL)
             rc = judge(now, item, 1, err);
@@ -326,7 +292,6 @@ exia_status exia_library_gc(exia_rows **out, exia_gc_totals *totals, exia_librar
     for (size_t i = 0; i < now.pending_count; i++)
         exia__release(now.pending[i]);
     exia__release(now.pending);
-    exia__release(now.blobs);
     exia_rows_free(now.rows);
     return rc;
 }

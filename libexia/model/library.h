@@ -177,6 +177,9 @@ void exia__selector_free(exia__selector *selector);
  * @return what the source said, EXIA_ECORRUPT ... */
 exia_status exia__blob_store(char **key, exia_library *library, const exia_source *source,
                              const exia_job *job, exia_error *err);
+/* The same, at any key but this one, whose bytes are known to be others. */
+exia_status exia__blob_store_not(char **key, exia_library *library, const exia_source *source,
+                                 const char *not_here, const exia_job *job, exia_error *err);
 /* Has a collector marked the blob?  Then it is not used again. */
 exia_status exia__blob_marked(int *marked, exia_library *library, const char *key,
                               const exia_job *job, exia_error *err);

@@ -100,6 +100,13 @@ int exia__blob_digest(char hex[EXIA__HEX_SIZE], const char *key)
              strspn(tail + 1, "0123456789") == strlen(tail + 1)));
 }
 
+int exia__blob_same(const char *key, const char *base)
+{
+    size_t size = strlen(base);
+    char hex[EXIA__HEX_SIZE];
+    return strncmp(key, base, size) == 0 && exia__blob_digest(hex, key);
+}
+
 const exia__reference *exia__references_find(const exia__references *references, const char *key,
                                              int over)
 {
@@ -306,6 +313,7 @@ static exia_status begin_model(walk *now, const char *key, size_t size, exia_err
     now->head = 0;
     now->versions = 0;
     now->broken = 0;
+    now->out->models++;
     return add_text(&now->model_at, now->out, now->model, err);
 }
 

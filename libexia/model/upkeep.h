@@ -21,8 +21,8 @@ typedef struct exia__reference {
 } exia__reference;
 
 typedef struct exia__references {
-    exia__reference *items;          /* in order of their keys */
-    size_t count, capacity, entries; /* entries: how many the logs have */
+    exia__reference *items;                  /* in order of their keys */
+    size_t count, capacity, models, entries; /* how many logs there are, and entries in them */
     exia__buffer texts;
 } exia__references;
 
@@ -43,6 +43,30 @@ void exia__references_free(exia__references *references);
 
 /* The digest in the name of a blob, sha256/AB/HEX or sha256/AB/HEX.N; 0: it is no such name. */
 int exia__blob_digest(char hex[EXIA__HEX_SIZE], const char *key);
+
+/* Is `key` the key `base`, sha256/AB/HEX, or one of its HEX.1, HEX.2 ...? */
+int exia__blob_same(const char *key, const char *base);
+
+/* ---- listing.c ------------------------------------------------------------------------------ */
+
+typedef struct exia__listed {
+    char *key;
+    uint64_t size;
+    int64_t modified_ms;
+} exia__listed;
+
+typedef struct exia__listing {
+    exia__listed *items; /* in order of their keys */
+    size_t count, capacity;
+} exia__listing;
+
+/* All blobs whose keys begin with `prefix`. */
+exia_status exia__listing_read(exia__listing *out, exia_library *library, const char *prefix,
+                               const exia_job *job, exia_error *err);
+const exia__listed *exia__listing_find(const exia__listing *listing, const char *key);
+/* The first one at or behind this key. */
+size_t exia__listing_from(const exia__listing *listing, const char *key);
+void exia__listing_free(exia__listing *listing);
 
 /* ---- marks.c -------------------------------------------------------------------------------- */
 
@@ -75,5 +99,19 @@ exia_status exia__mark_claim(exia__mark *mark, exia_library *library, const char
 /* Drop the mark as it was read; one that changed meanwhile stays. */
 exia_status exia__mark_drop(const exia__mark *mark, exia_library *library, const exia_job *job,
                             exia_error *err);
+
+/* ---- verify.c ------------------------------------------------------------------------------- */
+
+/* A blob and what reading it showed. */
+typedef struct exia__checked {
+    const char *key; /* borrowed */
+    uint64_t size;   /* as it was read */
+    enum { EXIA__UNKNOWN, EXIA__INTACT, EXIA__MISSING, EXIA__ALTERED, EXIA__UNREADABLE } state;
+    char *why; /* of what is unreadable; to be released */
+} exia__checked;
+
+/* Read the blobs, which have `total` bytes together, and compare each with its name. */
+exia_status exia__blobs_verify(exia__checked *items, size_t count, uint64_t total,
+                               exia_library *library, exia__work *job, exia_error *err);
 
 #endif

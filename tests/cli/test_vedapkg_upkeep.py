@@ -72,3 +72,21 @@ def test_rules_are_checked(models):
     models.fails("model", "retain", "--best", "metrics.auc=x", says="best")
     models.fails("model", "retain", "--where", "x =", says="where")
     assert len(models.json("model", "ls")) == 1
+
+
+def test_a_check_exits_with_one_when_a_version_cannot_be_read(models):
+    done = models.run("model", "fsck")
+    assert "nothing is wrong" in done.stderr
+    assert "models: 1, entries of logs: 5, files: 1" in done.stderr
+    blobs = sorted((models.home / "models" / "blobs" / "sha256").glob("*/*"))
+    (live,) = (blob for blob in blobs if blob.read_bytes()[:1] == b"c")
+    copy = live.with_name(live.name + ".1")
+    copy.write_bytes(live.read_bytes())
+    live.chmod(0o600)
+    live.write_bytes(b"x" * 1000)
+    assert models.json("model", "fsck", "--quick") == []
+    done = models.run("model", "fsck", code=1)
+    assert "left: 1" in done.stderr and "a copy is there" in done.stdout
+    (row,) = models.json("model", "fsck", "--repair")
+    assert (row["what"], row["version"], row["repaired"]) == ("altered", 3, True)
+    assert "nothing is wrong" in models.run("model", "fsck").stderr

@@ -48,6 +48,7 @@ STORY = [
     ("model", "rm", "spare@1"),
     ("model", "retain", "--last", "1"),
     ("model", "gc"),
+    ("model", "fsck"),
     ("model", "backup", "backup"),
     ("model", "restore", "backup"),
     ("help",),
@@ -70,6 +71,8 @@ def story(tmp_path_factory):
     installed = None
     for words in STORY:
         words = [installed if word == "INSTALLED" else word for word in words]
+        if words[1:] == ["fsck"]:  # something to tell of
+            (tool.home / "models" / "blobs" / "notes").write_text("not ours")
         rows = tool.json(*words)
         if words[0] == "install":
             installed = rows[0]["directory"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -190,3 +192,162 @@ def test_all_models_are_looked_at_each_by_itself(ten: exia.Library) -> None:
     assert reasons[10] == "last 1"
     assert reasons[6] == "alias champion"
     assert "keep" in rows._repr_html_()
+
+
+# ---- checks -------------------------------------------------------------------------------------
+
+
+def blobs(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "library" / "blobs" / "sha256").glob("*/*"))
+
+
+def spoil(blob: Path, data: bytes) -> None:
+    blob.chmod(0o600)
+    blob.write_bytes(data)
+
+
+def test_a_sound_library_has_no_findings(library: exia.Library) -> None:
+    assert library.fsck() == []
+    library.write("m", BYTES, alias="a")
+    library.write("n", b"small")
+    library.remove("n", 1)
+    found = library.fsck(threads=2)
+    assert found == []
+    assert found.totals["models"] == 2
+    assert found.totals["entries"] == 3
+    assert found.totals["errors"] == 0
+
+
+def test_lost_and_altered_bytes_are_named_and_stay_lost_without_a_copy(
+    library: exia.Library, tmp_path: Path
+) -> None:
+    for i in range(4):
+        library.write("m", BYTES + bytes([i]))
+    one, two, three, _ = (
+        b for b in blobs(tmp_path) if b.stat().st_size == len(BYTES) + 1
+    )  # in the order of their digests
+    one.unlink()
+    spoil(two, BYTES + b"\xff")
+    spoil(three, b"short")
+    quick = library.fsck(quick=True)
+    assert sorted(row["what"] for row in quick) == ["altered", "missing"]
+    for repair in (False, True):
+        found = library.fsck(repair=repair)
+        assert [row["severity"] for row in found] == ["error"] * 3
+        assert [row["what"] for row in found] == ["missing", "altered", "altered"]
+        assert [row["key"].split("/")[-1] for row in found] == [one.name, two.name, three.name]
+        assert all(row["name"] == "m" and row["repaired"] is False for row in found)
+        assert "has 5 of 20001 bytes" in found[2]["text"]
+        assert "restore it from a backup" in str(found)
+        assert found.totals["errors"] == 3
+    assert len(library.history("m")) == 4
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_copy_stands_in_for_what_is_lost(
+    library: exia.Library, tmp_path: Path, lost: bool
+) -> None:
+    library.write("m", BYTES)
+    library.write("n", BYTES)
+    (blob,) = (b for b in blobs(tmp_path) if b.stat().st_size == len(BYTES))
+    copy = blob.with_name(blob.name + ".1")
+    copy.write_bytes(BYTES)
+    if lost:
+        blob.unlink()
+    else:
+        spoil(blob, BYTES[:-1] + b"y")
+    found = library.fsck()
+    assert {(row["name"], row["repaired"]) for row in found} == {("m", False), ("n", False)}
+    assert all("a copy is there" in row["text"] for row in found)
+    mended = library.fsck(repair=True)
+    assert {(row["name"], row["repaired"]) for row in mended} == {("m", True), ("n", True)}
+    assert (mended.totals["errors"], mended.totals["repaired"]) == (0, 2)
+    assert library.fsck() == []
+    with library.open("m", verify=True) as m, library.open("n", verify=True) as n:
+        assert m.read() == n.read() == BYTES
+    last = library.history("m")[-1]
+    assert (last["do"] == "repair") is not lost
+    with exia.Library(tmp_path / "library") as other:
+        assert other.read("m") == BYTES
+
+
+def test_an_environment_is_checked_too(library: exia.Library, tmp_path: Path) -> None:
+    library.write("m", b"small")
+    (blob,) = blobs(tmp_path)
+    before = blob.read_bytes()
+    blob.with_name(blob.name + ".1").write_bytes(before)
+    spoil(blob, b"{}")
+    (row,) = library.fsck()
+    assert (row["severity"], row["what"], row["version"]) == ("warning", "altered", 1)
+    assert "environment: its bytes are not those that were written" in row["text"]
+    blob.with_name(blob.name + ".1").unlink()
+    (row,) = library.fsck(repair=True)
+    assert (row["severity"], row["repaired"]) == ("error", False)
+    blob.unlink()
+    (row,) = library.fsck()
+    assert (row["severity"], row["what"]) == ("error", "missing")
+
+
+def test_orphans_foreign_files_and_a_lost_id_are_told(
+    library: exia.Library, tmp_path: Path
+) -> None:
+    folder = tmp_path / "library" / "blobs"
+    library.write("m", BYTES)
+    library.remove("m", 1)
+    assert library.fsck() == []  # young: a writer may be about to name them
+    for blob in blobs(tmp_path):
+        os.utime(blob, (0, 0))
+    (folder / "notes").write_text("x")
+    (folder / "library-id").unlink()
+    found = library.fsck()
+    assert [(row["severity"], row["what"]) for row in found] == [
+        ("error", "id"),
+        ("info", "foreign"),
+        ("info", "orphan"),
+        ("info", "orphan"),
+    ]
+    with pytest.raises(exia.ConflictError):
+        library.gc()
+    assert library.fsck(repair=True)[0]["repaired"] is True
+    assert [row["what"] for row in library.fsck()] == ["foreign", "orphan", "orphan"]
+    assert library.gc().totals["marked"] == 2
+    (folder / "library-id").chmod(0o600)
+    (folder / "library-id").write_text("another")
+    (row,) = library.fsck(repair=True)
+    assert (row["what"], row["repaired"]) == ("id", False)
+    assert "another library" in row["text"]
+
+
+def test_a_log_that_cannot_be_read_is_told_and_orphans_are_not_guessed(
+    library: exia.Library, tmp_path: Path
+) -> None:
+    library.write("m", BYTES)
+    library.write("n", BYTES)
+    for blob in blobs(tmp_path):
+        os.utime(blob, (0, 0))
+    with contextlib.closing(sqlite3.connect(tmp_path / "library" / "catalog.db")) as db:
+        (table,) = (
+            name
+            for (name,) in db.execute("select name from sqlite_master where type = 'table'")
+            if "record" in name
+        )
+        db.execute(f"update {table} set json = '{{}}' where kind = 'log' and key like 'm/%'")
+        db.commit()
+    with exia.Library(tmp_path / "library") as other:
+        found = other.fsck()
+    logs = [row for row in found if row["what"] == "log"]
+    assert [(row["severity"], row["name"]) for row in logs] == [("error", "m")]
+    assert "entry 1" in logs[0]["text"]
+    assert not [row for row in found if row["what"] == "orphan"]
+
+
+def test_a_check_changes_nothing_and_a_reader_may_check(
+    library: exia.Library, tmp_path: Path
+) -> None:
+    library.write("m", BYTES)
+    with exia.Library(tmp_path / "library", read_only=True) as reader:
+        assert reader.fsck() == []
+        with pytest.raises(exia.DeniedError):
+            reader.fsck(repair=True)
+    with pytest.raises(exia.InvalidError, match="threads"):
+        library.fsck(threads=-1)

@@ -1,11 +1,11 @@
-"""Keeping a model library in order: which versions stay, collecting what is dead."""
+"""Keeping a model library in order: what stays, collecting the dead, checks."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from exia._arguments import flag, integer, mapping, plain, seconds, text_or_null
 from exia._handle import Handle, call, owned
@@ -22,6 +22,19 @@ class Collected(Rows):
     totals : dict
         blobs, bytes: all that there are; removed, removed_bytes; marked, marked_bytes: those go
         half a grace later; young, young_bytes: dead too, and younger than the grace.
+    """
+
+    __slots__ = ("totals",)
+    totals: dict[str, int]
+
+
+class Checked(Rows):
+    """What a check found: {severity, what, name, version, key, text, repaired}; empty: all is well.
+
+    Attributes
+    ----------
+    totals : dict
+        models, entries, blobs, bytes: looked at; errors, warnings: left; repaired: mended.
     """
 
     __slots__ = ("totals",)
@@ -120,8 +133,44 @@ class Upkeep(Handle):
             call(lib.exia_library_gc, out, totals, self._c, options, job.c)
         return _told(Collected(take_rows(out)), totals)
 
+    def fsck(self, *, repair: bool = False, quick: bool = False, threads: int = 0) -> Checked:
+        """Check every log and the bytes of every version, and mend what can be mended.
 
-def _told(answer: Collected, totals: Any) -> Collected:
+        Parameters
+        ----------
+        repair
+            Where another copy of lost bytes is there, let the version name that; drop marks that no
+            collector needs; write anew what is derived from the logs.  Else nothing is changed.
+        quick
+            Compare sizes only.
+        threads
+            That read; 0: one a core.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from exia import Library
+        >>> library = Library(tempfile.mkdtemp())
+        >>> library.write("x", b"bytes")
+        1
+        >>> library.fsck()
+        []
+        """
+        options = ffi.new("exia_fsck_options *")
+        options.struct_size = ffi.sizeof("exia_fsck_options")
+        options.repair = flag(repair, "repair")
+        options.quick = flag(quick, "quick")
+        out = ffi.new("exia_rows **")
+        totals = ffi.new("exia_fsck_totals *")
+        with Job(threads=integer(threads, "threads", 0, 1024)) as job:
+            call(lib.exia_library_fsck, out, totals, self._c, options, job.c)
+        return _told(Checked(take_rows(out)), totals)
+
+
+_Told = TypeVar("_Told", Collected, Checked)
+
+
+def _told(answer: _Told, totals: Any) -> _Told:
     answer.totals = {name: int(getattr(totals, name)) for name in dir(totals)}
     return answer
 
