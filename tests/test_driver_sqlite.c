@@ -39,6 +39,7 @@ const conformance_target conformance = {
     .has_create = 1,
 };
 CONFORMS_TO(records);
+CONFORMS_TO(seek);
 
 /* Stands before the C library's: any directory may be said to be on another machine. */
 static int is_remote;

@@ -83,6 +83,21 @@ typedef struct exia_put {
     const char *token;
 } exia_put;
 
+/* What to seek among the records that have a `row`, an object, and an `age`, an integer.  A path is a
+ * JSON pointer into the row ("/metrics/auc"); literals are JSON: a number, a text, true or false. */
+typedef struct exia_range {
+    const char *path;
+    const char *low, *high; /* of one type; both may be met; NULL: no bound, of one of the two */
+} exia_range;
+typedef struct exia_seek {
+    const char *kind, *prefix;
+    const exia_range *ranges; /* all must hold */
+    size_t range_count;
+    const char *order; /* a path; NULL: the smallest age first */
+    int descending;
+} exia_seek;
+enum { EXIA_SEEK_TEXT = 64 }; /* bytes of a text that are always compared */
+
 /* A read sees every write that returned before it began.  A revision is positive, compared for
  * equality only, and never returns, not even after a removal.  The token is kept beside the JSON. */
 typedef struct exia_records_ops {
@@ -109,7 +124,8 @@ typedef struct exia_records_ops {
     exia_status (*remove)(void *self, const char *kind, const char *key, int64_t expect,
                           const exia_job *job, exia_error *err);
 
-    /* Optional: several puts as one step, all or none; makes writing cheaper and never means more. */
+    /* Optional: several puts as one step, all or none; makes writing cheaper and never means more.
+     * When the first record carries its token already, all was done: EXIA_OK and unchanged. */
     exia_status (*batch)(void *self, const exia_put *puts, size_t count, const exia_job *job,
                          exia_error *err);
 
@@ -119,6 +135,17 @@ typedef struct exia_records_ops {
     exia_status (*scan)(void *self, const char *kind, const char *prefix, const char *after,
                         size_t limit, const char *filter, exia_record_fn *found, void *payload,
                         const exia_job *job, exia_error *err);
+
+    /* Optional: an index of the rows.  Tell the records of `kind` whose keys have `prefix` and for
+     * which all ranges hold; one too many does no harm.  A range holds for a value of its own type.
+     * Before the first one is told `*ordered` says whether they come in order: those that have a
+     * number, a text or a boolean at `order`, in this order of types, each type from its smallest
+     * value up or from its largest down, and no others; of equals, and with `order` NULL, by age.
+     * Where few are found they may come as they are, and then all of them.  EXIA_DONE from `found`
+     * ends it with EXIA_OK.  `found` may call the same store.  @return EXIA_EUNSUPPORTED: this store
+     * has no index, and is scanned */
+    exia_status (*seek)(int *ordered, void *self, const exia_seek *seek, exia_record_fn *found,
+                        void *payload, const exia_job *job, exia_error *err);
 } exia_records_ops;
 
 /* How a store is opened.  READ: nothing is created or changed; what is not there is

@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "base/buffer.h"
 #include "base/error.h"
 #include "base/memory.h"
 
@@ -91,4 +90,17 @@ exia_status exia__json_set(json_t *object, const char *key, json_t *value, exia_
 exia_status exia__json_append(json_t *array, json_t *value, exia_error *err)
 {
     return json_array_append_new(array, value) == 0 ? EXIA_OK : exia__fail_memory(err);
+}
+
+exia_status exia__json_pointer(exia__buffer *pointer, const char *name, exia_error *err)
+{
+    exia_status rc = exia__buffer_append(pointer, "/", 1, err);
+    while (rc == EXIA_OK && *name != '\0') {
+        size_t plain = strcspn(name, "~/");
+        rc = exia__buffer_append(pointer, name, plain, err);
+        name += plain;
+        if (rc == EXIA_OK && *name != '\0')
+            rc = exia__buffer_text(pointer, *name++ == '~' ? "~0" : "~1", err);
+    }
+    return rc;
 }

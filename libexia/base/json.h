@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "base/buffer.h"
 #include "exia/common.h"
 
 /* Parse one JSON value; duplicate keys are refused.  `what` names the text in the error ("facts").
@@ -26,5 +27,7 @@ const char *exia__json_string(const json_t *object, const char *key);
 /* Put a new reference in (stolen, also on failure); EXIA_ENOMEM when `value` is NULL. */
 exia_status exia__json_set(json_t *object, const char *key, json_t *value, exia_error *err);
 exia_status exia__json_append(json_t *array, json_t *value, exia_error *err);
+/* Append "/NAME" as a JSON pointer (RFC 6901) has it. */
+exia_status exia__json_pointer(exia__buffer *pointer, const char *name, exia_error *err);
 
 #endif

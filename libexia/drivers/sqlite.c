@@ -15,9 +15,8 @@ enum { PAGE_ROWS = 500, PAGE_BYTES = 1 << 20 };
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-/* Rows one behind the other: the revision's eight bytes, the key, the JSON, each text with its NUL. */
-static exia_status read_row(exia__buffer *page, exia__sqlite *self, sqlite3_stmt *statement,
-                            exia_error *err)
+exia_status exia__sqlite_read_row(exia__buffer *page, exia__sqlite *self, sqlite3_stmt *statement,
+                                  exia_error *err)
 {
     sqlite3_int64 revision = sqlite3_column_int64(statement, 2);
     exia_status rc = exia__buffer_append(page, &revision, sizeof revision, err);
@@ -32,9 +31,8 @@ static exia_status read_row(exia__buffer *page, exia__sqlite *self, sqlite3_stmt
     return rc;
 }
 
-/* Tell the rows of a page; `*last` becomes the last key.  No lock is held. */
-static exia_status tell(const exia__buffer *page, const char **last, exia_record_fn *found,
-                        void *payload, exia_error *err)
+exia_status exia__sqlite_tell(const exia__buffer *page, const char **last, exia_record_fn *found,
+                              void *payload, exia_error *err)
 {
     exia_status rc = EXIA_OK;
     for (size_t at = 0; rc == EXIA_OK && at < page->size;) {
@@ -66,7 +64,7 @@ static exia_status sqlite_get(void *payload, const char *kind, const char *key,
     if (rc == EXIA_OK) {
         int step = sqlite3_step(statement);
         if (step == SQLITE_ROW)
-            rc = read_row(&page, self, statement, err);
+            rc = exia__sqlite_read_row(&page, self, statement, err);
         else if (step == SQLITE_DONE)
             rc = exia__fail(err, EXIA_ENOTFOUND, 0, "there is no %s \"%s\" in %s", kind, key,
                             self->path);
@@ -76,7 +74,7 @@ static exia_status sqlite_get(void *payload, const char *kind, const char *key,
     }
     exia__sqlite_leave(self);
     if (rc == EXIA_OK)
-        rc = tell(&page, &last, found, found_payload, err);
+        rc = exia__sqlite_tell(&page, &last, found, found_payload, err);
     exia__buffer_free(&page);
     return rc < 0 ? rc : EXIA_OK;
 }
@@ -96,7 +94,7 @@ static exia_status read_page(exia__buffer *page, size_t *count, int *more, exia_
     rc = exia__sqlite_start(&statement, self, EXIA__SCAN, range, err);
     while (rc == EXIA_OK && *count < limit && page->size < PAGE_BYTES &&
            (step = sqlite3_step(statement)) == SQLITE_ROW) {
-        rc = read_row(page, self, statement, err);
+        rc = exia__sqlite_read_row(page, self, statement, err);
         ++*count;
     }
     if (rc == EXIA_OK && step != SQLITE_ROW && step != SQLITE_DONE)
@@ -138,7 +136,7 @@ static exia_status sqlite_scan(void *payload, const char *kind, const char *pref
         if (rc == EXIA_OK)
             rc = exia__work_step(&work, "scanning", seen += count, 0, err);
         if (rc == EXIA_OK)
-            rc = tell(&page, &last, found, found_payload, err);
+            rc = exia__sqlite_tell(&page, &last, found, found_payload, err);
         exia__release(lower);
         lower = NULL;
         if (rc == EXIA_OK && more)
@@ -152,11 +150,13 @@ static exia_status sqlite_scan(void *payload, const char *kind, const char *pref
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
-/* Where a record stands: its revision, or 0; `*same`: it carries `token`. */
-static exia_status stand(int64_t *revision, int *same, exia__sqlite *self, const char *kind,
-                         const char *key, const char *token, exia_error *err)
+/* Where a record stands: its revision, or 0; `*same`: it carries `token`; `*row`: its JSON, if it may
+ * be in the index, to be freed. */
+static exia_status stand(int64_t *revision, int *same, char **row, exia__sqlite *self,
+                         const char *kind, const char *key, const char *token, exia_error *err)
 {
     sqlite3_stmt *statement = NULL;
+    *row = NULL;
     *revision = *same = 0;
     exia_status rc = exia__sqlite_start(&statement, self, EXIA__STAND,
                                         (const char *const[]){kind, key, NULL}, err);
@@ -169,6 +169,10 @@ static exia_status stand(int64_t *revision, int *same, exia__sqlite *self, const
         *same = its != NULL && token != NULL && strcmp(its, token) == 0;
         if (its == NULL) /* no memory; taken for another token it would be a conflict */
             rc = exia__fail_memory(err);
+        if (rc == EXIA_OK && sqlite3_column_type(statement, 2) != SQLITE_NULL) {
+            const char *json = (const char *)sqlite3_column_text(statement, 2);
+            rc = json ? exia__text_copy(row, json, err) : exia__fail_memory(err);
+        }
     } else if (step != SQLITE_DONE) {
         rc = exia__sqlite_fail(self, "read", err);
     }
@@ -184,20 +188,28 @@ static exia_status fail_conflict(const char *kind, const char *key, int64_t stan
                             (long long)stands);
 }
 
-/* One put inside a transaction. */
+/* One put inside a transaction.  EXIA_DONE: the record carries the token already. */
 static exia_status put_one(int64_t *revision, exia__sqlite *self, const exia_put *put,
                            exia_error *err)
 {
     int same = 0;
-    exia_status rc = stand(revision, &same, self, put->kind, put->key, put->token, err);
-    if (rc < 0 || same)
-        return rc;
-    if (put->expect != EXIA_ANY && put->expect != *revision)
-        return fail_conflict(put->kind, put->key, *revision, err);
-    rc = exia__sqlite_run(self, EXIA__WRITE,
-                          (const char *const[]){put->kind, put->key, put->json, put->token, NULL},
-                          err);
-    *revision = sqlite3_last_insert_rowid(self->connection);
+    char *before = NULL;
+    exia_status rc = stand(revision, &same, &before, self, put->kind, put->key, put->token, err);
+    if (rc == EXIA_OK && same)
+        rc = EXIA_DONE;
+    else if (rc == EXIA_OK && put->expect != EXIA_ANY && put->expect != *revision)
+        rc = fail_conflict(put->kind, put->key, *revision, err);
+    if (rc == EXIA_OK)
+        rc = exia__sqlite_index(self, EXIA__UNINDEX, put->kind, put->key, before, err);
+    if (rc == EXIA_OK)
+        rc = exia__sqlite_run(
+            self, EXIA__WRITE,
+            (const char *const[]){put->kind, put->key, put->json, put->token, NULL}, err);
+    if (rc == EXIA_OK) {
+        *revision = sqlite3_last_insert_rowid(self->connection);
+        rc = exia__sqlite_index(self, EXIA__INDEX, put->kind, put->key, put->json, err);
+    }
+    exia__release(before);
     return rc;
 }
 
@@ -209,9 +221,12 @@ static exia_status write_all(int64_t *revision, exia__sqlite *self, const exia_p
     if (rc < 0)
         return rc;
     rc = exia__sqlite_run(self, EXIA__BEGIN, NULL, err);
-    for (size_t i = 0; rc == EXIA_OK && i < count; i++)
+    for (size_t i = 0; rc == EXIA_OK && i < count; i++) {
         rc = put_one(revision, self, &puts[i], err);
-    rc = exia__sqlite_conclude(self, rc, err);
+        if (rc == EXIA_DONE && i > 0)
+            rc = EXIA_OK;
+    }
+    rc = exia__sqlite_conclude(self, rc < 0 ? rc : EXIA_OK, err);
     exia__sqlite_leave(self);
     return rc;
 }
@@ -238,18 +253,22 @@ static exia_status sqlite_remove(void *payload, const char *kind, const char *ke
     exia__work work;
     int64_t revision = 0;
     int same = 0;
+    char *before = NULL;
     exia_status rc = exia__sqlite_enter(self, &work, job, err);
     if (rc < 0)
         return rc;
     rc = exia__sqlite_run(self, EXIA__BEGIN, NULL, err);
     if (rc == EXIA_OK)
-        rc = stand(&revision, &same, self, kind, key, NULL, err);
+        rc = stand(&revision, &same, &before, self, kind, key, NULL, err);
     if (rc == EXIA_OK && expect != EXIA_ANY && expect != revision)
         rc = fail_conflict(kind, key, revision, err);
+    if (rc == EXIA_OK)
+        rc = exia__sqlite_index(self, EXIA__UNINDEX, kind, key, before, err);
     if (rc == EXIA_OK && revision != EXIA_ABSENT)
         rc = exia__sqlite_run(self, EXIA__REMOVE, (const char *const[]){kind, key, NULL}, err);
     rc = exia__sqlite_conclude(self, rc, err);
     exia__sqlite_leave(self);
+    exia__release(before);
     return rc;
 }
 
@@ -295,6 +314,7 @@ static const exia_records_ops sqlite_records = {
     .remove = sqlite_remove,
     .batch = sqlite_batch,
     .scan = sqlite_scan,
+    .seek = exia__sqlite_seek,
 };
 
 const exia_driver exia__driver_sqlite = {

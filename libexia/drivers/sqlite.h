@@ -2,8 +2,10 @@
 #ifndef EXIA_DRIVERS_SQLITE_H
 #define EXIA_DRIVERS_SQLITE_H
 
+#include <jansson.h>
 #include <sqlite3.h>
 
+#include "base/buffer.h"
 #include "base/job.h"
 #include "exia/driver.h"
 
@@ -18,6 +20,15 @@ typedef enum exia__statement {
     EXIA__WRITE,
     EXIA__REMOVE,
     EXIA__SCAN,
+    EXIA__STATEMENTS_1, /* what follows needs schema 2 */
+    EXIA__INDEX = EXIA__STATEMENTS_1,
+    EXIA__UNINDEX,
+    EXIA__COUNT,
+    EXIA__FIRST_UP, /* of the values of a path: the first one, the one behind a value */
+    EXIA__NEXT_UP,
+    EXIA__FIRST_DOWN,
+    EXIA__NEXT_DOWN,
+    EXIA__GROUP, /* the records with one value */
     EXIA__STATEMENTS
 } exia__statement;
 
@@ -70,6 +81,32 @@ exia_status exia__sqlite_read_version(exia__sqlite *self, exia_error *err);
 exia_status exia__sqlite_take_steps(exia__sqlite *self, exia_error *err);
 /* The same to a file that is there: copied first, durable, whole or not at all. */
 exia_status exia__sqlite_upgrade(exia__sqlite *self, exia_error *err);
+
+/* ---- sqlite_index.c ------------------------------------------------------------------------- */
+
+/* A literal as the table `field` holds it: its rank, and its value, cut where a text is long. */
+exia_status exia__sqlite_bind(int *rank, sqlite3_stmt *statement, int at, const json_t *value);
+/* Add what the record's row holds to the index, or take it out; inside a transaction. */
+exia_status exia__sqlite_index(exia__sqlite *self, exia__statement which, const char *kind,
+                               const char *key, const char *json, exia_error *err);
+
+/* ---- sqlite_seek.c -------------------------------------------------------------------------- */
+
+exia_status exia__sqlite_seek(int *ordered, void *payload, const exia_seek *seek,
+                              exia_record_fn *found, void *found_payload, const exia_job *job,
+                              exia_error *err);
+
+/* ---- sqlite.c ------------------------------------------------------------------------------- */
+
+/* Rows one behind the other: the revision's eight bytes, the key, the JSON, each text with its NUL.
+ * The statement's columns are the key, the JSON and the revision. */
+exia_status exia__sqlite_read_row(exia__buffer *page, exia__sqlite *self, sqlite3_stmt *statement,
+                                  exia_error *err);
+/* Tell the rows of a page; `*last` becomes the last key.  No lock is held. */
+exia_status exia__sqlite_tell(const exia__buffer *page, const char **last, exia_record_fn *found,
+                              void *payload, exia_error *err);
+
+/* ---- from new to free ----------------------------------------------------------------------- */
 
 /* A connection that is not open yet, entered, while no other thread opens one; `opened` gives both
  * back.  Freeing one that was opened before a fork touches nothing that the parent uses. */

@@ -12,16 +12,37 @@
 
 enum { SLICE_MS = 50 /* between two looks at a cancel */ };
 
+/* The next value of a path, up to a bound, that a key of the range has. */
+#define VALUE_OF(how, end, way)                                                                    \
+    ("SELECT value FROM field WHERE kind = ?1 AND path = ?2 AND key >= ?3 AND key < ?4"            \
+     " AND rank = ?5 AND value " how " ?6 AND value " end " ?7 ORDER BY value " way " LIMIT 1")
+
 static const char *const statement_texts[EXIA__STATEMENTS] = {
     [EXIA__BEGIN] = "BEGIN IMMEDIATE",
     [EXIA__COMMIT] = "COMMIT",
     [EXIA__ROLLBACK] = "ROLLBACK",
     [EXIA__GET] = "SELECT key, json, revision FROM record WHERE kind = ?1 AND key = ?2",
-    [EXIA__STAND] = "SELECT revision, token FROM record WHERE kind = ?1 AND key = ?2",
+    [EXIA__STAND] = ("SELECT revision, token, CASE WHEN instr(json, '\"row\"') THEN json END"
+                     " FROM record WHERE kind = ?1 AND key = ?2"),
     [EXIA__WRITE] = "INSERT OR REPLACE INTO record(kind, key, json, token) VALUES(?1, ?2, ?3, ?4)",
     [EXIA__REMOVE] = "DELETE FROM record WHERE kind = ?1 AND key = ?2",
     [EXIA__SCAN] = ("SELECT key, json, revision FROM record"
                     " WHERE kind = ?1 AND key >= ?2 AND key < ?3 ORDER BY key"),
+
+    [EXIA__INDEX] = ("INSERT OR REPLACE INTO field(kind, path, key, rank, value, age)"
+                     " VALUES(?1, ?2, ?3, ?4, ?5, ?6)"),
+    [EXIA__UNINDEX] = ("DELETE FROM field WHERE kind = ?1 AND path = ?2 AND key = ?3"
+                       " AND rank = ?4 AND value = ?5 AND age = ?6"),
+    [EXIA__COUNT] = ("SELECT count(*) FROM (SELECT 1 FROM field WHERE kind = ?1 AND path = ?2"
+                     " AND rank = ?3 AND value >= ?4 AND value <= ?5 LIMIT ?6)"),
+    [EXIA__FIRST_UP] = VALUE_OF(">=", "<=", "ASC"),
+    [EXIA__NEXT_UP] = VALUE_OF(">", "<=", "ASC"),
+    [EXIA__FIRST_DOWN] = VALUE_OF("<=", ">=", "DESC"),
+    [EXIA__NEXT_DOWN] = VALUE_OF("<", ">=", "DESC"),
+    [EXIA__GROUP] = ("SELECT f.key, r.json, r.revision, f.age FROM field f CROSS JOIN record r"
+                     " ON r.kind = ?1 AND r.key = f.key WHERE f.kind = ?1 AND f.path = ?2"
+                     " AND f.key >= ?3 AND f.key < ?4 AND f.rank = ?5 AND f.value = ?6"
+                     " AND (f.age, f.key) > (?7, ?8) ORDER BY f.age, f.key"),
 };
 
 static const struct {

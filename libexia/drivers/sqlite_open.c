@@ -158,7 +158,8 @@ static exia_status connect(exia__sqlite *self, exia_error *err)
     rc = exia__sqlite_read_version(self, err);
     if (rc == EXIA_OK && write && self->schema < EXIA__SQLITE_SCHEMA)
         rc = exia__sqlite_upgrade(self, err);
-    for (int i = 0; rc == EXIA_OK && i < EXIA__STATEMENTS; i++) {
+    const int known = self->schema < 2 ? EXIA__STATEMENTS_1 : EXIA__STATEMENTS;
+    for (int i = 0; rc == EXIA_OK && i < known; i++) {
         sqlite3_stmt *statement = NULL;
         rc = exia__sqlite_start(&statement, self, i, NULL, err);
     }

@@ -61,6 +61,11 @@ int exia__records_can_put(const exia__records *records)
     return records != NULL && operations(records)->put != NULL;
 }
 
+int exia__records_can_batch(const exia__records *records)
+{
+    return records != NULL && operations(records)->batch != NULL;
+}
+
 static exia_status check_kind(const exia__records *records, const char *kind, exia_error *err)
 {
     exia_status rc = exia__store_usable(records ? &records->store : NULL, err);
@@ -255,4 +260,37 @@ exia_status exia__records_scan(exia__records *records, const char *kind, const c
         return rc;
     return operations(records)->scan(records->store.self, kind, prefix ? prefix : "", after, limit,
                                      filter, found, payload, job, err);
+}
+
+exia_status exia__records_seek(int *ordered, exia__records *records, const exia_seek *seek,
+                               exia_record_fn *found, void *payload, const exia_job *job,
+                               exia_error *err)
+{
+    if (ordered == NULL || seek == NULL || (seek->ranges == NULL && seek->range_count > 0))
+        return exia__fail(err, EXIA_EINVAL, 0, "exia__records_seek: an argument is NULL");
+    *ordered = 0;
+    exia_status rc = check_kind(records, seek->kind, err);
+    if (rc == EXIA_OK)
+        rc = exia__prefix_check(seek->prefix, &record_key, err);
+    for (size_t i = 0; rc == EXIA_OK && i < seek->range_count; i++) {
+        const exia_range *range = &seek->ranges[i];
+        if (range->path == NULL || (range->low == NULL && range->high == NULL))
+            rc = exia__fail(err, EXIA_EINVAL, 0, "a range has no path or no bound");
+    }
+    if (rc == EXIA_OK && found == NULL)
+        rc = exia__fail(err, EXIA_EINVAL, 0, "a search for records has no callback");
+    if (rc < 0)
+        return rc;
+    exia_seek ours = *seek;
+    ours.prefix = seek->prefix ? seek->prefix : "";
+    rc = EXIA_EUNSUPPORTED;
+    if (operations(records)->seek != NULL)
+        rc = operations(records)->seek(ordered, records->store.self, &ours, found, payload, job,
+                                       err);
+    if (rc != EXIA_EUNSUPPORTED)
+        return rc;
+    exia__forgive(err);
+    *ordered = 0;
+    return operations(records)->scan(records->store.self, ours.kind, ours.prefix, NULL, 0, NULL,
+                                     found, payload, job, err);
 }

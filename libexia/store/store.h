@@ -61,11 +61,16 @@ exia_status exia__records_append(exia__records *records, const char *kind, const
                                  exia_error *err);
 exia_status exia__records_remove(exia__records *records, const char *kind, const char *key,
                                  int64_t expect, const exia_job *job, exia_error *err);
+int exia__records_can_batch(const exia__records *records); /* zero: no several puts in one step */
 /* Several puts: one step where the store has one, else one after the other until one fails. */
 exia_status exia__records_batch(exia__records *records, const exia_put *puts, size_t count,
                                 const exia_job *job, exia_error *err);
 exia_status exia__records_scan(exia__records *records, const char *kind, const char *prefix,
                                const char *after, size_t limit, const char *filter,
+                               exia_record_fn *found, void *payload, const exia_job *job,
+                               exia_error *err);
+/* As the driver's; where it has no index all of the kind with the prefix come, in no order. */
+exia_status exia__records_seek(int *ordered, exia__records *records, const exia_seek *seek,
                                exia_record_fn *found, void *payload, const exia_job *job,
                                exia_error *err);
 

@@ -250,6 +250,12 @@ TEST(a_batch_is_done_whole_or_not_at_all)
     puts[2].expect = in_the_way;
     check_ok(exia__records_batch(records, puts, 3, NULL, &err));
     check_scan(records, "log", "", NULL, 0, "a b");
+    if (exia__records_can_batch(records)) { /* by the first one's token all was done */
+        int64_t stands = put(records, "log", "b", "{\"n\":4}");
+        check_ok(exia__records_batch(records, puts, 3, NULL, &err));
+        check_record(records, "log", "b", "{\"n\":4}", stands);
+    }
+    puts[0].token = "t2";
     check_fails(EXIA_ECONFLICT, exia__records_batch(records, puts, 3, NULL, &err));
     puts[2].json = "[]";
     check_fails(EXIA_EINVAL, exia__records_batch(records, puts, 3, NULL, &err));

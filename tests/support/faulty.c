@@ -190,6 +190,13 @@ static exia_status record_scan(void *self, const char *kind, const char *prefix,
         records->scan(inner->self, kind, prefix, after, limit, filter, found, payload, job, err));
 }
 
+static exia_status record_seek(int *ordered, void *self, const exia_seek *seek,
+                               exia_record_fn *found, void *payload, const exia_job *job,
+                               exia_error *err)
+{
+    THROUGH(records->seek(ordered, inner->self, seek, found, payload, job, err));
+}
+
 static const exia_blobs_ops blobs = {
     .struct_size = sizeof(exia_blobs_ops),
     .put = blob_put,
@@ -209,6 +216,7 @@ static const exia_records_ops records = {
     .remove = record_remove,
     .batch = record_batch,
     .scan = record_scan,
+    .seek = record_seek,
 };
 
 static const exia_driver driver = {
