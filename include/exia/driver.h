@@ -125,7 +125,8 @@ typedef struct exia_records_ops {
                           const exia_job *job, exia_error *err);
 
     /* Optional: several puts as one step, all or none; makes writing cheaper and never means more.
-     * When the first record carries its token already, all was done: EXIA_OK and unchanged. */
+     * When the first record carries its token already, this is the same call again, and those that
+     * may stand anywhere are left as they are. */
     exia_status (*batch)(void *self, const exia_put *puts, size_t count, const exia_job *job,
                          exia_error *err);
 

@@ -217,16 +217,19 @@ static exia_status write_all(int64_t *revision, exia__sqlite *self, const exia_p
                              size_t count, const exia_job *job, exia_error *err)
 {
     exia__work work;
+    int again = 0;
     exia_status rc = exia__sqlite_enter(self, &work, job, err);
     if (rc < 0)
         return rc;
     rc = exia__sqlite_run(self, EXIA__BEGIN, NULL, err);
     for (size_t i = 0; rc == EXIA_OK && i < count; i++) {
+        if (again && puts[i].expect == EXIA_ANY)
+            continue;
         rc = put_one(revision, self, &puts[i], err);
-        if (rc == EXIA_DONE && i > 0)
-            rc = EXIA_OK;
+        again = again || (rc == EXIA_DONE && i == 0);
+        rc = rc == EXIA_DONE ? EXIA_OK : rc;
     }
-    rc = exia__sqlite_conclude(self, rc < 0 ? rc : EXIA_OK, err);
+    rc = exia__sqlite_conclude(self, rc, err);
     exia__sqlite_leave(self);
     return rc;
 }

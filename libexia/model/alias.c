@@ -73,7 +73,7 @@ exia_status exia__alias_add_move(json_t *entry, const exia__fold *fold, const ch
     exia_status rc = stands_at(from, alias, expect, err);
     if (rc < 0)
         return rc;
-    return add_move(entry, alias, from, to, known ? known->stack[known->depth - 1].seq : 0, err);
+    return add_move(entry, alias, from, to, known ? known->seq : 0, err);
 }
 
 typedef struct moving {
@@ -83,7 +83,7 @@ typedef struct moving {
     exia_library *library;
 } moving;
 
-static exia_status build_move(json_t *entry, int64_t *result, const exia__fold *fold, void *payload,
+static exia_status build_move(json_t *entry, int64_t *result, exia__fold *fold, void *payload,
                               exia_error *err)
 {
     const moving *now = payload;
@@ -95,7 +95,7 @@ static exia_status build_move(json_t *entry, int64_t *result, const exia__fold *
     if (rc < 0)
         return rc;
     *result = now->to;
-    if (now->to != EXIA_ABSENT && exia__fold_version(fold, now->to) == NULL)
+    if (now->to != EXIA_ABSENT && !exia__fold_has(fold, now->to))
         return exia__fail(err, EXIA_ENOTFOUND, 0, "there is no version %lld of %s",
                           (long long)now->to, fold->name);
     if (now->to == EXIA_ABSENT && from == EXIA_ABSENT && now->expect != EXIA_ABSENT)
@@ -116,25 +116,29 @@ exia_status exia_alias_move(exia_library *library, const char *name, const char 
         rc = exia__fail(err, EXIA_EINVAL, 0, "%lld is no version", (long long)to);
     if (rc == EXIA_OK)
         rc = exia__token(token, err);
-    exia__intent intent = {"move", token, message, build_move, &now, NULL};
+    exia__intent intent = {"move", token, message, 0, build_move, &now, NULL};
     return rc < 0 ? rc : exia__library_commit(&result, library, name, &intent, err);
 }
 
 /* ---- rollback ------------------------------------------------------------------------------- */
 
 /* Would the version open?  Its parts are there, with their sizes. */
-static exia_status check_target(exia_library *library, const exia__version *version,
+static exia_status check_target(exia_library *library, exia__fold *fold, int64_t number,
                                 exia_error *err)
 {
     size_t i = 0;
     json_t *part = NULL;
+    exia__version *version = NULL;
+    exia_status rc = exia__version_get(&version, library, fold, number, err);
+    if (rc < 0)
+        return rc;
     json_array_foreach(version->parts, i, part)
     {
         const char *key = exia__json_string(part, "key");
         uint64_t size = 0, wanted = (uint64_t)json_integer_value(json_object_get(part, "size"));
         if (key == NULL)
             continue;
-        exia_status rc = exia__blobs_stat(&size, NULL, library->blobs, key, NULL, err);
+        rc = exia__blobs_stat(&size, NULL, library->blobs, key, NULL, err);
         if (rc == EXIA_OK && size != wanted)
             rc = exia__fail(err, EXIA_ECORRUPT, 0, "the blob %s has %llu of %llu bytes", key,
                             (unsigned long long)size, (unsigned long long)wanted);
@@ -144,8 +148,8 @@ static exia_status check_target(exia_library *library, const exia__version *vers
     return EXIA_OK;
 }
 
-static exia_status build_rollback(json_t *entry, int64_t *result, const exia__fold *fold,
-                                  void *payload, exia_error *err)
+static exia_status build_rollback(json_t *entry, int64_t *result, exia__fold *fold, void *payload,
+                                  exia_error *err)
 {
     moving *now = payload;
     exia_status rc = exia__fold_missing(fold, err);
@@ -154,28 +158,25 @@ static exia_status build_rollback(json_t *entry, int64_t *result, const exia__fo
     const exia__alias *alias = exia__fold_alias(fold, now->alias);
     if (alias == NULL)
         return exia__fail(err, EXIA_ENOTFOUND, 0, "%s has no alias %s", fold->name, now->alias);
-    const exia__move *top = &alias->stack[alias->depth - 1];
-    rc = stands_at(top->version, now->alias, now->expect, err);
+    rc = stands_at(alias->version, now->alias, now->expect, err);
     if (rc < 0)
         return rc;
-    if (now->seen != 0 && now->seen != top->seq)
+    if (now->seen != 0 && now->seen != alias->seq)
         return exia__fail(err, EXIA_ECONFLICT, 0, "the alias %s was moved meanwhile", now->alias);
-    now->seen = top->seq;
-    if (alias->depth < 2)
+    now->seen = alias->seq;
+    if (alias->below == 0)
         return exia__fail(err, EXIA_ENOTFOUND, 0,
                           "the alias %s is where it was first put: nothing to go back to",
                           now->alias);
-    const exia__move *back = top - 1;
-    const exia__version *version = exia__fold_version(fold, back->version);
-    if (back->version != EXIA_ABSENT && version == NULL)
+    if (alias->under != EXIA_ABSENT && !exia__fold_has(fold, alias->under))
         return exia__fail(err, EXIA_ENOTFOUND, 0, "version %lld, where %s was, has been removed",
-                          (long long)back->version, now->alias);
-    if (version != NULL)
-        rc = check_target(now->library, version, err);
+                          (long long)alias->under, now->alias);
+    if (alias->under != EXIA_ABSENT)
+        rc = check_target(now->library, fold, alias->under, err);
     if (rc < 0)
-        return exia__prefix(err, rc, "version %lld cannot come back", (long long)back->version);
-    *result = back->version;
-    return add_move(entry, now->alias, top->version, back->version, back->seq, err);
+        return exia__prefix(err, rc, "version %lld cannot come back", (long long)alias->under);
+    *result = alias->under;
+    return add_move(entry, now->alias, alias->version, alias->under, alias->below, err);
 }
 
 exia_status exia_alias_rollback(int64_t *version, exia_library *library, const char *name,
@@ -190,7 +191,7 @@ exia_status exia_alias_rollback(int64_t *version, exia_library *library, const c
     exia_status rc = check_call(library, name, alias ? alias : "", expect, message, err);
     if (rc == EXIA_OK)
         rc = exia__token(token, err);
-    exia__intent intent = {"rollback", token, message, build_rollback, &now, NULL};
+    exia__intent intent = {"rollback", token, message, 0, build_rollback, &now, NULL};
     if (rc == EXIA_OK)
         rc = exia__library_commit(&result, library, name, &intent, err);
     if (rc == EXIA_OK && version != NULL)
@@ -200,35 +201,39 @@ exia_status exia_alias_rollback(int64_t *version, exia_library *library, const c
 
 /* ---- removal -------------------------------------------------------------------------------- */
 
-static exia_status build_removal(json_t *entry, int64_t *result, const exia__fold *fold,
-                                 void *payload, exia_error *err)
+static exia_status name_aliases(const json_t *aliases, int64_t number, const exia__fold *fold,
+                                exia_error *err)
 {
+    exia__buffer names = {0};
+    exia_status rc = EXIA_OK;
+    for (size_t i = 0; i < json_array_size(aliases) && rc == EXIA_OK; i++)
+        rc = exia__buffer_format(&names, err, "%s%s", i ? ", " : "",
+                                 json_string_value(json_array_get(aliases, i)));
+    if (rc == EXIA_OK)
+        rc = exia__fail(err, EXIA_ECONFLICT, 0, "version %lld of %s has aliases: %s",
+                        (long long)number, fold->name, names.data);
+    exia__buffer_free(&names);
+    return rc;
+}
+
+static exia_status build_removal(json_t *entry, int64_t *result, exia__fold *fold, void *payload,
+                                 exia_error *err)
+{
+    json_t *aliases = NULL;
     *result = *(const int64_t *)payload;
     exia_status rc = exia__fold_missing(fold, err);
     if (rc < 0)
         return rc;
-    const exia__version *version = exia__fold_version(fold, *result);
-    if (version == NULL)
+    if (!exia__fold_has(fold, *result))
         return exia__fail(err, EXIA_ENOTFOUND, 0, "there is no version %lld of %s",
                           (long long)*result, fold->name);
-    const json_t *aliases = json_object_get(version->row, "aliases");
-    if (json_array_size(aliases) > 0) {
-        exia__buffer names = {0};
-        size_t i = 0;
-        json_t *alias = NULL;
-        json_array_foreach((json_t *)aliases, i, alias)
-        {
-            if (rc == EXIA_OK)
-                rc = exia__buffer_format(&names, err, "%s%s", i ? ", " : "",
-                                         json_string_value(alias));
-        }
-        if (rc == EXIA_OK)
-            rc = exia__fail(err, EXIA_ECONFLICT, 0, "version %lld of %s has aliases: %s",
-                            (long long)*result, fold->name, names.data);
-        exia__buffer_free(&names);
-        return rc;
-    }
-    return exia__json_set(entry, "version", json_pack("{s:I}", "number", (json_int_t)*result), err);
+    rc = exia__fold_aliases(&aliases, fold, *result, err);
+    if (rc == EXIA_OK && json_array_size(aliases) > 0)
+        rc = name_aliases(aliases, *result, fold, err);
+    json_decref(aliases);
+    return rc < 0 ? rc
+                  : exia__json_set(entry, "version",
+                                   json_pack("{s:I}", "number", (json_int_t)*result), err);
 }
 
 exia_status exia_model_remove(exia_library *library, const char *name, int64_t version,
@@ -241,6 +246,6 @@ exia_status exia_model_remove(exia_library *library, const char *name, int64_t v
         rc = exia__fail(err, EXIA_EINVAL, 0, "%lld is no version", (long long)version);
     if (rc == EXIA_OK)
         rc = exia__token(token, err);
-    exia__intent intent = {"remove", token, message, build_removal, &version, NULL};
+    exia__intent intent = {"remove", token, message, 0, build_removal, &version, NULL};
     return rc < 0 ? rc : exia__library_commit(&result, library, name, &intent, err);
 }

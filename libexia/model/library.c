@@ -57,15 +57,20 @@ static exia_status read_record_id(exia_library *library, exia_error *err)
     return rc;
 }
 
+/* Where nothing is in the log yet, all that is derived from it is there: that is said in one step with
+ * the id, and a batch keeps it so. */
 static exia_status write_record_id(exia_library *library, exia_error *err)
 {
-    char token[EXIA__TOKEN_SIZE], record[128];
+    char token[EXIA__TOKEN_SIZE], id[128];
+    const exia_put puts[] = {
+        {.kind = "library", .key = "id", .json = id, .expect = EXIA_ABSENT},
+        {.kind = "library", .key = "derived", .json = "{\"format\":1}", .expect = EXIA_ABSENT}};
     exia_status rc = exia__token(token, err);
     if (rc < 0)
         return rc;
-    snprintf(record, sizeof record, "{\"format\":1,\"id\":\"%s\"}", token);
-    rc = exia__records_put(NULL, library->records, "library", "id", record, EXIA_ABSENT, NULL, NULL,
-                           err);
+    snprintf(id, sizeof id, "{\"format\":1,\"id\":\"%s\"}", token);
+    rc = exia__records_batch(library->records, puts,
+                             exia__records_can_batch(library->records) ? 2 : 1, NULL, err);
     if (rc == EXIA_ECONFLICT) /* somebody was faster */
         rc = exia__forgive(err);
     return rc == EXIA_OK ? read_record_id(library, err) : rc;
@@ -260,6 +265,7 @@ void exia_library_free(exia_library *library)
     for (size_t i = 0; i < library->fold_count; i++)
         exia__fold_free(library->folds[i]);
     exia__release(library->folds);
+    exia__version_forget(library, NULL, 0);
     json_decref(library->fold_index);
     exia__records_free(library->records);
     exia__blobs_free(library->blobs);

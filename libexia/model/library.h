@@ -1,10 +1,13 @@
 /* The model library as its own files see it.
  *
- *     log (records NAME/log/SEQ)  --exia__library_refresh-->  fold (versions, aliases, tokens)
+ *     log (records NAME/log/SEQ)  --exia__library_refresh-->  fold (head, aliases, what was removed)
  *     an intent  --exia__library_commit-->  one more entry, put absent at the next SEQ
  *
- * A fold is the state of one model in memory.  It is only ever made by applying entries in order, and
- * is thrown away whole when one cannot be applied. */
+ * The log is the truth.  A fold is the state of one model as the log's entries left it, and small: of
+ * its versions it knows only which are there.  Two kinds of records are derived from the log, so that
+ * nobody has to read it from the beginning: `model`/NAME, a fold, and `version`/NAME/NUMBER, a row and
+ * where in the log it stands.  A store with batches gets them in one step with the entry; elsewhere
+ * they may lag, and whoever finds entries behind the fold that is stored writes what they changed. */
 #ifndef EXIA_MODEL_LIBRARY_H
 #define EXIA_MODEL_LIBRARY_H
 
@@ -15,6 +18,7 @@
 #include "base/job.h"
 #include "base/json.h"
 #include "exia/model.h"
+#include "store/filter.h"
 #include "store/store.h"
 
 enum {
@@ -22,61 +26,135 @@ enum {
     EXIA__INLINE_LIMIT = 16384,  /* bytes of parts inside one log entry */
     EXIA__PARTS_LIMIT = 1000,    /* of a version: each one open holds an fd */
     EXIA__FACTS_LIMIT = 1 << 20, /* bytes of facts; more belongs into a part */
+    EXIA__RECENT = 64,           /* versions kept in memory as they were opened last */
     EXIA__KEY_SIZE = 128 + sizeof "/log/" + 20
 };
 
-/* ---- fold.c --------------------------------------------------------------------------------- */
-
-typedef struct exia__version {
-    json_t *row;        /* as a search shows it; NULL: removed */
-    char *text;         /* the row as text, once somebody asked; NULL: not yet, or changed */
-    json_t *parts;      /* as the log has them, with key or inline; never changed, only replaced */
-    json_t *signatures; /* the texts that `sign` entries added; NULL: none; only replaced, too */
-} exia__version;
-
-typedef struct exia__move {
-    int64_t seq, version; /* the entry that made it, and where to: 0 is nowhere */
-} exia__move;
+/* ---- fold.c: the state of one model --------------------------------------------------------- */
 
 typedef struct exia__alias {
     char *name;
-    exia__move *stack; /* never empty; a move pushes, a rollback pops */
-    size_t depth, capacity;
+    int64_t seq, version; /* the move it stands by, and where: 0 is nowhere */
+    int64_t below, under; /* the move that a rollback brings back, 0: none, and where that led */
 } exia__alias;
 
 typedef struct exia__done {
+    int64_t seq;
     char *token;
     const char *verb;
     int64_t result; /* the version that the call answered */
 } exia__done;
 
+typedef struct exia__run {
+    int64_t first, last;
+} exia__run;
+
 typedef struct exia__fold {
     char *name;
     int64_t head;               /* the SEQ of the last entry applied; 0: there is no such model */
     char time[EXIA__TIME_SIZE]; /* that entry's */
-    exia__version *versions;    /* number n is at n - 1 */
-    size_t version_count, version_capacity;
-    exia__alias *aliases;
-    size_t alias_count;
-    json_t *alias_index;          /* name -> position */
+    int64_t highest;            /* the last version published */
+    exia__run *removed;         /* the numbers of those that are gone, ascending */
+    size_t removed_count, removed_capacity;
+    exia__alias *aliases; /* in the order in which they came to where they stand */
+    size_t alias_count, alias_capacity;
+    int64_t kept;     /* the head that `model`/NAME is known to have */
+    json_t *changed;  /* number -> the `version` record that entries behind `kept` left */
+    exia__done *done; /* by SEQ; every entry from `known` on, or the last thousand of them */
+    size_t done_count, done_capacity;
+    int64_t known;
     int64_t origin_head, foreign; /* read when the head stood there: the versions from elsewhere */
-    exia__done *done;             /* a ring by SEQ */
-    size_t done_count;
 } exia__fold;
 
 exia_status exia__fold_open(exia__fold **out, const char *name, exia_error *err);
-/* Apply the entry behind `head`.  On failure the fold is empty again.
- * @return EXIA_ECORRUPT, EXIA_EVERSION, EXIA_ENOMEM */
-exia_status exia__fold_apply(exia__fold *fold, json_t *entry, exia_error *err);
+/* The same state, without what it knows of tokens. */
+exia_status exia__fold_copy(exia__fold **out, const exia__fold *fold, exia_error *err);
+void exia__fold_clear(exia__fold *fold); /* as it was opened */
 void exia__fold_free(exia__fold *fold);
 
-/* NULL: never written, or removed. */
-const exia__version *exia__fold_version(const exia__fold *fold, int64_t number);
-/* The version's row as text; borrowed until the fold changes. */
-exia_status exia__fold_text(const char **out, exia__fold *fold, int64_t number, exia_error *err);
-const exia__alias *exia__fold_alias(const exia__fold *fold, const char *name); /* NULL: never set */
-const exia__done *exia__fold_done(const exia__fold *fold, const char *token);
+exia_status exia__fold_missing(const exia__fold *fold, exia_error *err); /* head 0: ENOTFOUND */
+int exia__fold_has(const exia__fold *fold, int64_t number); /* written, and not removed */
+/* The newest version that is there but `back`; 0: there are not so many. */
+int64_t exia__fold_latest(const exia__fold *fold, int64_t back);
+int64_t exia__fold_count(const exia__fold *fold); /* versions that are there */
+/* Take a version that is there out. */
+exia_status exia__fold_remove(exia__fold *fold, int64_t number, exia_error *err);
+/* NULL: never set.  Borrowed until the fold changes. */
+const exia__alias *exia__fold_alias(const exia__fold *fold, const char *name);
+/* Let the alias stand by another move; a new one is made. */
+exia_status exia__fold_set(exia__fold *fold, const char *name, const exia__alias *stands,
+                           exia_error *err);
 int64_t exia__alias_version(const exia__alias *alias); /* 0: nowhere; `alias` may be NULL */
+/* The names of those that stand on a version. */
+exia_status exia__fold_aliases(json_t **out, const exia__fold *fold, int64_t number,
+                               exia_error *err);
+
+/* The entry `seq` is the next one, and carries this token. */
+exia_status exia__fold_remember(exia__fold *fold, int64_t seq, const char *token, const char *verb,
+                                int64_t result, exia_error *err);
+const exia__done *exia__fold_done(const exia__fold *fold, const char *token);
+
+/* ---- apply.c -------------------------------------------------------------------------------- */
+
+/* Apply the entry behind `head`.  On failure the fold is empty again.
+ * @return EXIA_ECORRUPT, EXIA_EVERSION, EXIA_ENOMEM, what the store says */
+exia_status exia__fold_apply(exia__fold *fold, exia_library *library, json_t *entry,
+                             exia_error *err);
+/* What an entry did and what its call answered; `*verb` is a constant.  @return EXIA_EVERSION */
+exia_status exia__entry_result(const char **verb, int64_t *result, const json_t *entry,
+                               exia_error *err);
+/* The milliseconds of an entry's time; EXIA_ECORRUPT: it is none. */
+exia_status exia__entry_time(int64_t *ms, const char *time, exia_error *err);
+
+/* ---- derived.c ------------------------------------------------------------------------------ */
+
+void exia__version_key(char out[EXIA__KEY_SIZE], const char *name, int64_t number);
+/* Fill an empty fold from `model`/NAME; it stays empty where that is not there or no use. */
+exia_status exia__derived_load(exia__fold *fold, exia_library *library, exia_error *err);
+/* Is its `model` record ahead of the fold by so much that it is better taken? */
+exia_status exia__derived_jump(int *jumped, exia__fold *fold, exia_library *library,
+                               exia_error *err);
+/* The `version` record: changed, or from the store.  @return EXIA_ENOTFOUND, EXIA_ECORRUPT */
+exia_status exia__derived_version(json_t **out, exia_library *library, const exia__fold *fold,
+                                  int64_t number, exia_error *err);
+/* Check one as it comes from the store; takes no reference. */
+exia_status exia__derived_check(const json_t *record, const char *key, exia_error *err);
+/* Write what the store lacks.  Only EXIA_ENOMEM is a failure: what could not be written is known
+ * here, and the next one tries again. */
+exia_status exia__derived_write(exia__fold *fold, exia_library *library, exia_error *err);
+/* The puts that bring the store from `kept` to the fold's head; each text is to be freed. */
+typedef struct exia__puts {
+    exia_put *items;
+    size_t count, capacity;
+} exia__puts;
+exia_status exia__derived_puts(exia__puts *puts, const exia__fold *fold, exia_error *err);
+exia_status exia__puts_add(exia__puts *puts, const char *kind, const char *key, const json_t *json,
+                           int64_t expect, const char *token, exia_error *err);
+void exia__puts_free(exia__puts *puts);
+/* What was written with the entry: nothing is left to be. */
+void exia__derived_kept(exia__fold *fold);
+
+/* ---- version.c ------------------------------------------------------------------------------ */
+
+typedef struct exia__version {
+    char *name; /* NULL: a free place */
+    int64_t number;
+    json_t *row;        /* as a search shows it, but for the aliases */
+    json_t *parts;      /* as the log has them, with key or inline; never changed */
+    json_t *signatures; /* the texts that `sign` entries added; NULL: none; never changed */
+    char *text;         /* the row with the aliases of `head`; NULL: not made yet */
+    int64_t head;
+} exia__version;
+
+/* A version that the fold has; call it locked, borrowed until the lock is given back. */
+exia_status exia__version_get(exia__version **out, exia_library *library, exia__fold *fold,
+                              int64_t number, exia_error *err);
+exia_status exia__version_text(exia__version *version, const exia__fold *fold, exia_error *err);
+/* Forget what is kept of it; number 0: of all versions of the name, name NULL: all. */
+void exia__version_forget(exia_library *library, const char *name, int64_t number);
+/* `parts` with the keys of a repair: a new list.  @return EXIA_ECORRUPT: it names no such part */
+exia_status exia__parts_repair(json_t **out, const json_t *parts, const json_t *repairs,
+                               exia_error *err);
 
 /* ---- row.c ---------------------------------------------------------------------------------- */
 
@@ -93,12 +171,14 @@ exia_status exia__row_make(json_t **out, const char *name, const json_t *entry, 
 struct exia_library {
     exia__records *records;
     exia__blobs *blobs;
-    pthread_mutex_t mutex; /* over the folds */
+    pthread_mutex_t mutex; /* over the folds and what is recent */
     int has_mutex, read_only;
     unsigned generation;
     exia__fold **folds;
     size_t fold_count;
     json_t *fold_index; /* name -> position */
+    exia__version recent[EXIA__RECENT];
+    int complete; /* every log has its derived records: a search may trust them */
     char *id, *who, *trust_file;
     char *untrusted; /* why others may have written the records; NULL: only this user can */
 };
@@ -120,15 +200,29 @@ size_t exia__log_key_read(int64_t *seq, const char *key);
 exia_status exia__library_refresh(exia__fold **out, exia_library *library, const char *name,
                                   exia_error *err);
 exia_status exia__library_refresh_all(exia_library *library, exia_error *err);
-exia_status exia__fold_missing(const exia__fold *fold, exia_error *err); /* head 0: ENOTFOUND */
+/* The entries up to `last`, which a fold has seen and found good. */
+exia_status exia__log_scan(exia_library *library, const char *name, int64_t last,
+                           exia_status (*found)(int64_t seq, const json_t *entry, void *payload,
+                                                exia_error *err),
+                           void *payload, exia_error *err);
+/* One entry; EXIA_ECORRUPT when it is not there. */
+exia_status exia__log_read(json_t **out, exia_library *library, const char *name, int64_t seq,
+                           exia_error *err);
+/* The call that carried this token, among the entries from `from` on and the last thousand; NULL:
+ * none. */
+exia_status exia__log_done(const exia__done **out, exia_library *library, exia__fold *fold,
+                           const char *token, int64_t from, exia_error *err);
+
+/* ---- commit.c ------------------------------------------------------------------------------- */
 
 /* What an intent does to the state it finds: check the expectations, then add `version` and `moves`
  * to `entry` and say what the call answers.  EXIA_DONE: nothing is to be done, and that is success.
  * Called again with what the winner left when a SEQ was lost. */
-typedef exia_status exia__intent_fn(json_t *entry, int64_t *result, const exia__fold *fold,
-                                    void *payload, exia_error *err);
+typedef exia_status exia__intent_fn(json_t *entry, int64_t *result, exia__fold *fold, void *payload,
+                                    exia_error *err);
 typedef struct exia__intent {
     const char *verb, *token, *message;
+    int given; /* the token is the caller's: the call may have been done before */
     exia__intent_fn *build;
     void *payload;
     const exia_job *job;
@@ -137,11 +231,19 @@ exia_status exia__library_commit(int64_t *result, exia_library *library, const c
                                  const exia__intent *intent, exia_error *err);
 /* Was the store lost, so that a commit may have been done all the same? */
 int exia__store_lost(exia_status rc);
-/* The entries up to `last`, which a fold has seen and found good. */
-exia_status exia__log_scan(exia_library *library, const char *name, int64_t last,
-                           exia_status (*found)(int64_t seq, const json_t *entry, void *payload,
-                                                exia_error *err),
-                           void *payload, exia_error *err);
+/* ---- search.c ------------------------------------------------------------------------------- */
+
+/* Bring what a search of all models finds up to date; call it locked. */
+exia_status exia__library_complete(exia_library *library, exia_error *err);
+/* Before entries are put into logs by other ways than a commit: let nobody believe that what is derived
+ * is there until somebody has looked. */
+exia_status exia__library_distrust(exia_library *library, exia_error *err);
+/* The rows of one model that a filter selects, in its order, without aliases; the fold is up to date.
+ * The filter asks for name = 'NAME' too. */
+typedef exia_status exia__row_fn(const json_t *row, void *payload, exia_error *err);
+exia_status exia__search_model(exia_library *library, const exia__fold *fold,
+                               const exia__filter *filter, exia__row_fn *show, void *payload,
+                               exia_error *err);
 
 /* ---- alias.c -------------------------------------------------------------------------------- */
 
@@ -168,7 +270,7 @@ typedef struct exia__selector {
 
 exia_status exia__selector_parse(exia__selector *out, const char *text, exia_error *err);
 exia_status exia__selector_resolve(int64_t *number, const exia__selector *selector,
-                                   const exia__fold *fold, exia_error *err);
+                                   exia_library *library, exia__fold *fold, exia_error *err);
 void exia__selector_free(exia__selector *selector);
 
 /* ---- blob.c --------------------------------------------------------------------------------- */

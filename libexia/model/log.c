@@ -1,16 +1,14 @@
-/* Reading and writing the log.  Reading applies what lies behind the head of a fold, so a repeated
- * question costs one empty scan.  Writing is one record put absent at the next SEQ: whoever loses it
- * reads the winner, checks the expectations again and tries the SEQ behind, with the same token. */
+/* Reading the log.  What lies behind the head of a fold is applied to it, so a repeated question costs
+ * one empty scan; where much lies behind it, the state that is stored is taken first. */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/name.h"
 #include "model/library.h"
 
-enum { SEQ_DIGITS = 16, MOST_ENTRIES = 1024, TRIES_WITHOUT_NEWS = 20 };
+enum { SEQ_DIGITS = 16, MOST_ENTRIES = 1024, MOST_CHANGED = 1000, MANY = 64 };
 static const char log_folder[] = "/log/";
 
 void exia__log_key(char out[EXIA__KEY_SIZE], const char *name, int64_t seq)
@@ -41,6 +39,7 @@ typedef struct reading {
     int64_t gap;      /* an entry that was not there when the one behind it was; 0: none */
     int skip;         /* the entries that came are known: go on behind the head */
     size_t count;     /* how many came */
+    size_t applied;   /* to this fold */
 } reading;
 
 static exia_status find_fold(exia__fold **out, exia_library *library, const char *name,
@@ -49,7 +48,7 @@ static exia_status find_fold(exia__fold **out, exia_library *library, const char
     const json_t *at = json_object_get(library->fold_index, name);
     if (at != NULL) {
         *out = library->folds[json_integer_value(at)];
-        return EXIA_OK;
+        return (*out)->head > 0 ? EXIA_OK : exia__derived_load(*out, library, err);
     }
     /* an unknown name leaves an empty fold behind: it is the last one, and the next takes its place */
     if (library->fold_count > 0 && library->folds[library->fold_count - 1]->head == 0) {
@@ -69,6 +68,7 @@ static exia_status find_fold(exia__fold **out, exia_library *library, const char
     if (rc == EXIA_OK) {
         library->folds[library->fold_count++] = *out = fold;
         fold = NULL;
+        rc = exia__derived_load(*out, library, err);
     }
     exia__fold_free(fold);
     return rc;
@@ -82,11 +82,20 @@ static exia_status read_entry(reading *now, int64_t seq, const char *json, exia_
         return EXIA_DONE;
     }
     json_t *entry = NULL;
-    exia_status rc =
-        exia__json_object(&entry, json, strlen(json), "a log entry", EXIA_ECORRUPT, err);
+    exia_status rc = EXIA_OK;
+    if (++now->applied == MANY) {
+        rc = exia__derived_jump(&now->skip, fold, now->library, err);
+        if (rc < 0 || now->skip)
+            return rc < 0 ? rc : EXIA_DONE;
+    }
+    if (json_object_size(fold->changed) >= MOST_CHANGED)
+        rc = exia__derived_write(fold, now->library, err);
+    if (rc < 0)
+        return rc;
+    rc = exia__json_object(&entry, json, strlen(json), "a log entry", EXIA_ECORRUPT, err);
     if (rc < 0)
         return exia__prefix(err, rc, "entry %lld of the log of %s", (long long)seq, fold->name);
-    rc = exia__fold_apply(fold, entry, err);
+    rc = exia__fold_apply(fold, now->library, entry, err);
     json_decref(entry);
     return rc;
 }
@@ -107,10 +116,14 @@ static exia_status found_entry(const char *key, const char *json, int64_t revisi
         memcpy(name, key, size);
         name[size] = '\0';
         exia_status rc = exia__name_check(name, "model name", err);
+        if (rc == EXIA_OK && now->fold != NULL)
+            rc = exia__derived_write(now->fold, now->library, err);
+        now->fold = NULL; /* the name may take the place of an empty one */
         if (rc == EXIA_OK)
             rc = find_fold(&now->fold, now->library, name, err);
         if (rc < 0)
             return rc;
+        now->applied = 0;
     }
     if (seq <= now->fold->head) {
         now->skip = 1;
@@ -145,7 +158,8 @@ static exia_status scan(reading *now, const char *prefix, size_t limit, exia_err
         if (limit > 0)
             limit = now->skip ? 1 : limit < MOST_ENTRIES ? 2 * limit : MOST_ENTRIES;
     }
-    return rc;
+    return rc == EXIA_OK && now->fold != NULL ? exia__derived_write(now->fold, now->library, err)
+                                              : rc;
 }
 
 exia_status exia__library_refresh(exia__fold **out, exia_library *library, const char *name,
@@ -169,12 +183,23 @@ exia_status exia__library_refresh_all(exia_library *library, exia_error *err)
     return scan(&now, "", 1, err);
 }
 
-exia_status exia__fold_missing(const exia__fold *fold, exia_error *err)
+exia_status exia__log_read(json_t **out, exia_library *library, const char *name, int64_t seq,
+                           exia_error *err)
 {
-    if (fold->head > 0)
-        return EXIA_OK;
-    return exia__fail(err, EXIA_ENOTFOUND, 0, "there is no model %s", fold->name);
+    char key[EXIA__KEY_SIZE], *text = NULL;
+    *out = NULL;
+    exia__log_key(key, name, seq);
+    exia_status rc = exia__records_get(&text, NULL, library->records, "log", key, NULL, err);
+    if (rc == EXIA_ENOTFOUND)
+        rc = exia__fail(err, EXIA_ECORRUPT, 0, "entry %lld of the log of %s is missing",
+                        (long long)seq, name);
+    if (rc == EXIA_OK)
+        rc = exia__json_object(out, text, strlen(text), "a log entry", EXIA_ECORRUPT, err);
+    exia__release(text);
+    return rc;
 }
+
+/* ---- a part of the log ---------------------------------------------------------------------- */
 
 typedef struct listing {
     exia_status (*found)(int64_t seq, const json_t *entry, void *payload, exia_error *err);
@@ -199,146 +224,72 @@ static exia_status list_entry(const char *key, const char *json, int64_t revisio
     return rc;
 }
 
+static exia_status scan_between(exia_library *library, const char *name, int64_t first,
+                                listing *now, exia_error *err)
+{
+    char prefix[EXIA__KEY_SIZE], after[EXIA__KEY_SIZE];
+    snprintf(prefix, sizeof prefix, "%.128s%s", name, log_folder);
+    exia__log_key(after, name, first - 1);
+    return exia__records_scan(library->records, "log", prefix, after, 0, NULL, list_entry, now,
+                              NULL, err);
+}
+
 exia_status exia__log_scan(exia_library *library, const char *name, int64_t last,
                            exia_status (*found)(int64_t seq, const json_t *entry, void *payload,
                                                 exia_error *err),
                            void *payload, exia_error *err)
 {
-    char prefix[EXIA__KEY_SIZE];
     listing now = {found, payload, last};
-    snprintf(prefix, sizeof prefix, "%.128s%s", name, log_folder);
-    return exia__records_scan(library->records, "log", prefix, NULL, 0, NULL, list_entry, &now,
-                              NULL, err);
+    return scan_between(library, name, 1, &now, err);
 }
 
-/* ---- writing -------------------------------------------------------------------------------- */
+/* ---- tokens --------------------------------------------------------------------------------- */
 
-int exia__store_lost(exia_status rc)
+static exia_status remember_entry(int64_t seq, const json_t *entry, void *payload, exia_error *err)
 {
-    return rc == EXIA_ETIMEOUT || rc == EXIA_EUNAVAILABLE || rc == EXIA_EIO;
+    const char *verb = NULL, *token = exia__json_string(entry, "token");
+    int64_t result = 0;
+    if (token == NULL || exia__json_string(entry, "do") == NULL)
+        return exia__fail(err, EXIA_ECORRUPT, 0, "entry %lld of the log has no token",
+                          (long long)seq);
+    exia_status rc = exia__entry_result(&verb, &result, entry, err);
+    return rc == EXIA_OK ? exia__fold_remember(payload, seq, token, verb, result, err) : rc;
 }
 
-/* One attempt: what is to be written where, by the state as it is now. */
-typedef struct attempt {
-    json_t *entry;
-    char *text;
-    char key[EXIA__KEY_SIZE];
-    int64_t head; /* before it */
-} attempt;
-
-static void clear_attempt(attempt *now)
+/* The tokens from `from` on: read anew, for those in memory are the later ones. */
+static exia_status learn_tokens(exia__fold *fold, exia_library *library, int64_t from,
+                                exia_error *err)
 {
-    json_decref(now->entry);
-    exia__release(now->text);
-    *now = (attempt){0};
-}
-
-static exia_status fill_entry(attempt *now, const exia_library *library, const exia__fold *fold,
-                              const exia__intent *intent, exia_error *err)
-{
-    char time[EXIA__TIME_SIZE];
-    exia__time_text(time, exia__now_ms());
-    /* clocks differ between hosts and are set back; the log only goes forward */
-    now->entry =
-        json_pack("{s:i, s:s, s:s, s:s, s:s, s:s?}", "format", 1, "do", intent->verb, "token",
-                  intent->token, "time", strcmp(time, fold->time) < 0 ? fold->time : time, "who",
-                  library->who, "why", intent->message);
-    now->head = fold->head;
-    exia__log_key(now->key, fold->name, fold->head + 1);
-    return now->entry ? EXIA_OK : exia__fail_memory(err);
-}
-
-/* EXIA_DONE: nothing is to be written, and `*result` is the answer. */
-static exia_status prepare(attempt *now, int64_t *result, exia_library *library, const char *name,
-                           const exia__intent *intent, exia_error *err)
-{
-    exia__fold *fold = NULL;
-    exia_status rc = exia__library_lock(library, err);
-    if (rc < 0)
-        return rc;
-    rc = exia__library_refresh(&fold, library, name, err);
-    const exia__done *done = rc == EXIA_OK ? exia__fold_done(fold, intent->token) : NULL;
-    if (done != NULL && strcmp(done->verb, intent->verb) != 0)
-        rc = exia__fail(err, EXIA_ECONFLICT, 0, "the token was used for another call (%s)",
-                        done->verb);
-    else if (done != NULL) {
-        *result = done->result;
-        rc = EXIA_DONE;
-    } else if (rc == EXIA_OK) {
-        rc = fill_entry(now, library, fold, intent, err);
-        if (rc == EXIA_OK)
-            rc = intent->build(now->entry, result, fold, intent->payload, err);
-    }
-    exia__library_unlock(library);
+    exia__fold *fresh = NULL;
+    listing now = {remember_entry, NULL, fold->head};
+    exia_status rc = exia__fold_open(&fresh, fold->name, err);
+    now.payload = fresh;
     if (rc == EXIA_OK)
-        rc = exia__json_text(&now->text, now->entry, err);
+        rc = scan_between(library, fold->name, from, &now, err);
+    if (rc == EXIA_OK) {
+        const exia__fold before = *fold;
+        fold->done = fresh->done;
+        fold->done_count = fresh->done_count;
+        fold->done_capacity = fresh->done_capacity;
+        fold->known = from;
+        fresh->done = before.done;
+        fresh->done_count = before.done_count;
+    }
+    exia__fold_free(fresh);
     return rc;
 }
 
-/* The entry is in the log: let the fold know without a read.  What fails here costs a read later. */
-static void absorb(exia_library *library, const char *name, attempt *now)
+exia_status exia__log_done(const exia__done **out, exia_library *library, exia__fold *fold,
+                           const char *token, int64_t from, exia_error *err)
 {
-    if (exia__library_lock(library, NULL) < 0)
-        return;
-    const json_t *at = json_object_get(library->fold_index, name);
-    exia__fold *fold = at ? library->folds[json_integer_value(at)] : NULL;
-    if (fold != NULL && fold->head == now->head)
-        exia__fold_apply(fold, now->entry, NULL);
-    exia__library_unlock(library);
-}
-
-/* The store was lost while it may have been committing.  If the log can be read and has the token, it
- * is done; else nobody can tell yet, and the caller gets the error. */
-static exia_status settle(int64_t *result, exia_library *library, const char *name,
-                          const exia__intent *intent, exia_status rc)
-{
-    exia__fold *fold = NULL;
-    if (exia__library_lock(library, NULL) < 0)
-        return rc;
-    if (exia__library_refresh(&fold, library, name, NULL) == EXIA_OK) {
-        const exia__done *done = exia__fold_done(fold, intent->token);
-        if (done != NULL) {
-            *result = done->result;
-            rc = EXIA_OK;
-        }
-    }
-    exia__library_unlock(library);
-    return rc;
-}
-
-exia_status exia__library_commit(int64_t *result, exia_library *library, const char *name,
-                                 const exia__intent *intent, exia_error *err)
-{
-    attempt now = {0};
-    exia_status rc = EXIA_OK;
-    int64_t last = -1;
-    int without_news = 0;
-    for (;;) {
-        clear_attempt(&now);
-        rc = prepare(&now, result, library, name, intent, err);
-        if (rc != EXIA_OK)
-            break;
-        rc = exia__records_put(NULL, library->records, "log", now.key, now.text, EXIA_ABSENT,
-                               intent->token, intent->job, err);
-        if (rc != EXIA_ECONFLICT)
-            break;
-        exia__forgive(err);
-        /* somebody else has that SEQ, so the next read shows it, unless the store is not what it
-         * promised to be */
-        without_news = now.head == last ? without_news + 1 : 0;
-        last = now.head;
-        if (without_news == TRIES_WITHOUT_NEWS) {
-            rc = exia__fail(err, EXIA_ETIMEOUT, 0, "%s is taken, but the store does not show it",
-                            now.key);
-            break;
-        }
-        if (without_news > 0)
-            nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-    }
+    int64_t oldest = fold->head - EXIA__TOKENS_KEPT + 1;
+    *out = NULL;
+    if (from < oldest)
+        from = oldest;
+    if (from < 1)
+        from = 1;
+    exia_status rc = from < fold->known ? learn_tokens(fold, library, from, err) : EXIA_OK;
     if (rc == EXIA_OK)
-        absorb(library, name, &now);
-    else if (now.text != NULL && (rc == EXIA_ETIMEOUT || rc == EXIA_EUNAVAILABLE || rc == EXIA_EIO))
-        rc = settle(result, library, name, intent, rc) < 0 ? rc : exia__forgive(err);
-    clear_attempt(&now);
-    return rc == EXIA_DONE ? EXIA_OK : rc;
+        *out = exia__fold_done(fold, token);
+    return rc;
 }

@@ -123,30 +123,30 @@ static exia_status open_parts(exia_model *model, exia_library *library, unsigned
     return rc;
 }
 
-/* What the log says of the version, out of the fold.  `*foreign`: it came from elsewhere. */
+/* What the library knows of the version.  `*foreign`: it came from elsewhere. */
 static exia_status find(exia_model **out, int *foreign, exia_library *library,
                         const exia__selector *selector, exia_error *err)
 {
     exia__fold *fold = NULL;
+    exia__version *version = NULL;
     int64_t number = 0;
-    const char *facts = NULL;
     exia_model *model = NULL;
     exia_status rc = exia__library_lock(library, err);
     if (rc < 0)
         return rc;
     rc = exia__library_refresh(&fold, library, selector->name, err);
     if (rc == EXIA_OK)
-        rc = exia__selector_resolve(&number, selector, fold, err);
-    if (rc == EXIA_OK) {
-        const exia__version *version = exia__fold_version(fold, number);
+        rc = exia__selector_resolve(&number, selector, library, fold, err);
+    if (rc == EXIA_OK)
+        rc = exia__version_get(&version, library, fold, number, err);
+    if (rc == EXIA_OK)
+        rc = exia__version_text(version, fold, err);
+    if (rc == EXIA_OK)
         rc = exia__model_new(&model, version->parts, err);
-        if (rc == EXIA_OK)
-            rc = exia__fold_text(&facts, fold, number, err);
-        if (rc == EXIA_OK)
-            rc = exia__text_copy(&model->facts, facts, err);
-        if (rc == EXIA_OK)
-            model->environment = json_incref(json_object_get(version->row, "environment"));
-    }
+    if (rc == EXIA_OK)
+        rc = exia__text_copy(&model->facts, version->text, err);
+    if (rc == EXIA_OK)
+        model->environment = json_incref(json_object_get(version->row, "environment"));
     /* an origin is written before the entries that it speaks of, so it is known with the head */
     if (rc == EXIA_OK && fold->origin_head != fold->head) {
         rc = exia__origin_read(&fold->foreign, NULL, library, fold->name, err);

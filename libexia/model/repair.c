@@ -17,12 +17,12 @@ typedef struct repairing {
     json_t *repairs;
 } repairing;
 
-static exia_status build_repair(json_t *entry, int64_t *result, const exia__fold *fold,
-                                void *payload, exia_error *err)
+static exia_status build_repair(json_t *entry, int64_t *result, exia__fold *fold, void *payload,
+                                exia_error *err)
 {
     const repairing *now = payload;
     *result = now->number;
-    if (exia__fold_version(fold, now->number) == NULL)
+    if (!exia__fold_has(fold, now->number))
         return EXIA_DONE; /* removed meanwhile */
     return exia__json_set(
         entry, "version",
@@ -35,7 +35,7 @@ exia_status exia__repair_commit(exia_library *library, const char *name, int64_t
     char token[EXIA__TOKEN_SIZE];
     int64_t result = 0;
     repairing now = {number, repairs};
-    exia__intent intent = {"repair", token, message, build_repair, &now, NULL};
+    exia__intent intent = {"repair", token, message, 0, build_repair, &now, NULL};
     exia_status rc = exia__token(token, err);
     return rc < 0 ? rc : exia__library_commit(&result, library, name, &intent, err);
 }
@@ -66,34 +66,11 @@ static exia_status mend(exia__published *now, json_t *repairs, const json_t *sto
     return rc;
 }
 
-/* The list is shared with the state, so it is replaced and not changed. */
-static exia_status take_repairs(exia__published *now, const json_t *repairs, exia_error *err)
-{
-    size_t i = 0, k = 0;
-    json_t *repair = NULL, *part = NULL, *stored = json_deep_copy(now->stored);
-    exia_status rc = stored ? EXIA_OK : exia__fail_memory(err);
-    json_array_foreach((json_t *)repairs, i, repair)
-    {
-        json_array_foreach(stored, k, part)
-        {
-            if (rc == EXIA_OK &&
-                strcmp(exia__json_string(part, "name"), exia__json_string(repair, "name")) == 0)
-                rc = exia__json_set(part, "key", json_incref(json_object_get(repair, "key")), err);
-        }
-    }
-    if (rc == EXIA_OK) {
-        json_decref(now->stored);
-        now->stored = json_incref(stored);
-    }
-    json_decref(stored);
-    return rc;
-}
-
 /* Look at every part once; `*clean`: nothing had to be done. */
 static exia_status settle_once(int *clean, exia__published *now, exia_error *err)
 {
     size_t i = 0;
-    json_t *stored = NULL, *repairs = json_array();
+    json_t *stored = NULL, *mended = NULL, *repairs = json_array();
     exia_status rc = repairs ? EXIA_OK : exia__fail_memory(err);
     json_array_foreach(now->stored, i, stored)
     {
@@ -108,7 +85,11 @@ static exia_status settle_once(int *clean, exia__published *now, exia_error *err
     if (rc == EXIA_OK && !*clean)
         rc = exia__repair_commit(now->library, now->name, now->number, repairs, NULL, err);
     if (rc == EXIA_OK && !*clean)
-        rc = take_repairs(now, repairs, err);
+        rc = exia__parts_repair(&mended, now->stored, repairs, err);
+    if (mended != NULL) {
+        json_decref(now->stored);
+        now->stored = mended;
+    }
     json_decref(repairs);
     return rc;
 }

@@ -561,7 +561,17 @@ static exia_status run(restore *now, const char *path, exia_error *err)
         if (one->selected && one->versions > one->versions_known)
             rc = exia__origin_write(now->library, one->name, now->library_id, one->versions, err);
     }
-    return rc == EXIA_OK ? exia__unbundle(path, &write, 1, &now->work, err) : rc;
+    if (rc == EXIA_OK)
+        rc = exia__library_distrust(now->library, err);
+    if (rc == EXIA_OK)
+        rc = exia__unbundle(path, &write, 1, &now->work, err);
+    if (rc == EXIA_OK)
+        rc = exia__library_lock(now->library, err);
+    if (rc < 0)
+        return rc;
+    rc = exia__library_complete(now->library, err);
+    exia__library_unlock(now->library);
+    return rc;
 }
 
 static exia_status report(exia_rows **out, const restore *now, exia_error *err)

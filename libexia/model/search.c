@@ -1,5 +1,9 @@
-/* Rows of versions and of the log.  They come from the folds, which every call first brings up to date
- * with the log, so a search is never behind what was committed. */
+/* Searches.  The store's index narrows and orders; the filter is then asked of every row, and rows that
+ * the index cannot order are settled here: a group of ties is held until a row comes that is behind
+ * them all.  Rows that could not be written to the store are found in the folds.
+ *
+ * A store with batches has the rows of all logs, once the record library/derived says so; elsewhere,
+ * and before that, every log is brought up to date first. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,70 +14,335 @@
 #include "model/library.h"
 #include "store/filter.h"
 
-/* A row of the answer, with what it is ordered by. */
-typedef struct hit {
-    const char *time, *name;
-    int64_t number;
-    json_t *row;
-} hit;
-
-typedef struct hits {
-    hit *items;
+typedef struct search {
+    exia_library *library;
+    const exia__filter *filter;
+    exia__row_fn *show;
+    void *payload;
+    exia_seek seek;
+    size_t shown, limit;
+    int ordered;    /* by the index, as it says when the first row comes */
+    int rest;       /* what is sought now are the rows that the index of the order has not */
+    json_t *over;   /* the keys of rows that are in the folds; NULL: none */
+    json_t **group; /* matches that tie */
     size_t count, capacity;
-} hits;
+} search;
 
-static int newest_first(const void *a, const void *b)
+/* ---- groups --------------------------------------------------------------------------------- */
+
+static int newest_first(const json_t *a, const json_t *b)
 {
-    const hit *x = a, *y = b;
-    int order = strcmp(y->time, x->time);
+    int order = strcmp(exia__json_string(b, "time"), exia__json_string(a, "time"));
     if (order == 0)
-        order = strcmp(x->name, y->name);
-    return order ? order : (y->number > x->number) - (y->number < x->number);
+        order = strcmp(exia__json_string(a, "name"), exia__json_string(b, "name"));
+    json_int_t x = json_integer_value(json_object_get(a, "version"));
+    json_int_t y = json_integer_value(json_object_get(b, "version"));
+    return order ? order : (y > x) - (y < x);
 }
 
-static exia_status add_hits(hits *out, const exia__fold *fold, const exia__filter *filter,
-                            exia_error *err)
+static int compare_hits(const void *a, const void *b, void *payload)
 {
-    for (int64_t n = (int64_t)fold->version_count; n > 0; n--) {
-        const exia__version *version = exia__fold_version(fold, n);
-        if (version == NULL || !exia__filter_match(filter, version->row))
-            continue;
-        exia_status rc =
-            exia__grow(&out->items, &out->capacity, out->count + 1, sizeof *out->items, err);
-        if (rc < 0)
-            return rc;
-        out->items[out->count++] =
-            (hit){exia__json_string(version->row, "time"), fold->name, n, version->row};
-    }
-    return EXIA_OK;
+    const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+    int order = exia__filter_compare(payload, x, y);
+    return order ? order : newest_first(x, y);
 }
 
-/* All under the lock: the rows belong to the folds. */
-static exia_status collect(exia_rows **out, exia_library *library, const exia__filter *filter,
-                           exia_error *err)
+static exia_status show_group(search *now, exia_error *err)
 {
-    hits found = {0};
-    json_t *rows = json_array();
-    exia__fold *fold = NULL;
-    const char *name = exia__filter_equal(filter, "name");
-    exia_status rc = rows ? EXIA_OK : exia__fail_memory(err);
-    if (rc == EXIA_OK && name == NULL) {
-        rc = exia__library_refresh_all(library, err);
-        for (size_t i = 0; i < library->fold_count && rc == EXIA_OK; i++)
-            rc = add_hits(&found, library->folds[i], filter, err);
-        if (found.count > 1)
-            qsort(found.items, found.count, sizeof *found.items, newest_first);
-    } else if (rc == EXIA_OK && exia__name_check(name, "model name", NULL) == EXIA_OK) {
-        rc = exia__library_refresh(&fold, library, name, err);
-        if (rc == EXIA_OK)
-            rc = add_hits(&found, fold, filter, err);
+    exia_status rc = EXIA_OK;
+    if (now->count > 1)
+        qsort_r(now->group, now->count, sizeof *now->group, compare_hits,
+                (void *)(uintptr_t)now->filter);
+    for (size_t i = 0; i < now->count; i++) {
+        if (rc == EXIA_OK && now->shown < now->limit) {
+            rc = now->show(now->group[i], now->payload, err);
+            now->shown++;
+        }
+        json_decref(now->group[i]);
     }
-    for (size_t i = 0; i < found.count && rc == EXIA_OK; i++)
-        rc = exia__json_append(rows, json_incref(found.items[i].row), err);
+    now->count = 0;
+    return rc;
+}
+
+static int in_order(const search *now)
+{
+    return now->ordered && now->over == NULL;
+}
+
+/* May a row that comes behind the group still belong before one of its rows? */
+static int tied(const search *now, const json_t *row)
+{
+    exia__tie tie = exia__filter_tie(now->filter, now->group[0], row);
+    return tie == EXIA__TIED ||
+           (tie == EXIA__EQUAL &&
+            strcmp(exia__json_string(now->group[0], "time"), exia__json_string(row, "time")) == 0);
+}
+
+static exia_status add(search *now, json_t *row, exia_error *err)
+{
+    exia_status rc =
+        exia__grow(&now->group, &now->capacity, now->count + 1, sizeof *now->group, err);
     if (rc == EXIA_OK)
-        rc = exia__filter_rows(out, filter, rows, err);
-    exia__release(found.items);
-    json_decref(rows);
+        now->group[now->count++] = json_incref(row);
+    return rc;
+}
+
+/* A row of the store, in its turn. */
+static exia_status look_at(search *now, const char *key, json_t *row, exia_error *err)
+{
+    exia_status rc = EXIA_OK;
+    if (json_object_get(now->over, key) != NULL ||
+        (now->rest && exia__filter_indexed(now->filter, row)))
+        return EXIA_OK;
+    if (now->count > 0 && in_order(now) && !tied(now, row)) {
+        if (now->shown + now->count >= now->limit)
+            return EXIA_DONE;
+        if (exia__filter_match(now->filter, row))
+            rc = show_group(now, err);
+    }
+    return rc == EXIA_OK && exia__filter_match(now->filter, row) ? add(now, row, err) : rc;
+}
+
+static exia_status found_record(const char *key, const char *json, int64_t revision, void *payload,
+                                exia_error *err)
+{
+    json_t *record = NULL;
+    (void)revision;
+    exia_status rc = exia__json_object(&record, json, strlen(json), "a record", EXIA_ECORRUPT, err);
+    if (rc == EXIA_OK)
+        rc = exia__derived_check(record, key, err);
+    json_t *row = json_object_get(record, "row");
+    if (rc == EXIA_OK && json_is_object(row))
+        rc = look_at(payload, key, row, err);
+    json_decref(record);
+    return rc;
+}
+
+/* ---- rows that are only in the folds -------------------------------------------------------- */
+
+static exia_status add_changed(search *now, const exia__fold *fold, exia_error *err)
+{
+    char key[EXIA__KEY_SIZE];
+    const char *number = NULL;
+    json_t *record = NULL;
+    exia_status rc = EXIA_OK;
+    if (json_object_size(fold->changed) > 0 && now->over == NULL &&
+        (now->over = json_object()) == NULL)
+        return exia__fail_memory(err);
+    json_object_foreach(fold->changed, number, record)
+    {
+        json_t *row = json_object_get(record, "row");
+        exia__version_key(key, fold->name, atoll(number));
+        if (rc == EXIA_OK)
+            rc = exia__json_set(now->over, key, json_true(), err);
+        if (rc == EXIA_OK && json_is_object(row) && exia__filter_match(now->filter, row))
+            rc = add(now, row, err);
+    }
+    return rc;
+}
+
+/* Do the records of every log stand in the store? */
+static exia_status ask_complete(exia_library *library, exia_error *err)
+{
+    char *text = NULL;
+    exia_status rc =
+        exia__records_get(&text, NULL, library->records, "library", "derived", NULL, err);
+    library->complete = rc == EXIA_OK;
+    exia__release(text);
+    return rc == EXIA_ENOTFOUND ? exia__forgive(err) : rc;
+}
+
+exia_status exia__library_complete(exia_library *library, exia_error *err)
+{
+    int batch = exia__records_can_batch(library->records), all = !library->read_only;
+    exia_status rc = EXIA_OK;
+    if (batch && !library->complete)
+        rc = ask_complete(library, err);
+    if (rc < 0 || library->complete)
+        return rc;
+    rc = exia__library_refresh_all(library, err);
+    for (size_t i = 0; i < library->fold_count; i++)
+        all = all && library->folds[i]->kept == library->folds[i]->head;
+    if (rc < 0 || !batch || !all)
+        return rc;
+    rc = exia__records_put(NULL, library->records, "library", "derived", "{\"format\":1}", EXIA_ANY,
+                           NULL, NULL, err);
+    library->complete = rc == EXIA_OK;
+    return rc == EXIA_ENOMEM ? rc : exia__forgive(err);
+}
+
+exia_status exia__library_distrust(exia_library *library, exia_error *err)
+{
+    exia_status rc = exia__library_lock(library, err);
+    if (rc < 0)
+        return rc;
+    library->complete = 0;
+    rc = exia__records_remove(library->records, "library", "derived", EXIA_ANY, NULL, err);
+    exia__library_unlock(library);
+    return rc;
+}
+
+/* ---- a search ------------------------------------------------------------------------------- */
+
+static exia_status walk(search *now, exia_error *err)
+{
+    const char *order = now->seek.order;
+    exia_status rc = exia__records_seek(&now->ordered, now->library->records, &now->seek,
+                                        found_record, now, NULL, err);
+    if (rc < 0 || !in_order(now) || order == NULL)
+        return rc < 0 ? rc : show_group(now, err);
+    rc = show_group(now, err);
+    for (size_t i = 0; i < now->seek.range_count; i++) {
+        if (strcmp(now->seek.ranges[i].path, order) == 0)
+            return rc; /* those without a value do not match */
+    }
+    if (rc < 0 || now->shown >= now->limit)
+        return rc;
+    now->rest = 1;
+    now->seek.order = NULL;
+    rc = exia__records_seek(&now->ordered, now->library->records, &now->seek, found_record, now,
+                            NULL, err);
+    return rc == EXIA_OK ? show_group(now, err) : rc;
+}
+
+static void close_search(search *now)
+{
+    for (size_t i = 0; i < now->count; i++)
+        json_decref(now->group[i]);
+    exia__release(now->group);
+    json_decref(now->over);
+}
+
+/* Locked, unless nobody else uses the folds: what is to be known before the store is asked. */
+static exia_status open_search(search *now, const exia__fold *only, exia_error *err)
+{
+    exia_status rc = EXIA_OK;
+    now->limit = exia__filter_limit(now->filter);
+    if (only != NULL)
+        return add_changed(now, only, err);
+    for (size_t i = 0; i < now->library->fold_count && rc == EXIA_OK; i++)
+        rc = add_changed(now, now->library->folds[i], err);
+    return rc;
+}
+
+static exia_status run(search *now, const char *name, exia_error *err)
+{
+    char prefix[EXIA__KEY_SIZE] = "";
+    exia__plan plan = {0};
+    if (now->limit == 0)
+        return EXIA_OK;
+    exia_status rc = exia__filter_plan(&plan, now->filter, err);
+    if (name != NULL)
+        snprintf(prefix, sizeof prefix, "%.128s/", name);
+    now->seek = (exia_seek){.kind = "version",
+                            .prefix = prefix,
+                            .ranges = plan.ranges,
+                            .range_count = plan.range_count,
+                            .order = plan.order,
+                            .descending = plan.descending};
+    if (rc == EXIA_OK)
+        rc = walk(now, err);
+    exia__plan_free(&plan);
+    return rc;
+}
+
+exia_status exia__search_model(exia_library *library, const exia__fold *fold,
+                               const exia__filter *filter, exia__row_fn *show, void *payload,
+                               exia_error *err)
+{
+    search now = {.library = library, .filter = filter, .show = show, .payload = payload};
+    exia_status rc = open_search(&now, fold, err);
+    if (rc == EXIA_OK)
+        rc = run(&now, fold->name, err);
+    close_search(&now);
+    return rc;
+}
+
+/* ---- the public one ------------------------------------------------------------------------- */
+
+/* The answer, and the models whose aliases are up to date in it. */
+typedef struct answer {
+    exia_library *library;
+    exia_rows *rows;
+    json_t *fresh;
+} answer;
+
+static exia_status aliases_of(json_t **out, answer *now, const json_t *row, exia_error *err)
+{
+    exia__fold *fold = NULL;
+    const char *name = exia__json_string(row, "name");
+    const json_t *known = json_object_get(now->fresh, name);
+    exia_status rc = exia__library_lock(now->library, err);
+    if (rc < 0)
+        return rc;
+    const json_t *at = known ? json_object_get(now->library->fold_index, name) : NULL;
+    if (at != NULL)
+        fold = now->library->folds[json_integer_value(at)];
+    else
+        rc = exia__library_refresh(&fold, now->library, name, err);
+    if (rc == EXIA_OK && at == NULL)
+        rc = exia__json_set(now->fresh, name, json_true(), err);
+    if (rc == EXIA_OK)
+        rc =
+            exia__fold_aliases(out, fold, json_integer_value(json_object_get(row, "version")), err);
+    exia__library_unlock(now->library);
+    return rc;
+}
+
+static exia_status show_row(const json_t *row, void *payload, exia_error *err)
+{
+    answer *now = payload;
+    json_t *aliases = NULL;
+    exia_status rc = aliases_of(&aliases, now, row, err);
+    if (rc < 0)
+        return rc;
+    json_t *shown = json_copy((json_t *)(uintptr_t)row);
+    rc = shown ? exia__json_set(shown, "aliases", json_incref(aliases), err)
+               : exia__fail_memory(err);
+    if (rc == EXIA_OK)
+        rc = exia__rows_add(now->rows, shown, err);
+    json_decref(shown);
+    json_decref(aliases);
+    return rc;
+}
+
+/* What is sought is brought up to date; `*none`: it can be nowhere. */
+static exia_status prepare(int *none, search *now, const char *name, exia_error *err)
+{
+    exia__fold *fold = NULL;
+    *none = name != NULL && exia__name_check(name, "model name", NULL) < 0;
+    if (*none)
+        return EXIA_OK;
+    exia_status rc = exia__library_lock(now->library, err);
+    if (rc < 0)
+        return rc;
+    rc = name ? exia__library_refresh(&fold, now->library, name, err)
+              : exia__library_complete(now->library, err);
+    if (rc == EXIA_OK)
+        rc = open_search(now, fold, err);
+    exia__library_unlock(now->library);
+    return rc;
+}
+
+static exia_status find_rows(exia_rows **out, exia_library *library, const exia__filter *filter,
+                             exia_error *err)
+{
+    answer all = {.library = library, .fresh = json_object()};
+    search now = {.library = library, .filter = filter, .show = show_row, .payload = &all};
+    const char *name = exia__filter_equal(filter, "name");
+    int none = 0;
+    exia_status rc = all.fresh ? exia__rows_open(&all.rows, err) : exia__fail_memory(err);
+    if (rc == EXIA_OK)
+        rc = prepare(&none, &now, name, err);
+    if (rc == EXIA_OK && !none)
+        rc = run(&now, name, err);
+    if (rc == EXIA_OK) {
+        *out = all.rows;
+        all.rows = NULL;
+    }
+    close_search(&now);
+    exia_rows_free(all.rows);
+    json_decref(all.fresh);
     return rc;
 }
 
@@ -92,60 +361,7 @@ exia_status exia_library_search(exia_rows **out, exia_library *library, const ch
                                 "environment, imports, parts, aliases",
                                 err);
     if (rc == EXIA_OK)
-        rc = exia__library_lock(library, err);
-    if (rc == EXIA_OK) {
-        rc = collect(out, library, parsed, err);
-        exia__library_unlock(library);
-    }
+        rc = find_rows(out, library, parsed, err);
     exia__filter_free(parsed);
-    return rc;
-}
-
-/* ---- history -------------------------------------------------------------------------------- */
-
-static exia_status add_entry(int64_t seq, const json_t *entry, void *payload, exia_error *err)
-{
-    json_t *number = json_object_get(json_object_get(entry, "version"), "number");
-    json_t *moves = json_object_get(entry, "moves");
-    json_t *row =
-        json_pack("{s:I, s:O, s:O, s:O, s:O?, s:O?, s:o}", "seq", (json_int_t)seq, "do",
-                  json_object_get(entry, "do"), "time", json_object_get(entry, "time"), "who",
-                  json_object_get(entry, "who"), "why", json_object_get(entry, "why"), "version",
-                  number, "moves", moves ? json_incref(moves) : json_array());
-    exia_status rc = row ? exia__rows_add(payload, row, err) : exia__fail_memory(err);
-    json_decref(row);
-    return rc;
-}
-
-exia_status exia_library_history(exia_rows **out, exia_library *library, const char *name,
-                                 exia_error *err)
-{
-    exia_rows *rows = NULL;
-    exia__fold *fold = NULL;
-    int64_t last = 0;
-    if (out != NULL)
-        *out = NULL;
-    if (out == NULL || library == NULL)
-        return exia__fail(err, EXIA_EINVAL, 0, "exia_library_history: an argument is NULL");
-    exia_status rc = exia__name_check(name, "model name", err);
-    if (rc == EXIA_OK)
-        rc = exia__rows_open(&rows, err);
-    if (rc == EXIA_OK)
-        rc = exia__library_lock(library, err);
-    if (rc == EXIA_OK) {
-        rc = exia__library_refresh(&fold, library, name, err);
-        if (rc == EXIA_OK)
-            rc = exia__fold_missing(fold, err);
-        if (rc == EXIA_OK)
-            last = fold->head;
-        exia__library_unlock(library);
-    }
-    if (rc == EXIA_OK)
-        rc = exia__log_scan(library, name, last, add_entry, rows, err);
-    if (rc == EXIA_OK) {
-        *out = rows;
-        rows = NULL;
-    }
-    exia_rows_free(rows);
     return rc;
 }

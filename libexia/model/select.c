@@ -1,7 +1,6 @@
 /* Selectors: the short language that names one version.
  *
  *     name | name@7 | name@alias | name@latest-1 | name@previous(alias) | name@best(metrics.auc) */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +8,7 @@
 #include "base/memory.h"
 #include "base/name.h"
 #include "model/library.h"
-#include "store/filter.h"
+#include "store/filter_program.h"
 
 static const struct {
     const char *word;
@@ -110,41 +109,49 @@ void exia__selector_free(exia__selector *selector)
 
 static exia_status latest(int64_t *number, int64_t back, const exia__fold *fold, exia_error *err)
 {
-    int64_t left = back;
-    for (int64_t n = (int64_t)fold->version_count; n > 0; n--) {
-        if (exia__fold_version(fold, n) != NULL && left-- == 0) {
-            *number = n;
-            return EXIA_OK;
-        }
-    }
+    *number = exia__fold_latest(fold, back);
+    if (*number > 0)
+        return EXIA_OK;
+    int64_t count = exia__fold_count(fold);
     return exia__fail(err, EXIA_ENOTFOUND, 0, "%s has only %lld version%s", fold->name,
-                      (long long)(back - left), back - left == 1 ? "" : "s");
+                      (long long)count, count == 1 ? "" : "s");
 }
 
-/* Of equals the newer; what is no finite number is never best. */
-static exia_status extreme(int64_t *number, int sign, const char *field, const exia__fold *fold,
-                           exia_error *err)
+static exia_status keep_row(const json_t *row, void *payload, exia_error *err)
 {
-    double best = 0;
-    *number = 0;
-    for (int64_t n = (int64_t)fold->version_count; n > 0; n--) {
-        const exia__version *version = exia__fold_version(fold, n);
-        const json_t *value = NULL;
-        if (version == NULL)
-            continue;
-        exia_status rc = exia__filter_field(&value, field, version->row, err);
-        if (rc < 0)
-            return rc;
-        double here = sign * json_number_value(value);
-        if (json_is_number(value) && isfinite(here) && (*number == 0 || here > best)) {
-            *number = n;
-            best = here;
-        }
-    }
-    if (*number == 0)
-        return exia__fail(err, EXIA_ENOTFOUND, 0, "no version of %s has a number at %.100s",
-                          fold->name, field);
+    (void)err;
+    *(json_t **)payload = json_incref((json_t *)(uintptr_t)row);
     return EXIA_OK;
+}
+
+/* Of equals the newer; numbers come first both ways, and what is no finite number is none. */
+static exia_status extreme(int64_t *number, const char *way, const char *field,
+                           exia_library *library, exia__fold *fold, exia_error *err)
+{
+    char *path = NULL, *text = NULL;
+    exia__filter *filter = NULL;
+    json_t *row = NULL;
+    const json_t *value = NULL;
+    exia_status rc = exia__filter_path(&path, field, err);
+    if (rc == EXIA_OK)
+        rc = exia__text_format(&text, err, "name = '%s' order by %s %s limit 1", fold->name, field,
+                               way);
+    if (rc == EXIA_OK)
+        rc = exia__filter_parse(&filter, text, err);
+    if (rc == EXIA_OK)
+        rc = exia__search_model(library, fold, filter, keep_row, &row, err);
+    if (rc == EXIA_OK && row != NULL)
+        rc = exia__filter_field(&value, field, row, err);
+    if (rc == EXIA_OK && !json_is_number(value))
+        rc = exia__fail(err, EXIA_ENOTFOUND, 0, "no version of %s has a number at %.100s",
+                        fold->name, field);
+    if (rc == EXIA_OK)
+        *number = json_integer_value(json_object_get(row, "version"));
+    json_decref(row);
+    exia__filter_free(filter);
+    exia__release(text);
+    exia__release(path);
+    return rc;
 }
 
 /* Where the alias stands, or would stand after a rollback. */
@@ -152,10 +159,10 @@ static exia_status pointed(int64_t *number, const exia__selector *selector, cons
                            exia_error *err)
 {
     const exia__alias *alias = exia__fold_alias(fold, selector->word);
-    size_t back = selector->kind == EXIA__PREVIOUS ? 2 : 1;
-    if (alias == NULL || (back == 1 && exia__alias_version(alias) == EXIA_ABSENT))
+    int back = selector->kind == EXIA__PREVIOUS;
+    if (alias == NULL || (!back && alias->version == EXIA_ABSENT))
         return exia__fail(err, EXIA_ENOTFOUND, 0, "%s has no alias %s", fold->name, selector->word);
-    *number = alias->depth >= back ? alias->stack[alias->depth - back].version : EXIA_ABSENT;
+    *number = back ? alias->under : alias->version;
     if (*number == EXIA_ABSENT)
         return exia__fail(err, EXIA_ENOTFOUND, 0, "the alias %s of %s was nowhere before",
                           selector->word, fold->name);
@@ -163,7 +170,7 @@ static exia_status pointed(int64_t *number, const exia__selector *selector, cons
 }
 
 exia_status exia__selector_resolve(int64_t *number, const exia__selector *selector,
-                                   const exia__fold *fold, exia_error *err)
+                                   exia_library *library, exia__fold *fold, exia_error *err)
 {
     *number = selector->number;
     exia_status rc = exia__fold_missing(fold, err);
@@ -173,9 +180,9 @@ exia_status exia__selector_resolve(int64_t *number, const exia__selector *select
     case EXIA__LATEST:
         return latest(number, selector->number, fold, err);
     case EXIA__BEST:
-        return extreme(number, 1, selector->word, fold, err);
+        return extreme(number, "desc", selector->word, library, fold, err);
     case EXIA__WORST:
-        return extreme(number, -1, selector->word, fold, err);
+        return extreme(number, "asc", selector->word, library, fold, err);
     case EXIA__ALIAS:
     case EXIA__PREVIOUS:
         rc = pointed(number, selector, fold, err);
@@ -183,10 +190,9 @@ exia_status exia__selector_resolve(int64_t *number, const exia__selector *select
     case EXIA__NUMBER:
         break;
     }
-    if (rc == EXIA_OK && exia__fold_version(fold, *number) == NULL)
-        rc =
-            exia__fail(err, EXIA_ENOTFOUND, 0, "%s version %lld of %s",
-                       *number <= (int64_t)fold->version_count ? "somebody removed" : "there is no",
-                       (long long)*number, fold->name);
+    if (rc == EXIA_OK && !exia__fold_has(fold, *number))
+        rc = exia__fail(err, EXIA_ENOTFOUND, 0, "%s version %lld of %s",
+                        *number <= fold->highest ? "somebody removed" : "there is no",
+                        (long long)*number, fold->name);
     return rc;
 }

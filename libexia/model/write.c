@@ -12,6 +12,7 @@ typedef struct writing {
     exia_library *library;
     const char *name, *alias, *token;
     int64_t expect;
+    int given;                           /* the token is the caller's */
     json_t *version;                     /* the member of the entry: facts, parts, number */
     int64_t number;                      /* what it became */
     json_t *stored;                      /* its parts, as the log has them */
@@ -161,17 +162,17 @@ static exia_status check_options(const exia_library *library, const exia_write_o
 static exia_status check_parent(const exia__fold *fold, const json_t *version, exia_error *err)
 {
     json_int_t parent = json_integer_value(json_object_get(version, "parent"));
-    if (parent <= (json_int_t)fold->version_count)
+    if (parent <= fold->highest)
         return EXIA_OK;
     return exia__fail(err, EXIA_ENOTFOUND, 0, "the parent: %s has no version %lld", fold->name,
                       (long long)parent);
 }
 
-static exia_status build_publish(json_t *entry, int64_t *result, const exia__fold *fold,
-                                 void *payload, exia_error *err)
+static exia_status build_publish(json_t *entry, int64_t *result, exia__fold *fold, void *payload,
+                                 exia_error *err)
 {
     writing *now = payload;
-    *result = (int64_t)fold->version_count + 1;
+    *result = fold->highest + 1;
     exia_status rc = check_parent(fold, now->version, err);
     if (rc == EXIA_OK)
         rc = exia__json_set(now->version, "number", json_integer(*result), err);
@@ -179,6 +180,24 @@ static exia_status build_publish(json_t *entry, int64_t *result, const exia__fol
         rc = exia__json_set(entry, "version", json_incref(now->version), err);
     if (rc == EXIA_OK && now->alias != NULL)
         rc = exia__alias_add_move(entry, fold, now->alias, *result, now->expect, err);
+    return rc;
+}
+
+/* A repeated call: what became of the first one. */
+static exia_status look_back(int *known, writing *now, exia__fold *fold, exia_error *err)
+{
+    const exia__done *done = NULL;
+    exia__version *version = NULL;
+    exia_status rc = exia__log_done(&done, now->library, fold, now->token, 1, err);
+    if (rc < 0 || done == NULL || strcmp(done->verb, "publish") != 0)
+        return rc;
+    *known = 1;
+    now->number = done->result;
+    if (!exia__fold_has(fold, now->number))
+        return EXIA_OK;
+    rc = exia__version_get(&version, now->library, fold, now->number, err);
+    if (rc == EXIA_OK)
+        now->stored = json_incref(version->parts);
     return rc;
 }
 
@@ -191,16 +210,12 @@ static exia_status look_ahead(int *known, writing *now, exia_error *err)
     exia_status rc = entry ? exia__library_lock(now->library, err) : exia__fail_memory(err);
     if (rc == EXIA_OK) {
         rc = exia__library_refresh(&fold, now->library, now->name, err);
-        const exia__done *done = rc == EXIA_OK ? exia__fold_done(fold, now->token) : NULL;
-        if (done != NULL && strcmp(done->verb, "publish") == 0) {
-            const exia__version *version = exia__fold_version(fold, done->result);
-            now->number = done->result;
-            now->stored = version ? json_incref(version->parts) : NULL;
-            *known = 1;
-        } else if (rc == EXIA_OK && (rc = check_parent(fold, now->version, err)) == EXIA_OK &&
-                   now->alias != NULL) {
+        if (rc == EXIA_OK && now->given)
+            rc = look_back(known, now, fold, err);
+        if (rc == EXIA_OK && !*known)
+            rc = check_parent(fold, now->version, err);
+        if (rc == EXIA_OK && !*known && now->alias != NULL)
             rc = exia__alias_add_move(entry, fold, now->alias, 1, now->expect, err);
-        }
         exia__library_unlock(now->library);
     }
     json_decref(entry);
@@ -238,6 +253,7 @@ exia_status exia_model_write(int64_t *version, exia_library *library, const char
     now.alias = ours.alias;
     now.expect = ours.expect;
     now.token = ours.token ? ours.token : token;
+    now.given = ours.token != NULL;
     rc = look_ahead(&known, &now, err);
     if (rc == EXIA_OK && !known)
         rc = store_parts(&now, parts, part_count, err);
@@ -245,7 +261,8 @@ exia_status exia_model_write(int64_t *version, exia_library *library, const char
         rc = store_environment(&now, err);
     if (rc == EXIA_OK && !known) {
         exia_job left = exia__work_rest(&now.work);
-        exia__intent intent = {"publish", now.token, ours.message, build_publish, &now, &left};
+        exia__intent intent = {"publish",     now.token, ours.message, now.given,
+                               build_publish, &now,      &left};
         rc = exia__library_commit(&now.number, library, name, &intent, err);
         now.stored = json_incref(json_object_get(now.version, "parts"));
     }

@@ -226,38 +226,6 @@ int exia__filter_match(const exia__filter *filter, const json_t *row)
     return stack[0];
 }
 
-const char *exia__filter_equal(const exia__filter *filter, const char *field)
-{
-    unsigned char stack[STACK_SIZE] = {1}; /* read backwards: is this part demanded? */
-    size_t top = 1;
-    char *path = NULL;
-    const char *found = NULL;
-    if (filter == NULL || exia__filter_path(&path, field, NULL) < 0)
-        return NULL;
-    for (size_t i = filter->step_count; found == NULL && i > 0; i--) {
-        const exia__step *step = &filter->steps[i - 1];
-        unsigned char demanded = stack[--top];
-        if (step->what == EXIA__AND || step->what == EXIA__OR) {
-            stack[top] = stack[top + 1] = demanded && step->what == EXIA__AND;
-            top += 2;
-        } else if (step->what == EXIA__NOT) {
-            stack[top++] = 0;
-        } else if (demanded && step->what == EXIA__COMPARE && step->how == EXIA__EQ) {
-            const exia__operand *name = step->left.path ? &step->left : &step->right;
-            const exia__operand *text = step->left.path ? &step->right : &step->left;
-            const char *a = name->path, *b = path;
-            while (a != NULL && *a != '\0' && strcmp(a, b) == 0) {
-                a += strlen(a) + 1;
-                b += strlen(b) + 1;
-            }
-            if (a != NULL && *a == '\0' && *b == '\0')
-                found = json_string_value(text->literal);
-        }
-    }
-    exia__release(path);
-    return found;
-}
-
 exia_status exia__filter_field(const json_t **out, const char *name, const json_t *row,
                                exia_error *err)
 {
@@ -279,21 +247,56 @@ typedef struct sorting {
 
 /* Numbers, then texts, then booleans, then the rest, in both directions: what cannot be compared
  * with the best is never best. */
+static int compare_keys(const json_t *x, const json_t *y, int descending)
+{
+    int rank = rank_of(x), other = rank_of(y);
+    if (rank != other)
+        return rank < other ? -1 : 1;
+    int order = compare(x, y, rank);
+    return descending ? -order : order;
+}
+
 static int compare_rows(const void *left, const void *right, void *payload)
 {
     const sorting *all = payload;
     size_t a = *(const size_t *)left, b = *(const size_t *)right;
     size_t count = all->filter->order_count;
     for (size_t i = 0; i < count; i++) {
-        const json_t *x = all->keys[a * count + i], *y = all->keys[b * count + i];
-        int rank = rank_of(x), other = rank_of(y);
-        if (rank != other)
-            return rank < other ? -1 : 1;
-        int order = compare(x, y, rank);
+        int order = compare_keys(all->keys[a * count + i], all->keys[b * count + i],
+                                 all->filter->orders[i].descending);
         if (order != 0)
-            return all->filter->orders[i].descending ? -order : order;
+            return order;
     }
     return (a > b) - (a < b); /* equals stay as they came */
+}
+
+int exia__filter_compare(const exia__filter *filter, const json_t *a, const json_t *b)
+{
+    int order = 0;
+    for (size_t i = 0; i < filter->order_count && order == 0; i++) {
+        const exia__order *key = &filter->orders[i];
+        order = compare_keys(look_up(key->path, a), look_up(key->path, b), key->descending);
+    }
+    return order;
+}
+
+exia__tie exia__filter_tie(const exia__filter *filter, const json_t *a, const json_t *b)
+{
+    if (filter->order_count == 0)
+        return EXIA__EQUAL;
+    const json_t *x = look_up(filter->orders[0].path, a), *y = look_up(filter->orders[0].path, b);
+    if (json_is_string(x) && json_is_string(y) &&
+        (json_string_length(x) >= EXIA_SEEK_TEXT || json_string_length(y) >= EXIA_SEEK_TEXT) &&
+        strncmp(json_string_value(x), json_string_value(y), EXIA_SEEK_TEXT) == 0)
+        return EXIA__TIED;
+    if (compare_keys(x, y, 0) != 0)
+        return EXIA__APART;
+    return filter->order_count > 1 ? EXIA__TIED : EXIA__EQUAL;
+}
+
+int exia__filter_indexed(const exia__filter *filter, const json_t *row)
+{
+    return filter->order_count > 0 && rank_of(look_up(filter->orders[0].path, row)) != RANK_NONE;
 }
 
 static exia_status sort(size_t *indexes, size_t index_count, const exia__filter *filter,

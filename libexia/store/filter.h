@@ -13,7 +13,7 @@
 
 #include <jansson.h>
 
-#include "exia/common.h"
+#include "exia/driver.h"
 
 typedef struct exia__filter exia__filter;
 
@@ -28,6 +28,34 @@ int exia__filter_match(const exia__filter *filter, const json_t *row);
 /* Whether the condition demands `field` = 'text' at its top (an "and" away), for narrowing a scan:
  * that text, borrowed, or NULL. */
 const char *exia__filter_equal(const exia__filter *filter, const char *field);
+
+/* ---- for finding rows by an index ----------------------------------------------------------- */
+
+/* What to seek: every row that matches is in it.  The texts are the plan's. */
+typedef struct exia__plan {
+    exia_range *ranges;
+    size_t range_count, capacity;
+    char *order; /* the first key of the order, NULL: none */
+    int descending;
+    int bounded; /* a range is of that key, so that rows without it do not match */
+} exia__plan;
+exia_status exia__filter_plan(exia__plan *out, const exia__filter *filter, exia_error *err);
+void exia__plan_free(exia__plan *plan);
+
+size_t exia__filter_limit(const exia__filter *filter); /* SIZE_MAX: none */
+/* Which of two rows comes first by the order: negative, positive, or 0: equals. */
+int exia__filter_compare(const exia__filter *filter, const json_t *a, const json_t *b);
+/* How two rows that follow each other in an index of the first key stand. */
+typedef enum exia__tie {
+    EXIA__APART, /* in their order */
+    EXIA__EQUAL, /* equal: by age */
+    EXIA__TIED   /* nothing is said: other keys follow, or it is a long text */
+} exia__tie;
+exia__tie exia__filter_tie(const exia__filter *filter, const json_t *a, const json_t *b);
+/* Has the row a value at the first key, so that an index has it? */
+int exia__filter_indexed(const exia__filter *filter, const json_t *row);
+
+/* ---- rows ----------------------------------------------------------------------------------- */
 
 /* Match, order (stable: equals stay as they came) and limit an array of rows. */
 exia_status exia__filter_rows(exia_rows **out, const exia__filter *filter, const json_t *rows,

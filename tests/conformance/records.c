@@ -239,7 +239,7 @@ TEST(a_batch_is_done_whole_or_not_at_all)
     exia_put puts[] = {
         {.kind = "log", .key = "a", .json = "{\"n\":1}", .expect = EXIA_ABSENT, .token = "t1"},
         {.kind = "log", .key = "b", .json = "{\"n\":2}", .expect = EXIA_ANY},
-        {.kind = "model", .key = "a", .json = "{\"n\":3}", .expect = EXIA_ABSENT},
+        {.kind = "model", .key = "a", .json = "{\"n\":3}", .expect = EXIA_ABSENT, .token = "t3"},
     };
     check_ok(exia__records_batch(records, puts, 0, NULL, &err));
     int64_t in_the_way = put(records, "model", "a", "{}");
@@ -250,7 +250,7 @@ TEST(a_batch_is_done_whole_or_not_at_all)
     puts[2].expect = in_the_way;
     check_ok(exia__records_batch(records, puts, 3, NULL, &err));
     check_scan(records, "log", "", NULL, 0, "a b");
-    if (exia__records_can_batch(records)) { /* by the first one's token all was done */
+    if (exia__records_can_batch(records)) { /* the first one's token says that it was done */
         int64_t stands = put(records, "log", "b", "{\"n\":4}");
         check_ok(exia__records_batch(records, puts, 3, NULL, &err));
         check_record(records, "log", "b", "{\"n\":4}", stands);
