@@ -57,7 +57,18 @@ static exia_status read_record_id(exia_library *library, exia_error *err)
     return rc;
 }
 
-/* Where nothing is in the log yet, all that is derived from it is there: that is said in one step with
+static exia_status note_entry(const char *key, const char *json, int64_t revision, void *payload,
+                              exia_error *err)
+{
+    (void)key;
+    (void)json;
+    (void)revision;
+    (void)err;
+    *(int *)payload = 1;
+    return EXIA_DONE;
+}
+
+/* Where nothing is in a log yet, all that is derived from it is there: that is said in one step with
  * the id, and a batch keeps it so. */
 static exia_status write_record_id(exia_library *library, exia_error *err)
 {
@@ -65,12 +76,16 @@ static exia_status write_record_id(exia_library *library, exia_error *err)
     const exia_put puts[] = {
         {.kind = "library", .key = "id", .json = id, .expect = EXIA_ABSENT},
         {.kind = "library", .key = "derived", .json = "{\"format\":1}", .expect = EXIA_ABSENT}};
+    int used = 0;
     exia_status rc = exia__token(token, err);
+    if (rc == EXIA_OK)
+        rc = exia__records_scan(library->records, "log", NULL, NULL, 1, NULL, note_entry, &used,
+                                NULL, err);
     if (rc < 0)
         return rc;
     snprintf(id, sizeof id, "{\"format\":1,\"id\":\"%s\"}", token);
     rc = exia__records_batch(library->records, puts,
-                             exia__records_can_batch(library->records) ? 2 : 1, NULL, err);
+                             exia__records_can_batch(library->records) && !used ? 2 : 1, NULL, err);
     if (rc == EXIA_ECONFLICT) /* somebody was faster */
         rc = exia__forgive(err);
     return rc == EXIA_OK ? read_record_id(library, err) : rc;
