@@ -42,7 +42,10 @@ static const char *const statement_texts[EXIA__STATEMENTS] = {
     [EXIA__GROUP] = ("SELECT f.key, r.json, r.revision, f.age FROM field f CROSS JOIN record r"
                      " ON r.kind = ?1 AND r.key = f.key WHERE f.kind = ?1 AND f.path = ?2"
                      " AND f.key >= ?3 AND f.key < ?4 AND f.rank = ?5 AND f.value = ?6"
-                     " AND (f.age, f.key) > (?7, ?8) ORDER BY f.age, f.key"),
+                     " AND (f.age, f.key) > (?7, ?8) AND (?9 IS NULL OR EXISTS("
+                     "SELECT 1 FROM field o WHERE o.kind = ?1 AND o.path = ?9 AND o.rank = ?10"
+                     " AND o.value = ?11 AND o.age = f.age AND o.key = f.key))"
+                     " ORDER BY f.age, f.key"),
 };
 
 static const struct {

@@ -2,7 +2,8 @@
  * with it, newest first.
  *
  * Which path: the range that only few records are in, if there is one; else what they are to be
- * ordered by; else an equality, or all, newest first.  What else is asked the core looks at itself.
+ * ordered by; else the rarest equality, or all, newest first.  One more equality is looked up for each
+ * record; what else is asked the core looks at itself.
  * As in a scan, a page is read, the connection is let go, the page is told. */
 #include <math.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 #include "drivers/sqlite.h"
 
 enum { NUMBER, TEXT, BOOLEAN, RANKS };
-enum { FEW = 256, FIRST_ROWS = 32, PAGE_ROWS = 512, PAGE_BYTES = 1 << 20 };
+enum { FEW = 256, MANY = 8192, FIRST_ROWS = 32, PAGE_ROWS = 512, PAGE_BYTES = 1 << 20 };
 
 /* A range, parsed; of one rank. */
 typedef struct bounds {
@@ -27,6 +28,7 @@ typedef struct walk {
     const char *kind;
     char *lower, *upper;  /* of the keys */
     bounds range;         /* its rank is that where the walk is */
+    const bounds *also;   /* an equality that must hold too; NULL: none */
     int last, descending; /* the rank where it ends */
     sqlite3_value *value; /* whose records are being read; NULL: the first value comes next */
     int inside;           /* not zero: in the midst of that value, behind `age` and `key` */
@@ -81,9 +83,9 @@ static exia_status read_bounds(bounds *out, const exia_range *range, exia_error 
     return EXIA_OK;
 }
 
-/* How many records are in the range, up to FEW. */
+/* How many records are in the range, up to `most`. */
 static exia_status count(int *out, exia__sqlite *self, const char *kind, const bounds *range,
-                         exia_error *err)
+                         int most, exia_error *err)
 {
     sqlite3_stmt *statement = NULL;
     exia_status rc = exia__sqlite_start(&statement, self, EXIA__COUNT,
@@ -93,7 +95,7 @@ static exia_status count(int *out, exia__sqlite *self, const char *kind, const b
     if (sqlite3_bind_int(statement, 3, range->rank) != SQLITE_OK ||
         bind_bound(statement, 4, range->low, range->rank, 0) != SQLITE_OK ||
         bind_bound(statement, 5, range->high, range->rank, 1) != SQLITE_OK ||
-        sqlite3_bind_int(statement, 6, FEW) != SQLITE_OK || sqlite3_step(statement) != SQLITE_ROW)
+        sqlite3_bind_int(statement, 6, most) != SQLITE_OK || sqlite3_step(statement) != SQLITE_ROW)
         rc = exia__sqlite_fail(self, "read", err);
     else
         *out = sqlite3_column_int(statement, 0);
@@ -103,43 +105,63 @@ static exia_status count(int *out, exia__sqlite *self, const char *kind, const b
 
 /* ---- the plan ------------------------------------------------------------------------------- */
 
+/* The range that the fewest records are in, if there are less than `*least`, which becomes how many. */
+static exia_status rarest(const bounds **out, int *least, exia__sqlite *self, const exia_seek *seek,
+                          const bounds *ranges, int single, exia_error *err)
+{
+    const int most = *least;
+    exia_status rc = EXIA_OK;
+    for (size_t i = 0; rc == EXIA_OK && i < seek->range_count; i++) {
+        int here = 0;
+        if (single && !ranges[i].single)
+            continue;
+        rc = count(&here, self, seek->kind, &ranges[i], most, err);
+        if (rc == EXIA_OK && here < *least) {
+            *least = here;
+            *out = &ranges[i];
+        }
+    }
+    return rc;
+}
+
+/* An equality, but not of this path; NULL: there is none. */
+static const bounds *equality(const exia_seek *seek, const bounds *ranges, const char *path)
+{
+    for (size_t i = 0; i < seek->range_count; i++) {
+        if (ranges[i].single && (path == NULL || strcmp(ranges[i].path, path) != 0))
+            return &ranges[i];
+    }
+    return NULL;
+}
+
 static exia_status plan(walk *out, int *ordered, const exia_seek *seek, const bounds *ranges,
                         exia_error *err)
 {
-    const bounds *few = NULL, *single = NULL, *bounded = NULL;
-    int fewest = FEW;
+    const bounds *few = NULL, *bounded = NULL, *single = equality(seek, ranges, NULL);
+    int fewest = FEW, rare = MANY;
+    exia_status rc = rarest(&few, &fewest, out->self, seek, ranges, 0, err);
+    if (rc == EXIA_OK && few == NULL && seek->order == NULL && single != NULL &&
+        equality(seek, ranges, single->path) != NULL)
+        rc = rarest(&single, &rare, out->self, seek, ranges, 1, err);
     for (size_t i = 0; i < seek->range_count; i++) {
-        int here = 0;
-        exia_status rc = count(&here, out->self, seek->kind, &ranges[i], err);
-        if (rc < 0)
-            return rc;
-        if (here < fewest) {
-            fewest = here;
-            few = &ranges[i];
-        }
-        if (ranges[i].single)
-            single = &ranges[i];
         if (seek->order != NULL && strcmp(ranges[i].path, seek->order) == 0)
             bounded = &ranges[i];
     }
-    *ordered = 1;
-    out->descending = seek->descending;
-    if (few != NULL) {
-        *ordered = seek->order != NULL ? strcmp(few->path, seek->order) == 0 : few->single;
+    *ordered = few == NULL || (seek->order ? strcmp(few->path, seek->order) == 0 : few->single);
+    if (few != NULL)
         out->range = *few;
-    } else if (bounded != NULL) {
+    else if (bounded != NULL)
         out->range = *bounded;
-    } else if (seek->order != NULL) {
+    else if (seek->order != NULL)
         out->range = (bounds){.path = seek->order};
-        out->last = RANKS - 1;
-        return EXIA_OK;
-    } else if (single != NULL) {
+    else if (single != NULL)
         out->range = *single;
-    } else {
+    else
         out->range = (bounds){.path = "", .single = 1}; /* all have a 0 there */
-    }
-    out->last = out->range.rank;
-    return EXIA_OK;
+    out->last = few == NULL && bounded == NULL && seek->order ? RANKS - 1 : out->range.rank;
+    out->descending = seek->descending;
+    out->also = equality(seek, ranges, out->range.path);
+    return rc;
 }
 
 /* ---- the walk ------------------------------------------------------------------------------- */
@@ -194,7 +216,11 @@ static exia_status read_group(exia__buffer *page, size_t *rows, size_t limit, wa
     if (sqlite3_bind_int(statement, 5, now->range.rank) != SQLITE_OK ||
         sqlite3_bind_value(statement, 6, now->value) != SQLITE_OK ||
         sqlite3_bind_int64(statement, 7, now->age) != SQLITE_OK ||
-        sqlite3_bind_text(statement, 8, now->key ? now->key : "", -1, SQLITE_STATIC) != SQLITE_OK)
+        sqlite3_bind_text(statement, 8, now->key ? now->key : "", -1, SQLITE_STATIC) != SQLITE_OK ||
+        (now->also != NULL &&
+         (sqlite3_bind_text(statement, 9, now->also->path, -1, SQLITE_STATIC) != SQLITE_OK ||
+          sqlite3_bind_int(statement, 10, now->also->rank) != SQLITE_OK ||
+          bind_bound(statement, 11, now->also->low, now->also->rank, 0) != SQLITE_OK)))
         rc = exia__sqlite_fail(now->self, "read", err);
     while (rc == EXIA_OK && *rows < limit && page->size < PAGE_BYTES &&
            (step = sqlite3_step(statement)) == SQLITE_ROW) {
