@@ -305,7 +305,8 @@ TEST(a_long_log_is_read_once_and_then_never_again)
     library = open_by("faulty");
     faulty.calls = 0;
     assert_int_equal(selected(library, "m@7"), 7);
-    assert_true(faulty.calls <= 5); /* the state, what is behind it, the version, its entry, its origin */
+    assert_true(faulty.calls <=
+                5); /* the state, what is behind it, the version, its entry, its origin */
     faulty.calls = 0;
     assert_int_equal(selected(library, "m@7"), 7);
     assert_true(faulty.calls <= 1);
