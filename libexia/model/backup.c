@@ -9,48 +9,20 @@
 #include "base/memory.h"
 #include "base/name.h"
 #include "base/rows.h"
-#include "model/bundle.h"
+#include "model/backup.h"
 
 enum { MOST_ATTEMPTS = 10 };
 
-/* One version that the new entries publish; `seq` 0: they also remove it. */
-typedef struct lived {
-    int64_t number, seq;
-} lived;
-
-/* One model: the entries from `known` + 1 to `head` are new. */
-typedef struct model {
-    char *name;
-    int64_t known, head;
-    lived *versions;
-    size_t version_count, version_capacity;
-    json_t *keys; /* "NUMBER/PART" -> key, for what was repaired */
-    json_t *logs; /* its members in the list */
-} model;
-
-typedef struct backup {
-    exia_library *library;
-    exia__bundle bundle;
-    exia__work work;
-    model *models;
-    size_t model_count, model_capacity;
-    model *at;            /* the one that is worked on */
-    exia__buffer text;    /* of the member that is being filled */
-    int64_t first;        /* its first entry */
-    json_t *environments; /* HEX -> true: those that were copied */
-    uint64_t done;        /* bytes */
-} backup;
-
 /* ---- which models --------------------------------------------------------------------------- */
 
-static exia_status add_model(backup *now, const char *name, size_t size, exia_error *err)
+static exia_status add_model(exia__backup *now, const char *name, size_t size, exia_error *err)
 {
     exia_status rc = exia__grow(&now->models, &now->model_capacity, now->model_count + 1,
                                 sizeof *now->models, err);
     if (rc < 0)
         return rc;
-    model *made = &now->models[now->model_count];
-    *made = (model){0};
+    exia__outgoing *made = &now->models[now->model_count];
+    *made = (exia__outgoing){0};
     rc = exia__text_copy_n(&made->name, name, size, err);
     if (rc == EXIA_OK)
         now->model_count++;
@@ -70,7 +42,7 @@ static exia_status found_model(const char *key, const char *json, int64_t revisi
 }
 
 /* One entry of each: behind it the scan goes on with the next model. */
-static exia_status find_models(backup *now, exia_error *err)
+static exia_status find_models(exia__backup *now, exia_error *err)
 {
     char after[EXIA__KEY_SIZE];
     size_t before = 0;
@@ -86,7 +58,8 @@ static exia_status find_models(backup *now, exia_error *err)
     return rc;
 }
 
-static exia_status name_models(backup *now, const exia_backup_options *options, exia_error *err)
+static exia_status name_models(exia__backup *now, const exia_backup_options *options,
+                               exia_error *err)
 {
     exia_status rc = options->models == NULL ? find_models(now, err) : EXIA_OK;
     for (size_t i = 0; options->models != NULL && i < options->model_count && rc == EXIA_OK; i++) {
@@ -100,18 +73,18 @@ static exia_status name_models(backup *now, const exia_backup_options *options, 
     return rc;
 }
 
-static void clear_model(model *one)
+static void clear_model(exia__outgoing *one)
 {
     exia__release(one->versions);
     json_decref(one->keys);
     json_decref(one->logs);
-    *one = (model){.name = one->name};
+    *one = (exia__outgoing){.name = one->name};
 }
 
 /* ---- logs ----------------------------------------------------------------------------------- */
 
-static exia_status write_member(backup *now, const char *member, const void *data, size_t size,
-                                exia_error *err)
+exia_status exia__backup_member(exia__backup *now, const char *member, const void *data,
+                                size_t size, exia_error *err)
 {
     exia_status rc = exia__bundle_begin(&now->bundle, member, size, err);
     if (rc == EXIA_OK)
@@ -119,7 +92,7 @@ static exia_status write_member(backup *now, const char *member, const void *dat
     return rc == EXIA_OK ? exia__bundle_end(&now->bundle, err) : rc;
 }
 
-static exia_status end_log(backup *now, exia_error *err)
+static exia_status end_log(exia__backup *now, exia_error *err)
 {
     char member[EXIA__MEMBER_SIZE], sha256[EXIA__HEX_SIZE];
     if (now->text.size == 0)
@@ -127,7 +100,7 @@ static exia_status end_log(backup *now, exia_error *err)
     exia__bundle_log_path(member, now->at->name, now->first);
     exia_status rc = exia__hash_hex(sha256, now->text.data, now->text.size, err);
     if (rc == EXIA_OK)
-        rc = write_member(now, member, now->text.data, now->text.size, err);
+        rc = exia__backup_member(now, member, now->text.data, now->text.size, err);
     if (rc == EXIA_OK)
         rc = exia__json_append(now->at->logs,
                                json_pack("{s:I, s:I, s:I, s:s}", "first", (json_int_t)now->first,
@@ -138,7 +111,7 @@ static exia_status end_log(backup *now, exia_error *err)
     return rc;
 }
 
-static lived *find_version(model *at, int64_t number)
+exia__lived *exia__backup_version(exia__outgoing *at, int64_t number)
 {
     size_t low = 0, high = at->version_count; /* they come in order */
     while (low < high) {
@@ -152,7 +125,8 @@ static lived *find_version(model *at, int64_t number)
                                                                          : NULL;
 }
 
-static exia_status note_repairs(model *at, int64_t number, const json_t *parts, exia_error *err)
+static exia_status note_repairs(exia__outgoing *at, int64_t number, const json_t *parts,
+                                exia_error *err)
 {
     size_t i = 0;
     const json_t *part = NULL;
@@ -171,7 +145,7 @@ static exia_status note_repairs(model *at, int64_t number, const json_t *parts, 
 }
 
 /* What an entry means for the blobs. */
-static exia_status note(model *at, int64_t seq, const json_t *entry, exia_error *err)
+static exia_status note(exia__outgoing *at, int64_t seq, const json_t *entry, exia_error *err)
 {
     const char *verb = exia__json_string(entry, "do");
     const json_t *version = json_object_get(entry, "version");
@@ -183,9 +157,9 @@ static exia_status note(model *at, int64_t seq, const json_t *entry, exia_error 
         rc = exia__grow(&at->versions, &at->version_capacity, at->version_count + 1,
                         sizeof *at->versions, err);
         if (rc == EXIA_OK)
-            at->versions[at->version_count++] = (lived){number, seq};
+            at->versions[at->version_count++] = (exia__lived){number, seq};
     } else if (strcmp(verb, "remove") == 0) {
-        lived *gone = find_version(at, number);
+        exia__lived *gone = exia__backup_version(at, number);
         if (gone != NULL)
             gone->seq = 0;
     } else if (strcmp(verb, "repair") == 0) {
@@ -194,7 +168,7 @@ static exia_status note(model *at, int64_t seq, const json_t *entry, exia_error 
     return rc;
 }
 
-static exia_status take_entry(backup *now, int64_t seq, const char *json, exia_error *err)
+static exia_status take_entry(exia__backup *now, int64_t seq, const char *json, exia_error *err)
 {
     json_t *entry = NULL;
     char *text = NULL;
@@ -222,8 +196,8 @@ static exia_status take_entry(backup *now, int64_t seq, const char *json, exia_e
                : rc;
 }
 
-static exia_status get_entry(char **json, backup *now, const char *name, int64_t seq,
-                             exia_error *err)
+exia_status exia__backup_entry(char **json, exia__backup *now, const char *name, int64_t seq,
+                               exia_error *err)
 {
     char key[EXIA__KEY_SIZE];
     exia_job job = exia__work_rest(&now->work);
@@ -234,7 +208,7 @@ static exia_status get_entry(char **json, backup *now, const char *name, int64_t
 static exia_status found_entry(const char *key, const char *json, int64_t revision, void *payload,
                                exia_error *err)
 {
-    backup *now = payload;
+    exia__backup *now = payload;
     int64_t seq = 0;
     (void)revision;
     exia_status rc = exia__work_step(&now->work, "backing up logs", now->done, 0, err);
@@ -242,7 +216,7 @@ static exia_status found_entry(const char *key, const char *json, int64_t revisi
         rc = exia__fail(err, EXIA_ECORRUPT, 0, "the log has a record with the key %.100s", key);
     while (rc == EXIA_OK && now->at->head + 1 < seq) { /* the scan passed it before it was there */
         char *missed = NULL;
-        rc = get_entry(&missed, now, now->at->name, now->at->head + 1, err);
+        rc = exia__backup_entry(&missed, now, now->at->name, now->at->head + 1, err);
         if (rc == EXIA_ENOTFOUND)
             rc = exia__fail(err, EXIA_ECORRUPT, 0, "entry %lld of the log of %s is missing",
                             (long long)now->at->head + 1, now->at->name);
@@ -255,7 +229,7 @@ static exia_status found_entry(const char *key, const char *json, int64_t revisi
 
 /* What the backup has of this model must be how its log begins: the last entry of it tells, for each
  * bears a token of its own. */
-static exia_status check_known(backup *now, const json_t *was, exia_error *err)
+static exia_status check_known(exia__backup *now, const json_t *was, exia_error *err)
 {
     char member[EXIA__MEMBER_SIZE], *path = NULL, *json = NULL, *text = NULL;
     size_t size = 0;
@@ -272,7 +246,7 @@ static exia_status check_known(backup *now, const json_t *was, exia_error *err)
     if (rc == EXIA_OK) {
         text[size - 1] = '\0';
         const char *line = strrchr(text, '\n');
-        rc = get_entry(&json, now, now->at->name, now->at->known, err);
+        rc = exia__backup_entry(&json, now, now->at->name, now->at->known, err);
         if (rc == EXIA_ENOTFOUND || (rc == EXIA_OK && strcmp(json, line ? line + 1 : text) != 0))
             rc = exia__fail(err, EXIA_ECONFLICT, 0,
                             "%s: entry %lld is another one in this backup: make a new one",
@@ -285,7 +259,7 @@ static exia_status check_known(backup *now, const json_t *was, exia_error *err)
     return rc;
 }
 
-static exia_status take_logs(backup *now, exia_error *err)
+static exia_status take_logs(exia__backup *now, exia_error *err)
 {
     char prefix[EXIA__KEY_SIZE], after[EXIA__KEY_SIZE];
     const json_t *was = json_object_get(json_object_get(now->bundle.list, "models"), now->at->name);
@@ -306,187 +280,9 @@ static exia_status take_logs(backup *now, exia_error *err)
     return rc == EXIA_OK ? end_log(now, err) : rc;
 }
 
-/* ---- blobs ---------------------------------------------------------------------------------- */
-
-/* One blob on its way.  Its member begins with the first byte, so that one that is gone leaves none. */
-typedef struct copying {
-    backup *now;
-    const char *member;
-    uint64_t size, left;
-    int begun;
-    exia__hash *hash;
-} copying;
-
-static exia_status begin_blob(copying *one, exia_error *err)
-{
-    one->begun = 1;
-    return exia__bundle_begin(&one->now->bundle, one->member, one->size, err);
-}
-
-static exia_status take_bytes(const void *data, size_t size, void *payload, exia_error *err)
-{
-    copying *one = payload;
-    exia_status rc = exia__work_step(&one->now->work, "backing up blobs", one->now->done, 0, err);
-    if (rc == EXIA_OK && size > one->left)
-        rc = exia__fail(err, EXIA_ECORRUPT, 0, "it has more than %llu bytes",
-                        (unsigned long long)one->size);
-    if (rc == EXIA_OK && !one->begun)
-        rc = begin_blob(one, err);
-    if (rc == EXIA_OK)
-        rc = exia__hash_update(one->hash, data, size, err);
-    if (rc == EXIA_OK)
-        rc = exia__bundle_write(&one->now->bundle, data, size, err);
-    one->left -= size;
-    one->now->done += size;
-    return rc;
-}
-
-static exia_status end_blob(copying *one, const char *hex, exia_error *err)
-{
-    unsigned char digest[EXIA__DIGEST_SIZE];
-    char found[EXIA__HEX_SIZE];
-    if (one->left > 0)
-        return exia__fail(err, EXIA_ECORRUPT, 0, "it has %llu of %llu bytes",
-                          (unsigned long long)(one->size - one->left),
-                          (unsigned long long)one->size);
-    exia_status rc = one->begun ? EXIA_OK : begin_blob(one, err);
-    if (rc == EXIA_OK)
-        rc = exia__hash_finish(digest, one->hash, err);
-    if (rc == EXIA_OK) {
-        exia__hex(found, digest, sizeof digest);
-        if (strcmp(found, hex) != 0)
-            rc = exia__fail(err, EXIA_ECORRUPT, 0, "its SHA-256 is %s", found);
-    }
-    return rc == EXIA_OK ? exia__bundle_end(&one->now->bundle, err) : rc;
-}
-
-static exia_status copy_blob(backup *now, const char *key, const char *hex, uint64_t size,
-                             exia_error *err)
-{
-    char member[EXIA__MEMBER_SIZE];
-    int there = 0;
-    copying one = {.now = now, .member = member, .size = size, .left = size};
-    exia__bundle_blob_path(member, hex);
-    exia_status rc = exia__bundle_has(&there, &now->bundle, hex, size, err);
-    if (rc < 0 || there)
-        return rc;
-    exia_job job = exia__work_rest(&now->work);
-    rc = exia__hash_open(&one.hash, err);
-    if (rc == EXIA_OK) /* one byte more, so that a longer blob is seen */
-        rc = exia__blobs_get(now->library->blobs, key, 0, size + 1, take_bytes, &one, &job, err);
-    if (rc == EXIA_OK)
-        rc = end_blob(&one, hex, err);
-    if (rc < 0 && one.begun)
-        exia__bundle_drop(&now->bundle);
-    exia__hash_free(one.hash);
-    return rc == EXIA_ECORRUPT ? exia__prefix(err, rc, "the blob %s", key) : rc;
-}
-
-static exia_status copy_environment(backup *now, const char *hex, exia_error *err)
-{
-    char member[EXIA__MEMBER_SIZE], *text = NULL;
-    int there = json_object_get(now->environments, hex) != NULL;
-    if (there)
-        return EXIA_OK;
-    exia_status rc = exia__blob_load(&text, now->library->blobs, hex, err);
-    if (rc == EXIA_OK)
-        rc = exia__bundle_has(&there, &now->bundle, hex, strlen(text), err);
-    exia__bundle_blob_path(member, hex);
-    if (rc == EXIA_OK && !there)
-        rc = write_member(now, member, text, strlen(text), err);
-    if (rc == EXIA_OK)
-        rc = exia__json_set(now->environments, hex, json_true(), err);
-    exia__release(text);
-    return rc;
-}
-
-static exia_status copy_version(backup *now, int64_t number, const json_t *version, exia_error *err)
-{
-    size_t i = 0;
-    const json_t *part = NULL;
-    const char *environment = exia__json_string(version, "environment");
-    exia_status rc = exia__parts_check(json_object_get(version, "parts"), 1, err);
-    if (rc == EXIA_OK)
-        rc = exia__facts_check(version, err);
-    json_array_foreach(json_object_get(version, "parts"), i, part)
-    {
-        char *place = NULL;
-        const char *key = exia__json_string(part, "key");
-        if (rc < 0 || key == NULL)
-            continue;
-        rc = exia__text_format(&place, err, "%lld/%s", (long long)number,
-                               exia__json_string(part, "name"));
-        const char *repaired = rc == EXIA_OK ? exia__json_string(now->at->keys, place) : NULL;
-        if (rc == EXIA_OK)
-            rc = copy_blob(now, repaired ? repaired : key, exia__json_string(part, "sha256"),
-                           (uint64_t)json_integer_value(json_object_get(part, "size")), err);
-        exia__release(place);
-    }
-    if (rc == EXIA_OK && environment != NULL)
-        rc = copy_environment(now, environment, err);
-    return rc;
-}
-
-static exia_status found_version(const char *key, const char *json, int64_t revision, void *payload,
-                                 exia_error *err)
-{
-    backup *now = payload;
-    json_t *entry = NULL;
-    int64_t seq = 0;
-    (void)revision;
-    if (exia__log_key_read(&seq, key) == 0 || seq > now->at->head)
-        return EXIA_DONE;
-    exia_status rc =
-        exia__json_object(&entry, json, strlen(json), "a log entry", EXIA_ECORRUPT, err);
-    const json_t *version = json_object_get(entry, "version");
-    int64_t number = json_integer_value(json_object_get(version, "number"));
-    const lived *alive = find_version(now->at, number);
-    if (rc == EXIA_OK && alive != NULL && alive->seq == seq)
-        rc = copy_version(now, number, version, err);
-    if (rc < 0)
-        rc = exia__prefix(err, rc, "%s@%lld", now->at->name, (long long)number);
-    json_decref(entry);
-    return rc;
-}
-
-/* Has anything been added to a log meanwhile? */
-static exia_status has_grown(int *grown, backup *now, exia_error *err)
-{
-    char *json = NULL;
-    exia_status rc = get_entry(&json, now, now->at->name, now->at->head + 1, err);
-    exia__release(json);
-    *grown = rc == EXIA_OK;
-    return rc == EXIA_ENOTFOUND ? exia__forgive(err) : rc;
-}
-
-/* EXIA_DONE: versions were removed and collected meanwhile, so begin anew. */
-static exia_status take_blobs(backup *now, exia_error *err)
-{
-    char prefix[EXIA__KEY_SIZE], after[EXIA__KEY_SIZE];
-    exia_error why = {0};
-    int grown = 0;
-    exia_job job = exia__work_rest(&now->work);
-    if (now->at->version_count == 0)
-        return EXIA_OK;
-    exia__log_key(after, now->at->name, now->at->known);
-    snprintf(prefix, sizeof prefix, "%.128s/log/", now->at->name);
-    exia_status rc = exia__records_scan(now->library->records, "log", prefix, after, 0, NULL,
-                                        found_version, now, &job, &why);
-    if (rc == EXIA_ENOTFOUND || rc == EXIA_ECORRUPT) {
-        exia_status asked = has_grown(&grown, now, err);
-        if (asked < 0)
-            return asked;
-    }
-    if (grown)
-        return EXIA_DONE;
-    if (rc == EXIA_ENOTFOUND)
-        return exia__fail(err, EXIA_ECORRUPT, why.native, "%s", why.text);
-    return rc < 0 ? exia__fail(err, rc, why.native, "%s", why.text) : EXIA_OK;
-}
-
 /* ---- the whole ------------------------------------------------------------------------------ */
 
-static exia_status write_list(backup *now, exia_error *err)
+static exia_status write_list(exia__backup *now, exia_error *err)
 {
     char time[EXIA__TIME_SIZE], *text = NULL;
     json_t *models = json_deep_copy(json_object_get(now->bundle.list, "models"));
@@ -512,7 +308,7 @@ static exia_status write_list(backup *now, exia_error *err)
 }
 
 /* EXIA_DONE: begin anew. */
-static exia_status attempt(backup *now, const char *path, exia_error *err)
+static exia_status attempt(exia__backup *now, const char *path, exia_error *err)
 {
     exia_status rc = exia__bundle_open(&now->bundle, path, err);
     const char *whose = exia__json_string(now->bundle.list, "library");
@@ -527,7 +323,7 @@ static exia_status attempt(backup *now, const char *path, exia_error *err)
     }
     for (size_t i = 0; i < now->model_count && rc == EXIA_OK; i++) {
         now->at = &now->models[i];
-        rc = take_blobs(now, err);
+        rc = exia__backup_blobs(now, err);
     }
     if (rc == EXIA_OK)
         rc = write_list(now, err);
@@ -536,14 +332,14 @@ static exia_status attempt(backup *now, const char *path, exia_error *err)
     return rc;
 }
 
-static exia_status report(exia_rows **out, const backup *now, exia_error *err)
+static exia_status report(exia_rows **out, const exia__backup *now, exia_error *err)
 {
     exia_rows *rows = NULL;
     if (out == NULL)
         return EXIA_OK;
     exia_status rc = exia__rows_open(&rows, err);
     for (size_t i = 0; i < now->model_count && rc == EXIA_OK; i++) {
-        const model *one = &now->models[i];
+        const exia__outgoing *one = &now->models[i];
         json_t *row = json_pack("{s:s, s:I, s:I}", "name", one->name, "entries",
                                 (json_int_t)one->head, "new", (json_int_t)(one->head - one->known));
         rc = row ? exia__rows_add(rows, row, err) : exia__fail_memory(err);
@@ -562,7 +358,7 @@ exia_status exia_library_backup(exia_rows **out, exia_library *library, const ch
                                 exia_error *err)
 {
     exia_backup_options ours;
-    backup now = {.library = library};
+    exia__backup now = {.library = library};
     if (out != NULL)
         *out = NULL;
     if (library == NULL || path == NULL || *path == '\0')

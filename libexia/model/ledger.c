@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/name.h"
+#include "model/upkeep.h"
 
 typedef struct version {
     json_t *parts;       /* in blobs; NULL: removed */
@@ -173,6 +174,49 @@ static exia_status do_rollback(exia__ledger *ledger, int64_t seq, const json_t *
 
 /* ---- versions ------------------------------------------------------------------------------- */
 
+/* Every writer puts a part under its digest, or that and a number. */
+static int key_fits(const char *key, const char *sha256)
+{
+    char hex[EXIA__HEX_SIZE];
+    return key != NULL && exia__blob_digest(hex, key) &&
+           (sha256 == NULL || strcmp(hex, sha256) == 0);
+}
+
+static exia_status check_inline(const json_t *part, const char *text, exia_error *err)
+{
+    char bytes[EXIA__INLINE_LIMIT + 2], sha256[EXIA__HEX_SIZE];
+    size_t size = (size_t)json_integer_value(json_object_get(part, "size"));
+    exia_status rc = exia__base64_decode(bytes, size, text, err);
+    if (rc == EXIA_OK)
+        rc = exia__hash_hex(sha256, bytes, size, err);
+    if (rc == EXIA_OK && strcmp(sha256, exia__json_string(part, "sha256")) != 0)
+        rc = exia__fail(err, EXIA_ECORRUPT, 0, "its SHA-256 is %s", sha256);
+    return rc;
+}
+
+/* Where its bytes are said to be, and those that are in the entry itself. */
+static exia_status check_published(const json_t *said, exia_error *err)
+{
+    size_t i = 0, within = 0;
+    const json_t *part = NULL;
+    exia_status rc = EXIA_OK;
+    json_array_foreach(json_object_get(said, "parts"), i, part)
+    {
+        const char *text = exia__json_string(part, "inline"), *key = exia__json_string(part, "key");
+        if (rc == EXIA_OK && text != NULL) {
+            within += (size_t)json_integer_value(json_object_get(part, "size"));
+            rc = within > EXIA__INLINE_LIMIT
+                     ? exia__fail(err, EXIA_ECORRUPT, 0, "more is inline than may be")
+                     : check_inline(part, text, err);
+        } else if (rc == EXIA_OK && !key_fits(key, exia__json_string(part, "sha256"))) {
+            rc = exia__fail(err, EXIA_ECORRUPT, 0, "its key is not that of its digest");
+        }
+        if (rc < 0)
+            return exia__prefix(err, rc, "part %s", exia__json_string(part, "name"));
+    }
+    return rc;
+}
+
 static exia_status do_publish(exia__ledger *ledger, int64_t seq, const json_t *entry,
                               exia_error *err)
 {
@@ -184,6 +228,8 @@ static exia_status do_publish(exia__ledger *ledger, int64_t seq, const json_t *e
         return exia__fail(err, EXIA_ECORRUPT, 0, "it does not publish version %zu",
                           ledger->count + 1);
     exia_status rc = exia__parts_check(parts, 1, err);
+    if (rc == EXIA_OK)
+        rc = check_published(said, err);
     if (rc == EXIA_OK)
         rc = exia__facts_check(said, err);
     if (rc == EXIA_OK)
@@ -262,9 +308,10 @@ static exia_status do_repair(exia__ledger *ledger, int64_t seq, const json_t *en
         return nonsense(err, "it repairs a version that is not there");
     json_array_foreach(repairs, i, repair)
     {
-        if (mended->parts != NULL && (!has_part(mended, exia__json_string(repair, "name")) ||
-                                      exia__json_string(repair, "key") == NULL))
+        if (mended->parts != NULL && !has_part(mended, exia__json_string(repair, "name")))
             return nonsense(err, "it repairs a part that is not there");
+        if (!key_fits(exia__json_string(repair, "key"), NULL))
+            return nonsense(err, "its key is not that of a digest");
     }
     return EXIA_OK;
 }

@@ -9,49 +9,22 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/rows.h"
-#include "model/bundle.h"
-#include "model/ledger.h"
+#include "model/restore.h"
 
 enum { BLOCK = 1 << 18 };
 
-/* One model of the backup. */
-typedef struct incoming {
-    char *name;
-    int selected;
-    int64_t head;                     /* how far its log goes */
-    int64_t known;                    /* how much of that is here */
-    int64_t versions, versions_known; /* the same in versions */
-    json_t *repaired;                 /* NUMBER -> true: older ones whose parts were stored anew */
-    json_t *logs;                     /* its members, as the list must have them */
-    size_t written;                   /* members of the second reading */
-} incoming;
-
-typedef struct restore {
-    exia_library *library;
-    exia_backup_options options;
-    exia__work work;
-    char library_id[EXIA__TOKEN_SIZE]; /* whose backup it is */
-    incoming *models;
-    size_t count, capacity;
-    incoming *at;
-    int same;             /* so far the log of `at` is what is here */
-    exia__ledger *ledger; /* of it */
-    json_t *wanted;       /* HEX -> size: blobs of versions that are new here */
-    json_t *environments; /* HEX -> true: wanted, and of any size up to that */
-    json_t *keys;         /* HEX -> where it lies here */
-} restore;
-
-static exia_status fail_entry(const restore *now, int64_t seq, exia_status rc, exia_error *err)
+static exia_status fail_entry(const exia__restore *now, int64_t seq, exia_status rc,
+                              exia_error *err)
 {
     return exia__prefix(err, rc, "entry %lld of the log of %s", (long long)seq, now->at->name);
 }
 
 /* ---- lines ---------------------------------------------------------------------------------- */
 
-typedef exia_status line_fn(restore *now, int64_t seq, const char *line, size_t size,
+typedef exia_status line_fn(exia__restore *now, int64_t seq, const char *line, size_t size,
                             exia_error *err);
 
-static exia_status each_line(restore *now, int64_t first, const char *text, size_t size,
+static exia_status each_line(exia__restore *now, int64_t first, const char *text, size_t size,
                              line_fn *take, exia_error *err)
 {
     exia_status rc = EXIA_OK;
@@ -70,84 +43,18 @@ static exia_status each_line(restore *now, int64_t first, const char *text, size
     return rc;
 }
 
-/* ---- what an entry holds -------------------------------------------------------------------- */
+/* ---- comparing ------------------------------------------------------------------------------ */
 
-/* Where every writer puts a part: under its digest, or that and a number. */
-static int key_fits(const char *key, const char *sha256)
-{
-    char expected[EXIA__HEX_SIZE + sizeof "sha256/AB/"];
-    int size = snprintf(expected, sizeof expected, "sha256/%.2s/%.64s", sha256, sha256);
-    if (strncmp(key, expected, (size_t)size) != 0)
-        return 0;
-    const char *tail = key + size;
-    return *tail == '\0' ||
-           (tail[0] == '.' && tail[1] != '0' && strlen(tail) >= 2 && strlen(tail) <= 3 &&
-            strspn(tail + 1, "0123456789") == strlen(tail + 1));
-}
-
-static exia_status check_inline(const json_t *part, const char *text, exia_error *err)
-{
-    char bytes[EXIA__INLINE_LIMIT + 2], sha256[EXIA__HEX_SIZE];
-    size_t size = (size_t)json_integer_value(json_object_get(part, "size"));
-    exia_status rc = exia__base64_decode(bytes, size, text, err);
-    if (rc == EXIA_OK)
-        rc = exia__hash_hex(sha256, bytes, size, err);
-    if (rc == EXIA_OK && strcmp(sha256, exia__json_string(part, "sha256")) != 0)
-        rc = exia__fail(err, EXIA_ECORRUPT, 0, "its SHA-256 is %s", sha256);
-    return rc;
-}
-
-/* The ledger has checked the rest. */
-static exia_status check_published(const json_t *version, exia_error *err)
-{
-    size_t i = 0, within = 0;
-    const json_t *part = NULL;
-    exia_status rc = EXIA_OK;
-    json_array_foreach(json_object_get(version, "parts"), i, part)
-    {
-        const char *text = exia__json_string(part, "inline"), *key = exia__json_string(part, "key");
-        if (rc == EXIA_OK && text != NULL) {
-            within += (size_t)json_integer_value(json_object_get(part, "size"));
-            rc = within > EXIA__INLINE_LIMIT
-                     ? exia__fail(err, EXIA_ECORRUPT, 0, "more is inline than may be")
-                     : check_inline(part, text, err);
-        } else if (rc == EXIA_OK && !key_fits(key, exia__json_string(part, "sha256"))) {
-            rc = exia__fail(err, EXIA_ECORRUPT, 0, "its key is not that of its digest");
-        }
-        if (rc < 0)
-            return exia__prefix(err, rc, "part %s", exia__json_string(part, "name"));
-    }
-    return rc;
-}
-
-static int repair_fits(const json_t *version)
-{
-    size_t i = 0;
-    const json_t *part = NULL;
-    json_array_foreach(json_object_get(version, "parts"), i, part)
-    {
-        const char *key = exia__json_string(part, "key");
-        if (key == NULL || strlen(key) < sizeof "sha256/AB/" - 1 + 64 ||
-            !key_fits(key, key + sizeof "sha256/AB/" - 1))
-            return 0;
-    }
-    return 1;
-}
-
-static exia_status check_entry(restore *now, const json_t *entry, exia_error *err)
+/* Which older versions have parts that lie elsewhere from this entry on. */
+static exia_status note_repair(exia__restore *now, const json_t *entry, exia_error *err)
 {
     const json_t *version = json_object_get(entry, "version");
     char number[24];
-    const char *verb = exia__json_string(entry, "do");
-    if (strcmp(verb, "publish") == 0)
-        return check_published(version, err);
-    if (strcmp(verb, "repair") != 0)
+    if (now->same || strcmp(exia__json_string(entry, "do"), "repair") != 0)
         return EXIA_OK;
-    if (!repair_fits(version))
-        return exia__fail(err, EXIA_ECORRUPT, 0, "its key is not that of a digest");
     snprintf(number, sizeof number, "%lld",
              (long long)json_integer_value(json_object_get(version, "number")));
-    return now->same ? EXIA_OK : exia__json_set(now->at->repaired, number, json_true(), err);
+    return exia__json_set(now->at->repaired, number, json_true(), err);
 }
 
 /* Keys are this library's own affair; all else must be equal. */
@@ -176,7 +83,7 @@ static exia_status equal_entries(int *out, const json_t *entry, const char *here
 }
 
 /* Does the log here have this entry?  If it has none, all that follows is new. */
-static exia_status compare(restore *now, int64_t seq, const json_t *entry, exia_error *err)
+static exia_status compare(exia__restore *now, int64_t seq, const json_t *entry, exia_error *err)
 {
     char key[EXIA__KEY_SIZE], *here = NULL;
     int equal = 0;
@@ -197,7 +104,7 @@ static exia_status compare(restore *now, int64_t seq, const json_t *entry, exia_
     return rc;
 }
 
-static exia_status check_line(restore *now, int64_t seq, const char *line, size_t size,
+static exia_status check_line(exia__restore *now, int64_t seq, const char *line, size_t size,
                               exia_error *err)
 {
     json_t *entry = NULL;
@@ -210,7 +117,7 @@ static exia_status check_line(restore *now, int64_t seq, const char *line, size_
     if (rc == EXIA_OK)
         rc = exia__ledger_take(now->ledger, entry, err);
     if (rc == EXIA_OK)
-        rc = check_entry(now, entry, err);
+        rc = note_repair(now, entry, err);
     if (rc == EXIA_OK && now->same)
         now->at->versions_known = exia__ledger_highest(now->ledger);
     json_decref(entry);
@@ -219,7 +126,7 @@ static exia_status check_line(restore *now, int64_t seq, const char *line, size_
 
 /* ---- the first reading ---------------------------------------------------------------------- */
 
-static exia_status want(restore *now, const char *hex, int64_t size, exia_error *err)
+static exia_status want(exia__restore *now, const char *hex, int64_t size, exia_error *err)
 {
     const json_t *other = json_object_get(now->wanted, hex);
     int environment = json_object_get(now->environments, hex) != NULL;
@@ -235,7 +142,7 @@ static exia_status want(restore *now, const char *hex, int64_t size, exia_error 
     return exia__json_set(now->wanted, hex, json_integer(size), err);
 }
 
-static exia_status want_version(restore *now, int64_t number, exia_error *err)
+static exia_status want_version(exia__restore *now, int64_t number, exia_error *err)
 {
     const char *environment = NULL;
     const json_t *part = NULL, *parts = exia__ledger_version(&environment, now->ledger, number);
@@ -250,7 +157,7 @@ static exia_status want_version(restore *now, int64_t number, exia_error *err)
     return rc == EXIA_OK && environment != NULL ? want(now, environment, -1, err) : rc;
 }
 
-static exia_status end_model(restore *now, exia_error *err)
+static exia_status end_model(exia__restore *now, exia_error *err)
 {
     exia_status rc = EXIA_OK;
     const char *number = NULL;
@@ -274,7 +181,7 @@ static exia_status end_model(restore *now, exia_error *err)
     return rc;
 }
 
-static incoming *find_model(const restore *now, const char *name)
+exia__incoming *exia__incoming_find(const exia__restore *now, const char *name)
 {
     for (size_t i = 0; i < now->count; i++) {
         if (strcmp(now->models[i].name, name) == 0)
@@ -283,7 +190,7 @@ static incoming *find_model(const restore *now, const char *name)
     return NULL;
 }
 
-static int is_selected(const restore *now, const char *name)
+static int is_selected(const exia__restore *now, const char *name)
 {
     int found = now->options.models == NULL;
     for (size_t i = 0; now->options.models != NULL && i < now->options.model_count; i++)
@@ -291,17 +198,17 @@ static int is_selected(const restore *now, const char *name)
     return found;
 }
 
-static exia_status begin_model(restore *now, const char *name, exia_error *err)
+static exia_status begin_model(exia__restore *now, const char *name, exia_error *err)
 {
     exia_status rc = end_model(now, err);
-    if (rc == EXIA_OK && find_model(now, name) != NULL)
+    if (rc == EXIA_OK && exia__incoming_find(now, name) != NULL)
         rc = exia__fail(err, EXIA_ECORRUPT, 0, "%s comes twice", name);
     if (rc == EXIA_OK)
         rc = exia__grow(&now->models, &now->capacity, now->count + 1, sizeof *now->models, err);
     if (rc < 0)
         return rc;
-    incoming *made = &now->models[now->count];
-    *made = (incoming){
+    exia__incoming *made = &now->models[now->count];
+    *made = (exia__incoming){
         .selected = is_selected(now, name), .repaired = json_object(), .logs = json_array()};
     rc = exia__text_copy(&made->name, name, err);
     now->count++;
@@ -314,8 +221,8 @@ static exia_status begin_model(restore *now, const char *name, exia_error *err)
     return rc;
 }
 
-static exia_status describe(json_t **out, int64_t first, int64_t last, const char *text,
-                            size_t size, exia_error *err)
+exia_status exia__incoming_log(json_t **out, int64_t first, int64_t last, const char *text,
+                               size_t size, exia_error *err)
 {
     char sha256[EXIA__HEX_SIZE];
     *out = NULL;
@@ -329,7 +236,7 @@ static exia_status describe(json_t **out, int64_t first, int64_t last, const cha
 static exia_status check_log(const char *name, int64_t first, const char *text, size_t size,
                              void *payload, exia_error *err)
 {
-    restore *now = payload;
+    exia__restore *now = payload;
     json_t *log = NULL;
     exia_status rc = EXIA_OK;
     if (now->at == NULL || strcmp(now->at->name, name) != 0)
@@ -340,18 +247,18 @@ static exia_status check_log(const char *name, int64_t first, const char *text, 
     if (rc == EXIA_OK)
         rc = each_line(now, first, text, size, check_line, err);
     if (rc == EXIA_OK)
-        rc = describe(&log, first, now->at->head, text, size, err);
+        rc = exia__incoming_log(&log, first, now->at->head, text, size, err);
     return rc == EXIA_OK ? exia__json_append(now->at->logs, log, err) : rc;
 }
 
 static exia_status end_logs(void *payload, exia_error *err)
 {
-    restore *now = payload;
+    exia__restore *now = payload;
     exia_status rc = end_model(now, err);
     for (size_t i = 0; now->options.models != NULL && i < now->options.model_count && rc == EXIA_OK;
          i++) {
         const char *name = now->options.models[i];
-        if (name == NULL || find_model(now, name) == NULL)
+        if (name == NULL || exia__incoming_find(now, name) == NULL)
             rc = exia__fail(err, EXIA_ENOTFOUND, 0, "the backup has no model %.128s",
                             name ? name : "NULL");
     }
@@ -388,7 +295,7 @@ static exia_status check_blob(const char *hex, int fd, uint64_t size, exia__work
 
 static exia_status take_blob(const char *hex, int fd, uint64_t size, void *payload, exia_error *err)
 {
-    restore *now = payload;
+    exia__restore *now = payload;
     char *key = NULL;
     struct stat before, after;
     uint64_t expected = (uint64_t)json_integer_value(json_object_get(now->wanted, hex));
@@ -415,7 +322,7 @@ static exia_status take_blob(const char *hex, int fd, uint64_t size, void *paylo
 /* The list must name what was read, no more and no less. */
 static exia_status check_list(const json_t *list, void *payload, exia_error *err)
 {
-    restore *now = payload;
+    exia__restore *now = payload;
     const json_t *models = json_object_get(list, "models");
     if (json_object_size(models) != now->count)
         return exia__fail(err, EXIA_ECORRUPT, 0, "it has %zu models, its list names %zu",
@@ -431,7 +338,7 @@ static exia_status check_list(const json_t *list, void *payload, exia_error *err
     return EXIA_OK;
 }
 
-static exia_status check_complete(const restore *now, exia_error *err)
+static exia_status check_complete(const exia__restore *now, exia_error *err)
 {
     const char *hex = NULL;
     json_t *size = NULL;
@@ -443,121 +350,17 @@ static exia_status check_complete(const restore *now, exia_error *err)
     return EXIA_OK;
 }
 
-/* ---- the second reading --------------------------------------------------------------------- */
-
-/* Name the keys under which the blobs lie here; `*text` NULL: they are those of the entry. */
-static exia_status place_entry(char **text, const restore *now, json_t *entry, exia_error *err)
-{
-    size_t i = 0;
-    int changed = 0;
-    json_t *part = NULL;
-    exia_status rc = EXIA_OK;
-    json_array_foreach(json_object_get(json_object_get(entry, "version"), "parts"), i, part)
-    {
-        char hex[EXIA__HEX_SIZE] = "";
-        const char *key = exia__json_string(part, "key");
-        if (key != NULL)
-            memcpy(hex, key + sizeof "sha256/AB/" - 1, EXIA__HEX_SIZE - 1);
-        json_t *here = json_object_get(now->keys, hex);
-        if (rc < 0 || here == NULL || strcmp(json_string_value(here), key) == 0)
-            continue;
-        changed = 1;
-        rc = exia__json_set(part, "key", json_incref(here), err);
-    }
-    *text = NULL;
-    return rc == EXIA_OK && changed ? exia__json_text(text, entry, err) : rc;
-}
-
-/* The entries of one member, which are written as one. */
-typedef struct adding {
-    exia_put *puts;
-    size_t count, capacity;
-} adding;
-
-static void clear_adding(adding *now)
-{
-    for (size_t i = 0; i < now->count; i++) {
-        exia__release((char *)now->puts[i].key);
-        exia__release((char *)now->puts[i].json);
-        exia__release((char *)now->puts[i].token);
-    }
-    exia__release(now->puts);
-    *now = (adding){0};
-}
-
-static exia_status add_line(adding *out, const restore *now, int64_t seq, const char *line,
-                            size_t size, exia_error *err)
-{
-    char key[EXIA__KEY_SIZE], *copy[3] = {NULL};
-    json_t *entry = NULL;
-    exia__log_key(key, now->at->name, seq);
-    exia_status rc = exia__grow(&out->puts, &out->capacity, out->count + 1, sizeof *out->puts, err);
-    if (rc == EXIA_OK)
-        rc = exia__json_object(&entry, line, size, "a log entry", EXIA_ECORRUPT, err);
-    if (rc == EXIA_OK)
-        rc = place_entry(&copy[0], now, entry, err);
-    if (rc == EXIA_OK && copy[0] == NULL)
-        rc = exia__text_copy_n(&copy[0], line, size, err);
-    if (rc == EXIA_OK)
-        rc = exia__text_copy(&copy[1], key, err);
-    if (rc == EXIA_OK)
-        rc = exia__text_copy(&copy[2], exia__json_string(entry, "token"), err);
-    if (rc == EXIA_OK)
-        out->puts[out->count++] = (exia_put){"log", copy[1], copy[0], EXIA_ABSENT, copy[2]};
-    for (int i = 0; rc < 0 && i < 3; i++)
-        exia__release(copy[i]);
-    json_decref(entry);
-    return rc;
-}
-
-static exia_status write_lines(restore *now, int64_t first, const char *text, size_t size,
-                               exia_error *err)
-{
-    adding lines = {0};
-    exia_status rc = EXIA_OK;
-    for (int64_t seq = first; rc == EXIA_OK && size > 0; seq++) {
-        const char *end = memchr(text, '\n', size);
-        if (seq > now->at->known)
-            rc = add_line(&lines, now, seq, text, (size_t)(end - text), err);
-        size -= (size_t)(end + 1 - text);
-        text = end + 1;
-    }
-    exia_job job = exia__work_rest(&now->work);
-    if (rc == EXIA_OK && lines.count > 0)
-        rc = exia__records_batch(now->library->records, lines.puts, lines.count, &job, err);
-    clear_adding(&lines);
-    return rc;
-}
-
-static exia_status write_log(const char *name, int64_t first, const char *text, size_t size,
-                             void *payload, exia_error *err)
-{
-    restore *now = payload;
-    json_t *log = NULL;
-    now->at = find_model(now, name);
-    const json_t *seen = now->at ? json_array_get(now->at->logs, now->at->written++) : NULL;
-    exia_status rc =
-        describe(&log, first, json_integer_value(json_object_get(seen, "last")), text, size, err);
-    if (rc == EXIA_OK && !json_equal(seen, log)) /* what was checked is what is written */
-        rc = exia__fail(err, EXIA_ECONFLICT, 0, "the log of %s changed while it was read", name);
-    json_decref(log);
-    if (rc < 0 || !now->at->selected || now->at->known == now->at->head)
-        return rc;
-    rc = write_lines(now, first, text, size, err);
-    return rc < 0 ? exia__prefix(err, rc, "%s, from entry %lld on", name, (long long)first) : rc;
-}
-
 /* ---- the whole ------------------------------------------------------------------------------ */
 
-static exia_status run(restore *now, const char *path, exia_error *err)
+static exia_status run(exia__restore *now, const char *path, exia_error *err)
 {
     const exia__unbundling check = {check_log, end_logs, take_blob, check_list, now->wanted, now};
-    const exia__unbundling write = {.log = write_log, .payload = now};
+    const exia__unbundling write = {.log = exia__restore_log, .payload = now};
     exia_status rc = exia__unbundle(path, &check, 0, &now->work, err);
     if (rc == EXIA_OK)
         rc = check_complete(now, err);
     for (size_t i = 0; i < now->count && rc == EXIA_OK; i++) {
-        const incoming *one = &now->models[i];
+        const exia__incoming *one = &now->models[i];
         if (one->selected && one->versions > one->versions_known)
             rc = exia__origin_write(now->library, one->name, now->library_id, one->versions, err);
     }
@@ -574,14 +377,14 @@ static exia_status run(restore *now, const char *path, exia_error *err)
     return rc;
 }
 
-static exia_status report(exia_rows **out, const restore *now, exia_error *err)
+static exia_status report(exia_rows **out, const exia__restore *now, exia_error *err)
 {
     exia_rows *rows = NULL;
     if (out == NULL)
         return EXIA_OK;
     exia_status rc = exia__rows_open(&rows, err);
     for (size_t i = 0; i < now->count && rc == EXIA_OK; i++) {
-        const incoming *one = &now->models[i];
+        const exia__incoming *one = &now->models[i];
         if (!one->selected)
             continue;
         json_t *row = json_pack("{s:s, s:I, s:I}", "name", one->name, "entries",
@@ -601,7 +404,7 @@ exia_status exia_library_restore(exia_rows **out, exia_library *library, const c
                                  const exia_backup_options *options, const exia_job *job,
                                  exia_error *err)
 {
-    restore now = {.library = library};
+    exia__restore now = {.library = library};
     if (out != NULL)
         *out = NULL;
     if (library == NULL || path == NULL || *path == '\0')
