@@ -115,6 +115,27 @@ static exia_status export_version(exia_library *library, const char *folder, exi
     return exia_library_export(library, "m@live", beside(folder, "plain"), NULL, error);
 }
 
+/* What is dead has been so for longer than this grace. */
+static exia_status collect(exia_library *library, const char *folder, exia_error *error)
+{
+    exia_rows *rows = NULL;
+    exia_gc_options options = {.struct_size = sizeof options, .grace_ms = 1, .wait = 1};
+    (void)folder;
+    exia_status rc = exia_library_gc(&rows, NULL, library, &options, NULL, error);
+    exia_rows_free(rows);
+    return rc;
+}
+
+static exia_status retain(exia_library *library, const char *folder, exia_error *error)
+{
+    exia_rows *rows = NULL;
+    exia_retain_options options = {.struct_size = sizeof options, .name = "m", .apply = 1};
+    (void)folder;
+    exia_status rc = exia_library_retain(&rows, library, "{\"last\": 2}", &options, NULL, error);
+    exia_rows_free(rows);
+    return rc;
+}
+
 const deed deeds[] = {
     {"creating a library", open_and_close, .bare = 1, .again = 1},
     {"opening a library", open_and_close, .again = 1},
@@ -128,6 +149,8 @@ const deed deeds[] = {
     {"a rollback", .act = roll_back},
     {"removing a version", .act = remove_version},
     {"exporting a version", .act = export_version},
+    {"collecting what is dead", collect, .again = 1},
+    {"retention of the last two", retain, .again = 1},
 };
 const size_t deed_count = sizeof deeds / sizeof *deeds;
 
@@ -148,6 +171,9 @@ void deeds_prepare(const char *folder)
     check_ok(publish(library, "other", parts, 1, NULL, NULL, NULL, &err));
     check_ok(publish(library, "m", parts + 1, 1, "{\"metrics\":{\"auc\":0.6},\"parent\":2}", "live",
                      NULL, &err));
+    parts[0].data = large_bytes('d'); /* a blob that nobody names any more */
+    check_ok(publish(library, "other", parts, 1, NULL, NULL, NULL, &err));
+    check_ok(exia_model_remove(library, "other", 2, NULL, &err));
     exia_library_free(library);
 }
 
