@@ -190,31 +190,45 @@ TEST(a_restore_out_of_a_file_that_the_disk_fails_is_ended_by_the_next)
 
 enum { LARGE = 20000 };
 
-/* Publish, remove the version before, take its blob away as a collector does, until it is killed. */
+/* Publish a version of 20,000 bytes, remove the one before it. */
+static int write_and_remove(exia_library *library, const char *name, int64_t *version)
+{
+    char bytes[LARGE + 1] = "";
+    int64_t last = *version;
+    snprintf(bytes, sizeof bytes, "%s %lld ", name, (long long)last);
+    memset(bytes + strlen(bytes), 'x', LARGE - strlen(bytes));
+    exia_part part = {.name = "model", .format = "bytes", .data = bytes, .size = LARGE};
+    if (exia_model_write(version, library, name, &part, 1, NULL, NULL, &err) < 0)
+        return 1;
+    return last > 0 && exia_model_remove(library, name, last, NULL, &err) < 0 ? 2 : 0;
+}
+
+/* Where the bytes of a version that is there lie. */
+static const char *blob_of(exia_library *library, const char *folder, const char *selector)
+{
+    exia_model *model = NULL;
+    check_ok(exia_model_open(&model, library, selector, 0, &err));
+    const char *hex = strstr(exia_model_facts(model), "\"sha256\":\"") + 10;
+    const char *path = check_format("%s/blobs/sha256/%.2s/%.64s", folder, hex, hex);
+    exia_model_free(model);
+    return path;
+}
+
+/* A collector takes a blob some time after the last version that names it was removed. */
 static int write_and_collect(int number)
 {
+    enum { LATER = 16 };
+    const char *dead[LATER] = {NULL}, *name = check_format("m%d", number);
     exia_library *library = NULL;
-    const char *name = check_format("m%d", number);
+    int64_t version = 0;
     if (exia_library_open(&library, check_path("live"), NULL, &err) < 0)
         return 1;
-    for (int64_t version = 0, last = 0;; last = version) {
-        char bytes[LARGE + 1] = "", *hex = NULL;
-        exia_model *model = NULL;
-        snprintf(bytes, sizeof bytes, "%s %lld ", name, (long long)last);
-        memset(bytes + strlen(bytes), 'x', LARGE - strlen(bytes));
-        exia_part part = {.name = "model", .format = "bytes", .data = bytes, .size = LARGE};
-        if (exia_model_write(&version, library, name, &part, 1, NULL, NULL, &err) < 0)
+    for (int i = 0;; i++) {
+        if (write_and_remove(library, name, &version) != 0)
             return 2;
-        if (last == 0)
-            continue;
-        const char *selector = check_format("%s@%lld", name, (long long)last);
-        if (exia_model_open(&model, library, selector, 0, &err) < 0)
+        if (dead[i % LATER] != NULL && unlink(dead[i % LATER]) != 0)
             return 3;
-        hex = strstr(exia_model_facts(model), "\"sha256\":\"") + 10;
-        const char *blob = check_format("%s/blobs/sha256/%.2s/%.64s", check_path("live"), hex, hex);
-        exia_model_free(model);
-        if (exia_model_remove(library, name, last, NULL, &err) < 0 || unlink(blob) != 0)
-            return 4;
+        dead[i % LATER] = blob_of(library, check_path("live"), name);
     }
 }
 
@@ -270,4 +284,43 @@ TEST(a_backup_is_whole_while_writers_go_on_and_blobs_are_collected)
         kill(writers[i], SIGKILL);
         assert_int_equal(waitpid(writers[i], &status, 0), writers[i]);
     }
+}
+
+/* While the backup stands still at some call: its versions are replaced and collected. */
+static void replace_and_collect(void *payload)
+{
+    exia_library *library = payload;
+    int64_t version = selected(library, "m");
+    const char *blob = blob_of(library, check_path("live"), "m");
+    assert_int_equal(write_and_remove(library, "m", &version), 0);
+    assert_int_equal(unlink(blob), 0);
+}
+
+TEST(what_is_removed_and_collected_under_a_backup_at_any_call_is_no_harm)
+{
+    if (!trace_allowed())
+        skip();
+    static const char *const names[] = {"backup", "backup.tar.zst"};
+    exia_library *library = NULL, *other = NULL;
+    int64_t version = 0;
+    check_ok(exia_library_open(&library, check_path("live"), NULL, &err));
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(write_and_remove(library, "m", &version), 0);
+    for (int i = 0; i < 2; i++) {
+        const char *path = check_path(names[i]), *target = check_path("target");
+        trace_end end = run(exia_library_backup, check_path("live"), path, (trace_plan){0});
+        trace_plan plan = {.way = TRACE_HOLD, .held = replace_and_collect, .payload = library};
+        for (plan.nth = 1; plan.nth <= end.calls; plan.nth = next_call(plan.nth, end.calls)) {
+            assert_int_equal(exia__tree_remove(path, NULL), EXIA_OK);
+            assert_int_equal(exia__tree_remove(target, NULL), EXIA_OK);
+            run(exia_library_backup, check_path("live"), path, plan);
+            if (said->status != EXIA_OK)
+                fail_msg("%s, held at call %ld: %s", names[i], plan.nth, said->error.text);
+            check_ok(exia_library_open(&other, target, NULL, &err));
+            check_ok(exia_library_restore(NULL, other, path, NULL, NULL, &err));
+            check_every_version(other, 1);
+            exia_library_free(other);
+        }
+    }
+    exia_library_free(library);
 }
