@@ -22,7 +22,8 @@ typedef struct check {
     exia__marks marks;
     exia__listing blobs;
     int64_t now_ms;
-    int broken; /* a log has an entry that cannot be read: what no version names may live */
+    int broken;   /* a log has an entry that cannot be read: what no version names may live */
+    json_t *told; /* the models whose logs have such: name -> true */
     exia__checked *bad;
     size_t bad_count, bad_capacity;
 } check;
@@ -98,8 +99,42 @@ static exia_status bad_entry(const char *model, int64_t seq, const exia_error *w
     check *now = payload;
     finding found = {"error", "log", *model != '\0' ? model : NULL, NULL, 0, LEFT};
     now->broken = 1;
+    exia_status rc = exia__json_set(now->told, model, json_true(), err);
+    if (rc < 0)
+        return rc;
     return seq > 0 ? tell(now, &found, err, "entry %lld: %s", (long long)seq, why->text)
                    : tell(now, &found, err, "%s", why->text);
+}
+
+static exia_status bad_record(const char *what, const char *model, int64_t version,
+                              const char *text, int mended, void *payload, exia_error *err)
+{
+    check *now = payload;
+    int log = strcmp(what, "log") == 0;
+    finding found = {log ? "error" : "warning", what, model, NULL, version, mended ? MENDED : LEFT};
+    now->broken |= log;
+    return tell(now, &found, err, "%s", text);
+}
+
+/* What is derived from each log that can be read. */
+static exia_status check_derived(check *now, exia_error *err)
+{
+    const exia__derived_report report = {bad_record, now, now->options.repair};
+    char *name = NULL, *next = NULL;
+    exia_status rc = exia__next_model(&name, now->library, "", err);
+    while (rc == EXIA_OK && name != NULL) {
+        if (json_object_get(now->told, name) == NULL)
+            rc = exia__rederive(now->library, name, &report, &now->work, err);
+        if (rc == EXIA_OK)
+            rc = exia__next_model(&next, now->library, name, err);
+        exia__release(name);
+        name = next;
+        next = NULL;
+    }
+    exia__release(name);
+    if (rc == EXIA_ECORRUPT && now->broken) /* a record that is no entry: it was told */
+        rc = exia__forgive(err);
+    return rc;
 }
 
 /* Told once, though the logs are read twice. */
@@ -459,6 +494,8 @@ static exia_status run(check *now, exia_error *err)
     now->totals.models = now->references.models;
     now->totals.entries = now->references.entries;
     if (rc == EXIA_OK)
+        rc = check_derived(now, err);
+    if (rc == EXIA_OK)
         rc = check_blobs(now, err);
     if (rc == EXIA_OK)
         rc = check_rest(now, err);
@@ -481,6 +518,8 @@ exia_status exia_library_fsck(exia_rows **out, exia_fsck_totals *totals, exia_li
         rc = exia__work_begin(&now.work, job, err);
     if (rc == EXIA_OK && library->read_only && now.options.repair)
         rc = exia__fail(err, EXIA_EDENIED, 0, "the library was opened read-only");
+    if (rc == EXIA_OK && (now.told = json_object()) == NULL)
+        rc = exia__fail_memory(err);
     if (rc == EXIA_OK)
         rc = exia__rows_open(&now.rows, err);
     if (rc == EXIA_OK)
@@ -493,6 +532,7 @@ exia_status exia_library_fsck(exia_rows **out, exia_fsck_totals *totals, exia_li
     }
     forget(&now);
     forget_bad(&now);
+    json_decref(now.told);
     exia__release(now.bad);
     exia_rows_free(now.rows);
     return rc;

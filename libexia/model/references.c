@@ -356,3 +356,28 @@ exia_status exia__references_read(exia__references *out, exia_library *library,
         exia__references_free(out);
     return rc;
 }
+
+/* ---- names ---------------------------------------------------------------------------------- */
+
+static exia_status take_name(const char *key, const char *json, int64_t revision, void *payload,
+                             exia_error *err)
+{
+    int64_t seq = 0;
+    size_t size = exia__log_key_read(&seq, key);
+    (void)json;
+    (void)revision;
+    if (size == 0)
+        return exia__fail(err, EXIA_ECORRUPT, 0, "the log has a record with the key %.100s", key);
+    return exia__text_copy_n(payload, key, size, err);
+}
+
+/* One scan of one record: the first one behind all that the model's log can have. */
+exia_status exia__next_model(char **out, exia_library *library, const char *name, exia_error *err)
+{
+    char after[EXIA__KEY_SIZE] = "";
+    *out = NULL;
+    if (*name != '\0')
+        exia__log_key(after, name, INT64_C(9999999999999999));
+    return exia__records_scan(library->records, "log", NULL, *after ? after : NULL, 1, NULL,
+                              take_name, out, NULL, err);
+}

@@ -9,7 +9,7 @@
 #include "base/memory.h"
 #include "base/name.h"
 #include "base/rows.h"
-#include "model/library.h"
+#include "model/upkeep.h"
 #include "store/filter.h"
 
 enum { LONGEST_REASON = 500 };
@@ -390,35 +390,20 @@ static exia_status retain_model(retention *now, const char *name, exia_error *er
 
 /* ---- all models ----------------------------------------------------------------------------- */
 
-static exia_status take_name(const char *key, const char *json, int64_t revision, void *payload,
-                             exia_error *err)
-{
-    int64_t seq = 0;
-    size_t size = exia__log_key_read(&seq, key);
-    (void)json;
-    (void)revision;
-    if (size == 0)
-        return exia__fail(err, EXIA_ECORRUPT, 0, "the log has a record with the key %.100s", key);
-    return exia__text_copy_n(payload, key, size, err);
-}
-
-/* One scan of one record finds the next model. */
 static exia_status retain_all(retention *now, exia_error *err)
 {
-    char after[EXIA__KEY_SIZE] = "", *name = NULL;
-    exia_status rc = EXIA_OK;
-    for (;;) {
-        name = NULL;
-        rc = exia__records_scan(now->library->records, "log", NULL, *after ? after : NULL, 1, NULL,
-                                take_name, &name, NULL, err);
-        if (rc < 0 || name == NULL)
-            return rc;
-        exia__log_key(after, name, INT64_C(9999999999999999));
+    char *name = NULL, *next = NULL;
+    exia_status rc = exia__next_model(&name, now->library, "", err);
+    while (rc == EXIA_OK && name != NULL) {
         rc = retain_model(now, name, err);
+        if (rc == EXIA_OK)
+            rc = exia__next_model(&next, now->library, name, err);
         exia__release(name);
-        if (rc < 0)
-            return rc;
+        name = next;
+        next = NULL;
     }
+    exia__release(name);
+    return rc;
 }
 
 static exia_status begin(retention *now, exia_library *library, const char *rules,

@@ -38,6 +38,8 @@ exia_status exia__references_read(exia__references *out, exia_library *library,
 /* One that names the blob, and is over or not; NULL: none. */
 const exia__reference *exia__references_find(const exia__references *references, const char *key,
                                              int over);
+/* The model behind `name` in the order of names, "" for the first; NULL: it is the last one. */
+exia_status exia__next_model(char **out, exia_library *library, const char *name, exia_error *err);
 const char *exia__reference_text(const exia__references *references, size_t at);
 void exia__references_free(exia__references *references);
 
@@ -113,5 +115,20 @@ typedef struct exia__checked {
 /* Read the blobs, which have `total` bytes together, and compare each with its name. */
 exia_status exia__blobs_verify(exia__checked *items, size_t count, uint64_t total,
                                exia_library *library, exia__work *job, exia_error *err);
+
+/* ---- rederive.c ----------------------------------------------------------------------------- */
+
+/* Whom to tell that a log cannot be applied ("log"), or that a record derived from it is not what it
+ * should be ("derived"; `version` 0: that of the model); `repair`: it is written anew. */
+typedef struct exia__derived_report {
+    exia_status (*found)(const char *what, const char *model, int64_t version, const char *text,
+                         int mended, void *payload, exia_error *err);
+    void *payload;
+    int repair;
+} exia__derived_report;
+
+/* Apply the log of a model from its beginning, and compare what is stored with what comes of it. */
+exia_status exia__rederive(exia_library *library, const char *name,
+                           const exia__derived_report *report, exia__work *work, exia_error *err);
 
 #endif

@@ -318,6 +318,76 @@ def test_orphans_foreign_files_and_a_lost_id_are_told(
     assert "another library" in row["text"]
 
 
+def sql(tmp_path: Path, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "library" / "catalog.db")) as db:
+        db.execute(statement)
+        db.commit()
+
+
+@pytest.mark.parametrize(
+    ("statement", "version", "text"),
+    [
+        ("delete from record where kind = 'version' and key like 'm/%2'", 2, "is missing"),
+        ("delete from record where kind = 'model' and key = 'm'", None, "is missing"),
+        (
+            "update record set json = replace(json, '0.75', '0.25') where kind = 'version'",
+            2,
+            "says other than the log",
+        ),
+        (
+            "update record set json = replace(json, '\"seq\":3', '\"seq\":2')"
+            " where kind = 'version'",
+            3,
+            "lags behind the log",
+        ),
+        (
+            "update record set json = replace(json, '\"highest\":3', '\"highest\":2')"
+            " where kind = 'model'",
+            None,
+            "says other than the log",
+        ),
+        ("update record set json = '{' where key like 'm/%1' and kind = 'version'", 1, "no JSON"),
+        (
+            "insert into record (kind, key, json, token)"
+            " select kind, 'm/0000000000000009', json, token from record"
+            " where kind = 'version' and key like 'm/%1'",
+            9,
+            "the log has no such version",
+        ),
+    ],
+    ids=str,
+)
+def test_what_is_derived_from_a_log_is_made_anew(
+    library: exia.Library, tmp_path: Path, statement: str, version: int | None, text: str
+) -> None:
+    for auc in (0.5, 0.75, 0.9):
+        library.write("m", b"x", metrics={"auc": auc})
+    library.write("n", b"x", metrics={"auc": 0.6}, alias="a")
+    before = library.search("metrics.auc > 0 order by metrics.auc")
+    sql(tmp_path, statement)
+    for repair in (False, True):
+        (row,) = library.fsck(repair=repair)
+        assert (row["severity"], row["what"], row["name"]) == ("warning", "derived", "m")
+        assert row["version"] == version
+        assert text in row["text"]
+        assert row["repaired"] is repair
+    assert library.fsck() == []
+    with exia.Library(tmp_path / "library") as other:
+        for one in (library, other):
+            assert one.search("metrics.auc > 0 order by metrics.auc") == before
+            assert one.write("m", b"y", token="next") == 4
+        assert other.fsck() == []
+
+
+def test_a_log_that_says_nonsense_is_told(library: exia.Library, tmp_path: Path) -> None:
+    library.write("m", b"x", alias="a")
+    library.alias("m", "a", None)
+    sql(tmp_path, "update record set json = replace(json, '\"from\":1', '\"from\":7')")
+    (row,) = library.fsck(repair=True)
+    assert (row["severity"], row["what"], row["name"]) == ("error", "log", "m")
+    assert "entry 2" in row["text"]
+
+
 def test_a_log_that_cannot_be_read_is_told_and_orphans_are_not_guessed(
     library: exia.Library, tmp_path: Path
 ) -> None:
@@ -325,14 +395,7 @@ def test_a_log_that_cannot_be_read_is_told_and_orphans_are_not_guessed(
     library.write("n", BYTES)
     for blob in blobs(tmp_path):
         os.utime(blob, (0, 0))
-    with contextlib.closing(sqlite3.connect(tmp_path / "library" / "catalog.db")) as db:
-        (table,) = (
-            name
-            for (name,) in db.execute("select name from sqlite_master where type = 'table'")
-            if "record" in name
-        )
-        db.execute(f"update {table} set json = '{{}}' where kind = 'log' and key like 'm/%'")
-        db.commit()
+    sql(tmp_path, "update record set json = '{}' where kind = 'log' and key like 'm/%'")
     with exia.Library(tmp_path / "library") as other:
         found = other.fsck()
     logs = [row for row in found if row["what"] == "log"]
