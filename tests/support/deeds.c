@@ -2,13 +2,9 @@
  * "other" that shares a blob with it, and parts of both kinds: files and bytes inside an entry. */
 #include "support/deeds.h"
 
-#include <fcntl.h>
-#include <ftw.h>
-#include <jansson.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/file.h"
 
 #include "support/models.h"
 
@@ -16,9 +12,7 @@ enum { LARGE = 20000 };
 
 static const char *beside(const char *folder, const char *name)
 {
-    static char path[600];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
+    return check_format("%s/%s", folder, name);
 }
 
 static const char *large_bytes(char letter)
@@ -118,40 +112,42 @@ static exia_status export_version(exia_library *library, const char *folder, exi
     return exia_library_export(library, "m@live", beside(folder, "plain"), NULL, error);
 }
 
-exia_status deeds_gc(exia_library *library, int64_t timeout_ms, exia_error *error)
-{
-    exia_rows *rows = NULL;
-    exia_gc_options options = {.struct_size = sizeof options, .grace_ms = 2, .wait = 1};
-    exia_job job = {.struct_size = sizeof job, .timeout_ms = timeout_ms};
-    exia_status rc = exia_library_gc(&rows, NULL, library, &options, &job, error);
-    exia_rows_free(rows);
-    return rc;
-}
-
 static exia_status collect(exia_library *library, const char *folder, exia_error *error)
 {
     (void)folder;
     return deeds_gc(library, 0, error);
 }
 
-const deed deeds[] = {
-    {"creating a library", open_and_close, .bare = 1, .again = 1},
-    {"opening a library", open_and_close, .again = 1},
-    {"publishing a file", publish_file, .again = 1, .writes = 1},
-    {"publishing bytes within the entry", publish_within, .again = 1},
-    {"publishing bytes that are there", publish_what_is_there, .again = 1, .writes = 1},
-    {"publishing with an alias", publish_with_alias, .again = 1, .writes = 1},
-    {"publishing a model's first version", publish_first, .again = 1, .writes = 1},
-    {"moving an alias", .act = move_alias},
-    {"taking an alias away", .act = take_alias_away},
-    {"a rollback", .act = roll_back},
-    {"removing a version", .act = remove_version},
-    {"exporting a version", .act = export_version, .outside = 1},
-    {"collecting dead blobs", .act = collect, .again = 1},
-};
-const size_t deed_count = sizeof deeds / sizeof *deeds;
+static exia_status retain(exia_library *library, const char *folder, exia_error *error)
+{
+    exia_rows *rows = NULL;
+    exia_retain_options options = {.struct_size = sizeof options, .apply = 1};
+    (void)folder;
+    exia_status rc = exia_library_retain(&rows, library, "{\"last\":1}", &options, NULL, error);
+    exia_rows_free(rows);
+    return rc;
+}
 
-void deeds_prepare(const char *folder)
+static const char folder_backup[] = "backup", file_backup[] = "backup.tar.zst";
+
+static exia_status back_up(exia_library *library, const char *folder, exia_error *error)
+{
+    return exia_library_backup(NULL, library, beside(folder, folder_backup), NULL, NULL, error);
+}
+
+static exia_status back_up_to_file(exia_library *library, const char *folder, exia_error *error)
+{
+    return exia_library_backup(NULL, library, beside(folder, file_backup), NULL, NULL, error);
+}
+
+static exia_status restore(exia_library *library, const char *folder, exia_error *error)
+{
+    return exia_library_restore(NULL, library, beside(folder, folder_backup), NULL, NULL, error);
+}
+
+/* ---- where they begin ------------------------------------------------------------------------ */
+
+static void prepare(const char *folder)
 {
     exia_library *library = NULL;
     exia_part parts[] = {
@@ -174,178 +170,83 @@ void deeds_prepare(const char *folder)
     exia_library_free(library);
 }
 
-static int make_old(const char *path, const struct stat *info, int type, struct FTW *at)
-{
-    const struct timespec times[2] = {{.tv_sec = info->st_mtime - 3600},
-                                      {.tv_sec = info->st_mtime - 3600}};
-    (void)at;
-    return type == FTW_F ? utimensat(AT_FDCWD, path, times, 0) : 0;
-}
-
-void deeds_age(const char *folder)
-{
-    (void)nftw(beside(folder, "library/blobs"), make_old, 16, FTW_PHYS); /* or there is none */
-}
-
-void deeds_collect(const char *folder)
+/* An empty library, and a backup of another one. */
+static void prepare_restore(const char *folder)
 {
     exia_library *library = NULL;
-    exia_gc_totals totals = {0};
-    exia_rows *rows = NULL;
-    exia_gc_options options = {.struct_size = sizeof options, .grace_ms = 2, .dry_run = 1};
-    deeds_age(folder);
+    prepare(folder);
     check_ok(exia_library_open(&library, beside(folder, "library"), NULL, &err));
-    check_ok(deeds_gc(library, 0, &err));
-    check_ok(exia_library_gc(&rows, &totals, library, &options, NULL, &err));
-    exia_rows_free(rows);
-    if (totals.removed + totals.marked + totals.young > 0)
-        fail_msg("%d dead blobs stay", (int)(totals.removed + totals.marked + totals.young));
+    check_ok(back_up(library, folder, &err));
+    exia_library_free(library);
+    check_ok(exia__tree_remove(beside(folder, "library"), &err));
+    check_ok(exia_library_open(&library, beside(folder, "library"), NULL, &err));
     exia_library_free(library);
 }
 
-/* ---- the state ------------------------------------------------------------------------------- */
-
-typedef struct text {
-    char *data;
-    size_t size;
-    FILE *stream;
-} text;
-
-/* A row without what differs from run to run. */
-static void tell_row(text *out, const char *title, json_t *row)
+/* What older versions wrote. */
+static void prepare_upgrade(const char *folder)
 {
-    char *line = NULL;
-    json_object_del(row, "time");
-    json_object_del(row, "who");
-    line = json_dumps(row, JSON_SORT_KEYS | JSON_COMPACT);
-    fprintf(out->stream, "%s %s\n", title, line);
-    free(line);
+    check_ok(exia__tree_copy("tests/golden/schema-1/home/models", beside(folder, "library"), &err));
 }
 
-/* Read every byte of a version. */
-static void tell_bytes(text *out, exia_library *library, const char *selector)
+/* ---- what they leave beside ------------------------------------------------------------------ */
+
+static const char *bring_back(const char *folder, const char *backup)
+{
+    exia_library *library = NULL;
+    const char *other = beside(folder, "other");
+    check_ok(exia__tree_remove(other, &err));
+    check_ok(exia_library_open(&library, beside(other, "library"), NULL, &err));
+    check_ok(exia_library_restore(NULL, library, beside(folder, backup), NULL, NULL, &err));
+    exia_library_free(library);
+    return deeds_state(other, 0);
+}
+
+/* It is a backup at all times, of what there was; one more call makes it whole. */
+static void check_backup(const char *folder)
+{
+    exia_library *library = NULL;
+    if (access(beside(folder, "backup/backup.json"), F_OK) == 0)
+        (void)bring_back(folder, folder_backup);
+    check_ok(exia_library_open(&library, beside(folder, "library"), NULL, &err));
+    check_ok(back_up(library, folder, &err));
+    exia_library_free(library);
+    assert_string_equal(bring_back(folder, folder_backup), deeds_state(folder, 0));
+}
+
+static void check_backup_file(const char *folder)
+{
+    if (access(beside(folder, file_backup), F_OK) == 0)
+        assert_string_equal(bring_back(folder, file_backup), deeds_state(folder, 0));
+}
+
+static void check_export(const char *folder)
 {
     exia_model *model = NULL;
-    char *environment = NULL;
-    check_ok(exia_model_open(&model, library, selector, EXIA_OPEN_VERIFY, &err));
-    json_t *row = json_loads(exia_model_facts(model), 0, NULL);
-    size_t i = 0;
-    json_t *part = NULL;
-    json_array_foreach(json_object_get(row, "parts"), i, part)
-    {
-        exia_view view;
-        check_ok(
-            exia_model_view(&view, model, json_string_value(json_object_get(part, "name")), &err));
-        fprintf(out->stream, "%s: %zu bytes of '%c'\n", selector, view.size, *(char *)view.data);
-    }
-    if (json_is_string(json_object_get(row, "environment"))) {
-        check_ok(exia_model_environment(&environment, model, &err));
-        fprintf(out->stream, "%s: %s\n", selector, environment);
-    }
-    exia_text_free(environment);
-    json_decref(row);
+    if (access(beside(folder, "plain"), F_OK) == 0)
+        check_ok(exia_model_open_directory(&model, beside(folder, "plain"), NULL, EXIA_OPEN_VERIFY,
+                                           &err));
     exia_model_free(model);
 }
 
-/* All rows of a search; `each`: read the versions too. */
-static void tell_search(text *out, exia_library *library, const char *filter, int each)
-{
-    exia_rows *rows = NULL;
-    const char *line = NULL;
-    exia_status rc;
-    check_ok(exia_library_search(&rows, library, filter, &err));
-    while ((rc = exia_rows_next(&line, rows, &err)) == EXIA_OK) {
-        json_t *row = json_loads(line, 0, NULL);
-        const char *selector =
-            check_format("%s@%lld", json_string_value(json_object_get(row, "name")),
-                         (long long)json_integer_value(json_object_get(row, "version")));
-        if (each) {
-            tell_row(out, "version", row);
-            tell_bytes(out, library, selector);
-        } else {
-            fprintf(out->stream, "%s: %s\n", filter, selector);
-        }
-        json_decref(row);
-    }
-    assert_int_equal(rc, EXIA_DONE);
-    exia_rows_free(rows);
-}
-
-static void tell_history(text *out, exia_library *library, const char *name)
-{
-    exia_rows *rows = NULL;
-    const char *line = NULL;
-    long long seq = 0;
-    check_reset();
-    exia_status rc = exia_library_history(&rows, library, name, &err);
-    if (rc == EXIA_ENOTFOUND)
-        return;
-    check_status(EXIA_OK, rc, __FILE__, __LINE__);
-    while ((rc = exia_rows_next(&line, rows, &err)) == EXIA_OK) {
-        json_t *row = json_loads(line, 0, NULL);
-        assert_int_equal(json_integer_value(json_object_get(row, "seq")), ++seq);
-        json_object_del(row, "seq");
-        if (strcmp(json_string_value(json_object_get(row, "do")), "repair") != 0)
-            tell_row(out, name, row);
-        json_decref(row);
-    }
-    assert_int_equal(rc, EXIA_DONE);
-    exia_rows_free(rows);
-}
-
-const char *deeds_state(const char *folder, int read_only)
-{
-    static const char *const names[] = {"m", "new", "other"};
-    static const char *const selectors[] = {"m", "m@live", "m@previous(live)",
-                                            "m@best(metrics.auc)", "new@live"};
-    exia_library_options options = {.struct_size = sizeof options, .read_only = read_only};
-    exia_library *library = NULL;
-    text out = {0};
-    out.stream = open_memstream(&out.data, &out.size);
-    check_ok(exia_library_open(&library, beside(folder, "library"), &options, &err));
-    tell_search(&out, library, "order by name, version", 1);
-    tell_search(&out, library, "metrics.auc > 0.1 order by metrics.auc desc", 0);
-    tell_search(&out, library, "name = 'm' limit 2", 0);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        tell_history(&out, library, names[i]);
-    for (size_t i = 0; i < sizeof selectors / sizeof *selectors; i++)
-        fprintf(out.stream, "%s: %lld\n", selectors[i], (long long)selected(library, selectors[i]));
-    exia_library_free(library);
-    if (access(beside(folder, "plain"), F_OK) == 0) {
-        exia_model *model = NULL;
-        check_ok(exia_model_open_directory(&model, beside(folder, "plain"), NULL, EXIA_OPEN_VERIFY,
-                                           &err));
-        exia_model_free(model);
-        fprintf(out.stream, "exported\n");
-    }
-    fclose(out.stream);
-    const char *kept = check_format("%s", out.data);
-    free(out.data);
-    return kept;
-}
-
-void deeds_go_on(const char *folder)
-{
-    exia_library *library = NULL;
-    exia_rows *rows = NULL;
-    const char *line = NULL;
-    int64_t published = 0, version = 0, at = 0;
-    check_ok(exia_library_open(&library, beside(folder, "library"), NULL, &err));
-    if (exia_library_history(&rows, library, "m", NULL) == EXIA_OK)
-        while (exia_rows_next(&line, rows, &err) == EXIA_OK) {
-            json_t *row = json_loads(line, 0, NULL);
-            published += strcmp(json_string_value(json_object_get(row, "do")), "publish") == 0;
-            json_decref(row);
-        }
-    exia_rows_free(rows);
-    int64_t live = selected(library, "m@live");
-    version = write_model(library, "m", "the next", NULL, "live", live < 0 ? EXIA_ABSENT : live);
-    assert_int_equal(version, published + 1);
-    assert_int_equal(selected(library, "m"), version);
-    assert_int_equal(selected(library, "m@live"), version);
-    if (live > 0) {
-        check_ok(exia_alias_rollback(&at, library, "m", "live", version, NULL, &err));
-        assert_int_equal(at, live);
-    }
-    exia_library_free(library);
-}
+const deed deeds[] = {
+    {"creating a library", open_and_close, .again = 1},
+    {"opening a library", open_and_close, prepare, .again = 1},
+    {"publishing a file", publish_file, prepare, .again = 1, .writes = 1},
+    {"publishing bytes within the entry", publish_within, prepare, .again = 1},
+    {"publishing bytes that are there", publish_what_is_there, prepare, .again = 1, .writes = 1},
+    {"publishing with an alias", publish_with_alias, prepare, .again = 1, .writes = 1},
+    {"publishing a model's first version", publish_first, prepare, .again = 1, .writes = 1},
+    {"moving an alias", move_alias, prepare, .again = 0},
+    {"taking an alias away", take_alias_away, prepare, .again = 0},
+    {"a rollback", roll_back, prepare, .again = 0},
+    {"removing a version", remove_version, prepare, .again = 0},
+    {"exporting a version", export_version, prepare, check_export, .outside = 1},
+    {"collecting dead blobs", collect, prepare, .again = 1},
+    {"retaining the last version", retain, prepare, .again = 1, .steps = 1},
+    {"backing up", back_up, prepare, check_backup, .again = 1, .outside = 1},
+    {"backing up to a file", back_up_to_file, prepare, check_backup_file, .outside = 1},
+    {"restoring", restore, prepare_restore, .again = 1, .steps = 1},
+    {"upgrading", open_and_close, prepare_upgrade, .again = 1},
+};
+const size_t deed_count = sizeof deeds / sizeof *deeds;

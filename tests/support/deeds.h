@@ -9,16 +9,15 @@ typedef struct deed {
     const char *name;
     /* Between opening and closing; `folder` is free for files of its own. */
     exia_status (*act)(exia_library *library, const char *folder, exia_error *error);
-    int bare;    /* there is no library before */
+    void (*prepare)(const char *folder); /* the library before, in folder/library; NULL: none */
+    void (*check)(const char *folder);   /* what it left beside the library; may be NULL */
     int again;   /* repeated after an answer that was lost, it is done once */
     int outside; /* what it makes is no part of the library, which cannot tell whether it is there */
+    int steps;   /* there are states between before and after; repeated, it goes on from there */
     int writes;  /* it stores blobs and names them */
 } deed;
 extern const deed deeds[];
 extern const size_t deed_count;
-
-/* The library that deeds begin on, in folder/library, and files beside it. */
-void deeds_prepare(const char *folder);
 
 /* Open it anew and read all of it: rows by number, by metric and by alias, the history without a gap,
  * every byte of every version.  What differs from run to run (time, who, repairs) is left out. */
