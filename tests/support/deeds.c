@@ -128,26 +128,9 @@ static exia_status retain(exia_library *library, const char *folder, exia_error 
     return rc;
 }
 
-static const char folder_backup[] = "backup", file_backup[] = "backup.tar.zst";
-
-static exia_status back_up(exia_library *library, const char *folder, exia_error *error)
-{
-    return exia_library_backup(NULL, library, beside(folder, folder_backup), NULL, NULL, error);
-}
-
-static exia_status back_up_to_file(exia_library *library, const char *folder, exia_error *error)
-{
-    return exia_library_backup(NULL, library, beside(folder, file_backup), NULL, NULL, error);
-}
-
-static exia_status restore(exia_library *library, const char *folder, exia_error *error)
-{
-    return exia_library_restore(NULL, library, beside(folder, folder_backup), NULL, NULL, error);
-}
-
 /* ---- where they begin ------------------------------------------------------------------------ */
 
-static void prepare(const char *folder)
+void deeds_prepare(const char *folder)
 {
     exia_library *library = NULL;
     exia_part parts[] = {
@@ -170,19 +153,6 @@ static void prepare(const char *folder)
     exia_library_free(library);
 }
 
-/* An empty library, and a backup of another one. */
-static void prepare_restore(const char *folder)
-{
-    exia_library *library = NULL;
-    prepare(folder);
-    check_ok(exia_library_open(&library, beside(folder, "library"), NULL, &err));
-    check_ok(back_up(library, folder, &err));
-    exia_library_free(library);
-    check_ok(exia__tree_remove(beside(folder, "library"), &err));
-    check_ok(exia_library_open(&library, beside(folder, "library"), NULL, &err));
-    exia_library_free(library);
-}
-
 /* What older versions wrote. */
 static void prepare_upgrade(const char *folder)
 {
@@ -190,35 +160,6 @@ static void prepare_upgrade(const char *folder)
 }
 
 /* ---- what they leave beside ------------------------------------------------------------------ */
-
-static const char *bring_back(const char *folder, const char *backup)
-{
-    exia_library *library = NULL;
-    const char *other = beside(folder, "other");
-    check_ok(exia__tree_remove(other, &err));
-    check_ok(exia_library_open(&library, beside(other, "library"), NULL, &err));
-    check_ok(exia_library_restore(NULL, library, beside(folder, backup), NULL, NULL, &err));
-    exia_library_free(library);
-    return deeds_state(other, 0);
-}
-
-/* It is a backup at all times, of what there was; one more call makes it whole. */
-static void check_backup(const char *folder)
-{
-    exia_library *library = NULL;
-    if (access(beside(folder, "backup/backup.json"), F_OK) == 0)
-        (void)bring_back(folder, folder_backup);
-    check_ok(exia_library_open(&library, beside(folder, "library"), NULL, &err));
-    check_ok(back_up(library, folder, &err));
-    exia_library_free(library);
-    assert_string_equal(bring_back(folder, folder_backup), deeds_state(folder, 0));
-}
-
-static void check_backup_file(const char *folder)
-{
-    if (access(beside(folder, file_backup), F_OK) == 0)
-        assert_string_equal(bring_back(folder, file_backup), deeds_state(folder, 0));
-}
 
 static void check_export(const char *folder)
 {
@@ -231,22 +172,20 @@ static void check_export(const char *folder)
 
 const deed deeds[] = {
     {"creating a library", open_and_close, .again = 1},
-    {"opening a library", open_and_close, prepare, .again = 1},
-    {"publishing a file", publish_file, prepare, .again = 1, .writes = 1},
-    {"publishing bytes within the entry", publish_within, prepare, .again = 1},
-    {"publishing bytes that are there", publish_what_is_there, prepare, .again = 1, .writes = 1},
-    {"publishing with an alias", publish_with_alias, prepare, .again = 1, .writes = 1},
-    {"publishing a model's first version", publish_first, prepare, .again = 1, .writes = 1},
-    {"moving an alias", move_alias, prepare, .again = 0},
-    {"taking an alias away", take_alias_away, prepare, .again = 0},
-    {"a rollback", roll_back, prepare, .again = 0},
-    {"removing a version", remove_version, prepare, .again = 0},
-    {"exporting a version", export_version, prepare, check_export, .outside = 1},
-    {"collecting dead blobs", collect, prepare, .again = 1},
-    {"retaining the last version", retain, prepare, .again = 1, .steps = 1},
-    {"backing up", back_up, prepare, check_backup, .again = 1, .outside = 1},
-    {"backing up to a file", back_up_to_file, prepare, check_backup_file, .outside = 1},
-    {"restoring", restore, prepare_restore, .again = 1, .steps = 1},
+    {"opening a library", open_and_close, deeds_prepare, .again = 1},
+    {"publishing a file", publish_file, deeds_prepare, .again = 1, .writes = 1},
+    {"publishing bytes within the entry", publish_within, deeds_prepare, .again = 1},
+    {"publishing bytes that are there", publish_what_is_there, deeds_prepare, .again = 1,
+     .writes = 1},
+    {"publishing with an alias", publish_with_alias, deeds_prepare, .again = 1, .writes = 1},
+    {"publishing a model's first version", publish_first, deeds_prepare, .again = 1, .writes = 1},
+    {"moving an alias", move_alias, deeds_prepare, .again = 0},
+    {"taking an alias away", take_alias_away, deeds_prepare, .again = 0},
+    {"a rollback", roll_back, deeds_prepare, .again = 0},
+    {"removing a version", remove_version, deeds_prepare, .again = 0},
+    {"exporting a version", export_version, deeds_prepare, check_export, .outside = 1},
+    {"collecting dead blobs", collect, deeds_prepare, .again = 1},
+    {"retaining the last version", retain, deeds_prepare, .again = 1, .steps = 1},
     {"upgrading", open_and_close, prepare_upgrade, .again = 1},
 };
 const size_t deed_count = sizeof deeds / sizeof *deeds;

@@ -1,4 +1,4 @@
-/* What a library does, each as one deed that begins on the same small library and ends in one state;
+/* What a library does, each as one deed that begins on a small library and ends in one state;
  * and what the library says of itself, as a text, so that a state can be told from another. */
 #ifndef TESTS_DEEDS_H
 #define TESTS_DEEDS_H
@@ -18,6 +18,9 @@ typedef struct deed {
 } deed;
 extern const deed deeds[];
 extern const size_t deed_count;
+
+/* The library that most deeds begin on. */
+void deeds_prepare(const char *folder);
 
 /* Open it anew and read all of it: rows by number, by metric and by alias, the history without a gap,
  * every byte of every version.  What differs from run to run (time, who, repairs) is left out. */
