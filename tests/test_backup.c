@@ -290,6 +290,26 @@ TEST(blobs_lie_under_other_keys_where_those_of_the_backup_are_taken)
     exia_library_free(other);
 }
 
+TEST(another_handle_finds_what_was_restored_and_a_check_finds_nothing)
+{
+    exia_library *library = fill(), *other = open_other("other"), *beside = open_other("other");
+    exia_fsck_totals totals = {0};
+    exia_rows *rows = NULL;
+    write_model(beside, "own", "x", "{\"metrics\":{\"auc\":0.2}}", NULL, 0);
+    assert_string_equal(found(beside, "metrics.auc > 0"), "own@1 ");
+    backup(library, "backup");
+    restore(other, "backup");
+    assert_string_equal(found(beside, "metrics.auc > 0 order by metrics.auc"), "a@1 own@1 ");
+    check_ok(exia_library_fsck(&rows, &totals, beside, NULL, NULL, &err));
+    const char *findings = rows_text(rows);
+    if (totals.errors > 0 || totals.warnings > 0)
+        fail_msg("%s", findings);
+    assert_int_equal(totals.entries, 9);
+    exia_library_free(library);
+    exia_library_free(other);
+    exia_library_free(beside);
+}
+
 /* ---- trust ---------------------------------------------------------------------------------- */
 
 static int is_trusted(exia_library *library, const char *selector)

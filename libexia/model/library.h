@@ -235,9 +235,6 @@ int exia__store_lost(exia_status rc);
 
 /* Bring what a search of all models finds up to date; call it locked. */
 exia_status exia__library_complete(exia_library *library, exia_error *err);
-/* Before entries are put into logs by other ways than a commit: let nobody believe that what is derived
- * is there until somebody has looked. */
-exia_status exia__library_distrust(exia_library *library, exia_error *err);
 /* The rows of one model that a filter selects, in its order, without aliases; the fold is up to date.
  * The filter asks for name = 'NAME' too. */
 typedef exia_status exia__row_fn(const json_t *row, void *payload, exia_error *err);

@@ -99,7 +99,7 @@ static exia_status compare(exia__restore *now, int64_t seq, const json_t *entry,
     if (rc == EXIA_OK && !equal)
         rc = exia__fail(err, EXIA_ECONFLICT, 0, "this library has another one");
     if (rc == EXIA_OK)
-        now->at->known = seq;
+        now->at->known = now->at->stands = seq;
     exia__release(here);
     return rc;
 }
@@ -364,17 +364,7 @@ static exia_status run(exia__restore *now, const char *path, exia_error *err)
         if (one->selected && one->versions > one->versions_known)
             rc = exia__origin_write(now->library, one->name, now->library_id, one->versions, err);
     }
-    if (rc == EXIA_OK)
-        rc = exia__library_distrust(now->library, err);
-    if (rc == EXIA_OK)
-        rc = exia__unbundle(path, &write, 1, &now->work, err);
-    if (rc == EXIA_OK)
-        rc = exia__library_lock(now->library, err);
-    if (rc < 0)
-        return rc;
-    rc = exia__library_complete(now->library, err);
-    exia__library_unlock(now->library);
-    return rc;
+    return rc == EXIA_OK ? exia__unbundle(path, &write, 1, &now->work, err) : rc;
 }
 
 static exia_status report(exia_rows **out, const exia__restore *now, exia_error *err)

@@ -4,6 +4,7 @@
 
 #include "model/bundle.h"
 #include "model/ledger.h"
+#include "model/upkeep.h"
 
 /* One model of the backup. */
 typedef struct exia__incoming {
@@ -15,6 +16,7 @@ typedef struct exia__incoming {
     json_t *repaired;                 /* NUMBER -> true: older ones whose parts were stored anew */
     json_t *logs;                     /* its members, as the list must have them */
     size_t written;                   /* members of the second reading */
+    int64_t stands;                   /* how much is here now */
 } exia__incoming;
 
 typedef struct exia__restore {

@@ -1,93 +1,139 @@
 /* The second reading of a backup: the entries that this library lacks are added to its logs.  All of
- * them were checked by the first one, and what is read now must be the same. */
+ * them were checked by the first one, and what is read now must be the same.
+ *
+ * A store with batches gets many entries and what is derived from them in one step.  Where an entry is
+ * applied by what the store says of older ones, those are written before it. */
 #include <string.h>
 
 #include "base/error.h"
 #include "base/memory.h"
 #include "model/restore.h"
 
-/* Name the keys under which the blobs lie here; `*text` NULL: they are those of the entry. */
-static exia_status place_entry(char **text, const exia__restore *now, json_t *entry,
-                               exia_error *err)
+/* Entries on their way. */
+typedef struct adding {
+    exia__restore *of;
+    exia__fold *fold; /* behind them */
+    exia__puts puts;
+    json_t *entries; /* those that `puts` has, whose tokens it borrows */
+} adding;
+
+/* Name the keys under which the blobs lie here. */
+static exia_status place_entry(const exia__restore *now, json_t *entry, exia_error *err)
 {
     size_t i = 0;
-    int changed = 0;
     json_t *part = NULL;
     exia_status rc = EXIA_OK;
     json_array_foreach(json_object_get(json_object_get(entry, "version"), "parts"), i, part)
     {
         char hex[EXIA__HEX_SIZE] = "";
         const char *key = exia__json_string(part, "key");
-        if (key != NULL)
-            memcpy(hex, key + sizeof "sha256/AB/" - 1, EXIA__HEX_SIZE - 1);
-        json_t *here = json_object_get(now->keys, hex);
-        if (rc < 0 || here == NULL || strcmp(json_string_value(here), key) == 0)
-            continue;
-        changed = 1;
-        rc = exia__json_set(part, "key", json_incref(here), err);
+        json_t *here = NULL;
+        if (key != NULL && exia__blob_digest(hex, key))
+            here = json_object_get(now->keys, hex);
+        if (rc == EXIA_OK && here != NULL)
+            rc = exia__json_set(part, "key", json_incref(here), err);
     }
-    *text = NULL;
-    return rc == EXIA_OK && changed ? exia__json_text(text, entry, err) : rc;
+    return rc;
 }
 
-/* The entries of one member, which are written as one. */
-typedef struct adding {
-    exia_put *puts;
-    size_t count, capacity;
-} adding;
-
-static void clear_adding(adding *now)
+/* The model as it stands here, which must be as the first reading found it. */
+static exia_status begin(adding *now, exia_error *err)
 {
-    for (size_t i = 0; i < now->count; i++) {
-        exia__release((char *)now->puts[i].key);
-        exia__release((char *)now->puts[i].json);
-        exia__release((char *)now->puts[i].token);
-    }
-    exia__release(now->puts);
-    *now = (adding){0};
+    exia_library *library = now->of->library;
+    const exia__incoming *at = now->of->at;
+    exia__fold *fold = NULL;
+    exia_status rc = exia__library_lock(library, err);
+    if (rc < 0)
+        return rc;
+    rc = exia__library_refresh(&fold, library, at->name, err);
+    if (rc == EXIA_OK && fold->head != at->stands)
+        rc = exia__fail(err, EXIA_ECONFLICT, 0, "it changed meanwhile: restore again");
+    exia__fold_free(now->fold);
+    now->fold = NULL;
+    if (rc == EXIA_OK)
+        rc = exia__fold_copy(&now->fold, fold, err);
+    exia__library_unlock(library);
+    return rc;
 }
 
-static exia_status add_line(adding *out, const exia__restore *now, int64_t seq, const char *line,
-                            size_t size, exia_error *err)
+static exia_status flush(adding *now, exia_error *err)
 {
-    char key[EXIA__KEY_SIZE], *copy[3] = {NULL};
+    exia_library *library = now->of->library;
+    exia_job job = exia__work_rest(&now->of->work);
+    exia_status rc = EXIA_OK;
+    if (now->puts.count == 0)
+        return EXIA_OK;
+    if (exia__records_can_batch(library->records))
+        rc = exia__derived_puts(&now->puts, now->fold, err);
+    if (rc == EXIA_OK)
+        rc = exia__records_batch(library->records, now->puts.items, now->puts.count, &job, err);
+    if (rc == EXIA_OK)
+        now->of->at->stands = now->fold->head;
+    exia__puts_free(&now->puts);
+    json_array_clear(now->entries);
+    return rc == EXIA_OK ? begin(now, err) : rc;
+}
+
+/* Entries that say something more of what an older one did. */
+static int looks_back(const json_t *entry)
+{
+    static const char *const alone[] = {"publish", "move", "remove"};
+    for (size_t i = 0; i < sizeof alone / sizeof *alone; i++) {
+        if (strcmp(exia__json_string(entry, "do"), alone[i]) == 0)
+            return 0;
+    }
+    return 1;
+}
+
+static exia_status apply(adding *now, json_t *entry, exia_error *err)
+{
+    exia_status rc = exia__library_lock(now->of->library, err);
+    if (rc < 0)
+        return rc;
+    rc = exia__fold_apply(now->fold, now->of->library, entry, err);
+    exia__library_unlock(now->of->library);
+    return rc;
+}
+
+static exia_status add_line(adding *now, int64_t seq, const char *line, size_t size,
+                            exia_error *err)
+{
+    char key[EXIA__KEY_SIZE];
     json_t *entry = NULL;
-    exia__log_key(key, now->at->name, seq);
-    exia_status rc = exia__grow(&out->puts, &out->capacity, out->count + 1, sizeof *out->puts, err);
+    exia__log_key(key, now->of->at->name, seq);
+    exia_status rc = exia__json_object(&entry, line, size, "a log entry", EXIA_ECORRUPT, err);
     if (rc == EXIA_OK)
-        rc = exia__json_object(&entry, line, size, "a log entry", EXIA_ECORRUPT, err);
+        rc = place_entry(now->of, entry, err);
+    if (rc == EXIA_OK && looks_back(entry))
+        rc = flush(now, err);
     if (rc == EXIA_OK)
-        rc = place_entry(&copy[0], now, entry, err);
-    if (rc == EXIA_OK && copy[0] == NULL)
-        rc = exia__text_copy_n(&copy[0], line, size, err);
+        rc = apply(now, entry, err);
     if (rc == EXIA_OK)
-        rc = exia__text_copy(&copy[1], key, err);
+        rc = exia__json_append(now->entries, json_incref(entry), err);
     if (rc == EXIA_OK)
-        rc = exia__text_copy(&copy[2], exia__json_string(entry, "token"), err);
-    if (rc == EXIA_OK)
-        out->puts[out->count++] = (exia_put){"log", copy[1], copy[0], EXIA_ABSENT, copy[2]};
-    for (int i = 0; rc < 0 && i < 3; i++)
-        exia__release(copy[i]);
+        rc = exia__puts_add(&now->puts, "log", key, entry, EXIA_ABSENT,
+                            exia__json_string(entry, "token"), err);
     json_decref(entry);
     return rc;
 }
 
-static exia_status write_lines(exia__restore *now, int64_t first, const char *text, size_t size,
+static exia_status write_lines(exia__restore *of, int64_t first, const char *text, size_t size,
                                exia_error *err)
 {
-    adding lines = {0};
-    exia_status rc = EXIA_OK;
+    adding now = {.of = of, .entries = json_array()};
+    exia_status rc = now.entries ? begin(&now, err) : exia__fail_memory(err);
     for (int64_t seq = first; rc == EXIA_OK && size > 0; seq++) {
         const char *end = memchr(text, '\n', size);
-        if (seq > now->at->known)
-            rc = add_line(&lines, now, seq, text, (size_t)(end - text), err);
+        if (seq > of->at->known)
+            rc = add_line(&now, seq, text, (size_t)(end - text), err);
         size -= (size_t)(end + 1 - text);
         text = end + 1;
     }
-    exia_job job = exia__work_rest(&now->work);
-    if (rc == EXIA_OK && lines.count > 0)
-        rc = exia__records_batch(now->library->records, lines.puts, lines.count, &job, err);
-    clear_adding(&lines);
+    if (rc == EXIA_OK)
+        rc = flush(&now, err);
+    exia__puts_free(&now.puts);
+    exia__fold_free(now.fold);
+    json_decref(now.entries);
     return rc;
 }
 
@@ -98,13 +144,15 @@ exia_status exia__restore_log(const char *name, int64_t first, const char *text,
     json_t *log = NULL;
     now->at = exia__incoming_find(now, name);
     const json_t *seen = now->at ? json_array_get(now->at->logs, now->at->written++) : NULL;
-    exia_status rc = exia__incoming_log(
-        &log, first, json_integer_value(json_object_get(seen, "last")), text, size, err);
+    int64_t last = json_integer_value(json_object_get(seen, "last"));
+    exia_status rc = exia__incoming_log(&log, first, last, text, size, err);
     if (rc == EXIA_OK && !json_equal(seen, log)) /* what was checked is what is written */
         rc = exia__fail(err, EXIA_ECONFLICT, 0, "the log of %s changed while it was read", name);
     json_decref(log);
-    if (rc < 0 || !now->at->selected || now->at->known == now->at->head)
+    if (rc < 0 || !now->at->selected || last <= now->at->known)
         return rc;
     rc = write_lines(now, first, text, size, err);
-    return rc < 0 ? exia__prefix(err, rc, "%s, from entry %lld on", name, (long long)first) : rc;
+    return rc < 0 ? exia__prefix(err, rc, "%s stands at entry %lld of %lld", name,
+                                 (long long)now->at->stands, (long long)now->at->head)
+                  : rc;
 }

@@ -171,17 +171,6 @@ exia_status exia__library_complete(exia_library *library, exia_error *err)
     return rc == EXIA_ENOMEM ? rc : exia__forgive(err);
 }
 
-exia_status exia__library_distrust(exia_library *library, exia_error *err)
-{
-    exia_status rc = exia__library_lock(library, err);
-    if (rc < 0)
-        return rc;
-    library->complete = 0;
-    rc = exia__records_remove(library->records, "library", "derived", EXIA_ANY, NULL, err);
-    exia__library_unlock(library);
-    return rc;
-}
-
 /* ---- a search ------------------------------------------------------------------------------- */
 
 static exia_status walk(search *now, exia_error *err)
