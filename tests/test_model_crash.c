@@ -253,6 +253,13 @@ TEST(a_disk_that_fails_from_any_write_on_leaves_all_or_nothing)
     fail_each((trace_plan){.way = TRACE_FAIL, .code = EIO, .for_ever = 1}, "EIO from here on,");
 }
 
+TEST(a_disk_that_turns_read_only_at_any_write_leaves_all_or_nothing)
+{
+    if (!trace_allowed())
+        skip();
+    fail_each((trace_plan){.way = TRACE_FAIL, .code = EROFS, .for_ever = 1}, "EROFS from here on,");
+}
+
 TEST(a_disk_that_is_full_in_the_midst_of_any_write_leaves_all_or_nothing)
 {
     if (!trace_allowed())
