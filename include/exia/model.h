@@ -119,10 +119,12 @@ EXIA_API exia_status exia_library_history(exia_rows **out, exia_library *library
  * minimum); of equals the newer one.
  *
  * @param flags  EXIA_OPEN_VERIFY: read into private memory and check every digest;
- *               EXIA_OPEN_POPULATE: fault the pages in now
+ *               EXIA_OPEN_POPULATE: fault the pages in now;
+ *               EXIA_OPEN_READ_ONLY: nobody will write to the bytes, so that the mappings take nothing
+ *               of what the system may promise (vm.overcommit_memory 2) or of RLIMIT_DATA
  * @return EXIA_EINVAL: not a selector, EXIA_ENOTFOUND, EXIA_ECORRUPT
  */
-enum { EXIA_OPEN_VERIFY = 1, EXIA_OPEN_POPULATE = 2 };
+enum { EXIA_OPEN_VERIFY = 1, EXIA_OPEN_POPULATE = 2, EXIA_OPEN_READ_ONLY = 4 };
 EXIA_API exia_status exia_model_open(exia_model **out, exia_library *library, const char *selector,
                                      unsigned flags, exia_error *err);
 
@@ -154,12 +156,26 @@ EXIA_API const char *exia_model_policy(const exia_model *model);
 EXIA_API exia_status exia_model_environment(char **out, const exia_model *model, exia_error *err);
 EXIA_API void exia_model_free(exia_model *model);
 
-/* The bytes of one part.  Writing to them changes this mapping only. */
+/* The bytes of one part.
+ *
+ * A local file is mapped: opening takes the same time whatever its size, and all processes share its
+ * pages.  Writing changes this mapping only, page by page.  Where the system does not promise the
+ * memory for that (see EXIA_OPEN_READ_ONLY), a part is mapped for reading only; to write to it then
+ * ends the process.  On a network file system, and to be verified, it is read into memory, in large
+ * pieces.
+ *
+ * A file that another process truncates is lost to a mapping: touching what is gone is SIGBUS.
+ * Nothing here does that: the files of a library are written without any right to write (as the umask
+ * allows, r--r--r--), never changed, and only unlinked, which leaves mappings whole.  So it takes the
+ * owner, or root, to do harm; where such a one is not trusted, EXIA_OPEN_VERIFY reads all at once and
+ * exia_model_read_into() answers EXIA_ECORRUPT.  The files of a plain directory are as whoever keeps
+ * it handles them. */
 typedef struct exia_view {
     void *data; /* starts on a 64-byte boundary */
     size_t size;
     const char *path; /* NULL and fd -1: not a local file */
     int fd;
+    int writable; /* 0: for reading only */
     uint64_t offset;
 } exia_view;
 
@@ -169,6 +185,36 @@ typedef struct exia_view {
  */
 EXIA_API exia_status exia_model_view(exia_view *out, const exia_model *model, const char *part,
                                      exia_error *err);
+
+/* How the bytes will be used. */
+enum {
+    EXIA_ADVICE_NORMAL = 0,
+    EXIA_ADVICE_RANDOM = 1,     /* here and there: read nothing ahead */
+    EXIA_ADVICE_SEQUENTIAL = 2, /* from the beginning to the end: read far ahead */
+    EXIA_ADVICE_WILL_NEED = 3,  /* soon: begin to read now, and do not wait for it */
+    EXIA_ADVICE_POPULATE = 4    /* at once: return when the pages are here (Linux 5.14; before that
+                                 * as will need) */
+};
+
+/* Tell the system how `size` bytes (0: all that follow) at `offset` of a part will be used.  It may
+ * be done again, otherwise.  Of a part in memory there is nothing to tell: EXIA_OK.
+ *
+ * @return EXIA_EINVAL: no such advice, or beyond the end; EXIA_ECORRUPT: populate found the file
+ *         truncated
+ */
+EXIA_API exia_status exia_model_advise(const exia_model *model, const char *part, uint64_t offset,
+                                       uint64_t size, int advice, exia_error *err);
+
+/* Read bytes of a part into memory of the caller (pinned for a GPU, huge pages, another NUMA node),
+ * in large pieces and without touching the mapping: they are the file's, whatever was written to the
+ * mapping.  Of a part in memory they are copied from there.
+ *
+ * @return EXIA_EINVAL: beyond the end, EXIA_ECORRUPT: the file was truncated, EXIA_ECANCELLED,
+ *         EXIA_ETIMEOUT
+ */
+EXIA_API exia_status exia_model_read_into(void *into, size_t size, const exia_model *model,
+                                          const char *part, uint64_t offset, const exia_job *job,
+                                          exia_error *err);
 
 /* One tensor of a safetensors part. */
 typedef struct exia_tensor {

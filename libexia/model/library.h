@@ -331,6 +331,7 @@ typedef struct exia__open_part {
     const char *name, *format, *sha256; /* borrowed from the model's `parts` */
     void *data;
     size_t size, mapped; /* mapped: bytes to unmap, or 0 */
+    int writable;        /* not zero: `data` may be written to */
     void *memory;        /* our own, where it is not mapped */
     char *path;          /* NULL: no local file */
     int fd;
@@ -341,7 +342,7 @@ typedef struct exia__open_part {
 exia_status exia__part_from_file(exia__open_part *part, const char *path, unsigned flags,
                                  exia_error *err);
 exia_status exia__part_from_blob(exia__open_part *part, exia__blobs *blobs, const char *key,
-                                 exia_error *err);
+                                 unsigned flags, exia_error *err);
 exia_status exia__part_from_text(exia__open_part *part, const char *base64, unsigned flags,
                                  exia_error *err);
 void exia__part_close(exia__open_part *part);

@@ -1,6 +1,11 @@
 /* The bytes of a part in this process.  A local file is mapped privately: no copy, pages shared between
  * processes, and what a caller writes stays in this mapping.  Where pages would come one by one over a
- * network, and where the bytes must be checked before they are used, they are read into memory. */
+ * network, and where the bytes must be checked before they are used, they are read into memory.
+ *
+ * A private mapping that may be written to counts in full against what the kernel may promise
+ * (vm.overcommit_memory 2, where MAP_NORESERVE means nothing) and against RLIMIT_DATA, whether it is
+ * written to or not; one for reading counts nowhere.  So each is made for reading first, and stays
+ * so when the kernel does not promise more. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -64,7 +69,7 @@ static int is_remote(int fd)
 
 static exia_status map(exia__open_part *part, unsigned flags, exia_error *err)
 {
-    /* Populated while it is read-only: with PROT_WRITE every page would be copied.  No reserve: a
+    /* Populated while it is for reading: with PROT_WRITE every page would be copied.  No reserve: a
      * model may be larger than memory, and few of its pages are ever written. */
     int populate = flags & EXIA_OPEN_POPULATE ? MAP_POPULATE : 0;
     void *data =
@@ -73,8 +78,13 @@ static exia_status map(exia__open_part *part, unsigned flags, exia_error *err)
         return exia__fail_errno(err, errno, "cannot map", part->path);
     part->data = data;
     part->mapped = part->size;
-    if (mprotect(data, part->size, PROT_READ | PROT_WRITE) != 0)
+    if (!part->writable || mprotect(data, part->size, PROT_READ | PROT_WRITE) == 0)
+        return EXIA_OK;
+    if (errno != ENOMEM)
         return exia__fail_errno(err, errno, "cannot map", part->path);
+    part->writable = 0;
+    exia__log(EXIA_LOG_INFO, "model", "%s is mapped for reading only: no memory is left to promise",
+              part->path);
     return EXIA_OK;
 }
 
@@ -95,6 +105,7 @@ exia_status exia__part_from_file(exia__open_part *part, const char *path, unsign
 {
     struct stat info;
     int verify = flags & EXIA_OPEN_VERIFY;
+    part->writable = !(flags & EXIA_OPEN_READ_ONLY);
     exia_status rc = exia__text_copy(&part->path, path, err);
     if (rc < 0)
         return rc;
@@ -116,9 +127,10 @@ exia_status exia__part_from_file(exia__open_part *part, const char *path, unsign
 }
 
 exia_status exia__part_from_blob(exia__open_part *part, exia__blobs *blobs, const char *key,
-                                 exia_error *err)
+                                 unsigned flags, exia_error *err)
 {
     exia_status rc = allocate(part, err);
+    part->writable = !(flags & EXIA_OPEN_READ_ONLY);
     if (rc == EXIA_OK)
         rc = exia__blob_read(part->data, part->size, blobs, key, NULL, err);
     return rc == EXIA_OK ? check_digest(part, err) : rc;
@@ -128,6 +140,7 @@ exia_status exia__part_from_text(exia__open_part *part, const char *base64, unsi
                                  exia_error *err)
 {
     exia_status rc = allocate(part, err);
+    part->writable = !(flags & EXIA_OPEN_READ_ONLY);
     if (rc == EXIA_OK)
         rc = exia__base64_decode(part->data, part->size, base64, err);
     return rc == EXIA_OK && (flags & EXIA_OPEN_VERIFY) ? check_digest(part, err) : rc;

@@ -99,7 +99,7 @@ static exia_status open_blob(exia__open_part *part, exia_library *library, const
         rc = exia__part_from_file(part, path, flags, err);
     else if (rc == EXIA_EUNSUPPORTED) {
         exia__forgive(err);
-        rc = exia__part_from_blob(part, library->blobs, key, err);
+        rc = exia__part_from_blob(part, library->blobs, key, flags, err);
     }
     exia__release(path);
     /* the log says that it is there */
@@ -164,7 +164,8 @@ static exia_status find(exia_model **out, int *foreign, exia_library *library,
 
 exia_status exia__open_flags(unsigned flags, exia_error *err)
 {
-    unsigned unknown = flags & ~(unsigned)(EXIA_OPEN_VERIFY | EXIA_OPEN_POPULATE);
+    unsigned known = EXIA_OPEN_VERIFY | EXIA_OPEN_POPULATE | EXIA_OPEN_READ_ONLY;
+    unsigned unknown = flags & ~known;
     return unknown ? exia__fail(err, EXIA_EINVAL, 0, "%#x is no flag of an open", unknown)
                    : EXIA_OK;
 }
@@ -268,17 +269,4 @@ exia_status exia__model_part(exia__open_part **out, const exia_model *model, con
         }
     }
     return exia__fail(err, EXIA_ENOTFOUND, 0, "there is no part %.128s", name);
-}
-
-exia_status exia_model_view(exia_view *out, const exia_model *model, const char *part,
-                            exia_error *err)
-{
-    exia__open_part *found = NULL;
-    if (out == NULL || model == NULL)
-        return exia__fail(err, EXIA_EINVAL, 0, "exia_model_view: an argument is NULL");
-    *out = (exia_view){.fd = -1};
-    exia_status rc = exia__model_part(&found, model, part, err);
-    if (rc == EXIA_OK)
-        *out = (exia_view){found->data, found->size, found->path, found->fd, 0};
-    return rc;
 }
