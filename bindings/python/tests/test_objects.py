@@ -492,7 +492,7 @@ def test_bytes_files_and_objects_are_parts_of_one_version(
         assert model.read() == {"a": 1}
         assert model.read("raw") == b"\0bytes"
         assert bytes(model.read("file")) == b"a file"
-        assert np.array_equal(model.part_tensors("w")["w"], np.arange(5.0))
+        assert np.array_equal(model.part("w").tensors["w"], np.arange(5.0))
         assert model.read("none") == b""
         assert {name: part["format"] for name, part in model.parts.items()} == {
             "model": "safetensors", "raw": "bytes", "file": "file", "w": "safetensors",

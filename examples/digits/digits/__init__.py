@@ -13,7 +13,7 @@ import exia
 
 _INSTALLED = Path(__file__).resolve().parents[2]  # INSTALLED/code/digits/__init__.py
 _model = exia.open_model(_INSTALLED / "model" / "digits")
-_weights = _model.part_tensors("weights")  # name -> array, mapped from the file: no copy
+_weights = _model.part("weights").tensors  # name -> array, mapped from the file: no copy
 
 
 def predict(images):

@@ -21,6 +21,7 @@ from exia._lease import Lease
 from exia._modules import components, kits
 from exia._native import ffi as _ffi
 from exia._native import lib as _lib
+from exia._part import Part
 from exia._rows import Rows
 from exia._run import Report
 from exia.component import Attribute, operation
@@ -76,6 +77,7 @@ __all__ = [
     "NotFoundError",
     "OutOfMemoryError",
     "Package",
+    "Part",
     "Pool",
     "Registry",
     "Report",

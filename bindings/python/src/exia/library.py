@@ -24,11 +24,11 @@ from exia._arguments import (
     unwrap,
 )
 from exia._backup import Backups
-from exia._handle import NULL, Handle, call, keep, owned, take_text
+from exia._handle import Handle, call, owned, take_text
 from exia._native import ffi, lib
+from exia._part import Part, open_flags
 from exia._progress import Job
 from exia._rows import Rows, rows
-from exia._tensors import Tensors, parse
 from exia._upkeep import Upkeep
 from exia.errors import EnvironmentWarning, InvalidError, NotFoundError
 
@@ -106,21 +106,16 @@ class Model(Handle):
             raise NotFoundError(f"{self} has no part {part!r}; it has: {there}")
         return part, formats[part]
 
-    def _c_view(self, part: str | None) -> Any:
-        out = ffi.new("exia_view *")
-        call(lib.exia_model_view, out, self._c, text(self._part(part)[0], "part"))
-        return out
+    def part(self, part: str | None = None) -> Part:
+        """Give one part; None: "model", or the only one."""
+        return Part(self._c, *self._part(part))
 
     def view(self, part: str | None = None) -> memoryview:
         """View the bytes of a part, without a copy; writing changes this mapping only.
 
         From Python 3.12 on `memoryview(model)` is the same.
         """
-        view = self._c_view(part)
-        if not view.size:
-            return memoryview(b"")
-        # The gc'd model is what the buffer keeps alive, and the buffer is what arrays keep alive.
-        return memoryview(ffi.buffer(keep(view.data, self._c), view.size))
+        return self.part(part).view()
 
     def __buffer__(self, flags: int) -> memoryview:
         return self.view()
@@ -128,18 +123,12 @@ class Model(Handle):
     @property
     def path(self) -> Path | None:
         """The file that holds the part "model" (or the only one); None: it is in no local file."""
-        view = self._c_view(None)
-        return None if view.path == NULL else Path(os.fsdecode(ffi.string(view.path)))
+        return self.part().path
 
     @property
     def tensors(self) -> Mapping[str, NDArray[Any]]:
         """The tensors of the part "model" (or the only one), by name, without a copy."""
-        return self.part_tensors(None)
-
-    def part_tensors(self, part: str | None) -> Mapping[str, NDArray[Any]]:
-        """Give the tensors of a part by name, each a writable view of the mapping."""
-        view = self.view(part)
-        return Tensors(view, parse(view)[1])
+        return self.part().tensors
 
     @property
     def source(self) -> dict[str, str]:
@@ -187,6 +176,8 @@ def open_model(
     *,
     trust: str | os.PathLike[str] | None = None,
     verify: bool = False,
+    populate: bool = False,
+    read_only: bool = False,
 ) -> Model:
     """Open a plain directory that `Library.export` or a package holds; no library is needed.
 
@@ -194,14 +185,13 @@ def open_model(
     ----------
     trust
         The policy for pickles; None: trust.json in the user's home of Exia.
-    verify
-        Check every digest first.
+    verify, populate, read_only
+        As in `Library.open`.
     """
     out = ffi.new("exia_model **")
-    flags = lib.EXIA_OPEN_VERIFY if flag(verify, "verify") else 0
     call(
         lib.exia_model_open_directory, out, path(directory, "directory"),
-        path_or_null(trust, "trust"), flags,
+        path_or_null(trust, "trust"), open_flags(verify, populate, read_only),
     )  # fmt: skip
     return Model(out[0])
 
@@ -411,7 +401,14 @@ class Library(Upkeep, Backups):
 
     # ---- reading --------------------------------------------------------------------------------
 
-    def open(self, selector: str, *, verify: bool = False, populate: bool = False) -> Model:
+    def open(
+        self,
+        selector: str,
+        *,
+        verify: bool = False,
+        populate: bool = False,
+        read_only: bool = False,
+    ) -> Model:
         """Open one version.
 
         Parameters
@@ -423,6 +420,10 @@ class Library(Upkeep, Backups):
             Read into private memory and check every digest.
         populate
             Fault the pages in now.
+        read_only
+            Views and arrays are not writable.  The mappings then count against no limit of the
+            system's (vm.overcommit_memory 2, RLIMIT_DATA); beyond such a limit a part is mapped so
+            anyway.
 
         Examples
         --------
@@ -435,8 +436,7 @@ class Library(Upkeep, Backups):
         b'abc'
         """
         out = ffi.new("exia_model **")
-        flags = lib.EXIA_OPEN_VERIFY if flag(verify, "verify") else 0
-        flags |= lib.EXIA_OPEN_POPULATE if flag(populate, "populate") else 0
+        flags = open_flags(verify, populate, read_only)
         call(lib.exia_model_open, out, self._c, text(selector, "selector"), flags)
         return Model(out[0])
 
