@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "store/store.h"
 #include "support/deeds.h"
 #include "support/models.h"
 #include "support/trace.h"
@@ -323,4 +324,54 @@ TEST(what_is_removed_and_collected_under_a_backup_at_any_call_is_no_harm)
         }
     }
     exia_library_free(library);
+}
+
+/* A collector marks all blobs of the target, as if none was named yet. */
+static void mark_all(void *payload)
+{
+    exia__records *records = payload;
+    const exia_job brief = {.struct_size = sizeof brief, .timeout_ms = 20};
+    char line[400];
+    FILE *pipe = popen(check_format("cd '%s' && find sha256 -type f 2>/dev/null",
+                                    check_path("target/library/blobs")),
+                       "r");
+    while (fgets(line, sizeof line, pipe) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        /* where the restore holds the catalogue's lock there is no marking */
+        exia_status rc =
+            exia__records_put(NULL, records, "gc", line, "{}", EXIA_ANY, NULL, &brief, &err);
+        assert_true(rc == EXIA_OK || rc == EXIA_ETIMEOUT);
+    }
+    pclose(pipe);
+}
+
+TEST(blobs_that_are_marked_under_a_restore_are_stored_anew_and_the_log_says_so)
+{
+    if (!trace_allowed())
+        skip();
+    const char *path = check_path("backup.tar.zst"), *target = check_path("target/library");
+    exia_library *library = NULL;
+    int repaired = 0;
+    deeds_prepare((mkdir(check_path("source"), 0700), check_path("source")));
+    run(exia_library_backup, check_path("source/library"), path, (trace_plan){0});
+    assert_int_equal(mkdir(check_path("target"), 0700), 0);
+    trace_end end = run(exia_library_restore, target, path, (trace_plan){0});
+    for (long nth = end.calls / 3; nth <= end.calls; nth = next_call(nth, end.calls)) {
+        exia__records *records = NULL;
+        exia_rows *rows = NULL;
+        assert_int_equal(exia__tree_remove(target, NULL), EXIA_OK);
+        check_ok(exia_library_open(&library, target, NULL, &err));
+        check_ok(exia__records_open(&records, check_format("sqlite:%s/catalog.db", target),
+                                    EXIA_STORE_WRITE, NULL, &err));
+        run(exia_library_restore, target, path,
+            (trace_plan){.way = TRACE_HOLD, .nth = nth, .held = mark_all, .payload = records});
+        if (said->status != EXIA_OK)
+            fail_msg("held at call %ld: %s", nth, said->error.text);
+        exia__records_free(records);
+        check_every_version(library, 4);
+        check_ok(exia_library_history(&rows, library, "m", &err));
+        repaired += strstr(rows_text(rows), "\"do\":\"repair\"") != NULL;
+        exia_library_free(library);
+    }
+    assert_true(repaired > 0);
 }

@@ -293,7 +293,8 @@ static exia_status check_blob(const char *hex, int fd, uint64_t size, exia__work
     return rc;
 }
 
-static exia_status take_blob(const char *hex, int fd, uint64_t size, void *payload, exia_error *err)
+exia_status exia__restore_blob(const char *hex, int fd, uint64_t size, void *payload,
+                               exia_error *err)
 {
     exia__restore *now = payload;
     char *key = NULL;
@@ -354,7 +355,8 @@ static exia_status check_complete(const exia__restore *now, exia_error *err)
 
 static exia_status run(exia__restore *now, const char *path, exia_error *err)
 {
-    const exia__unbundling check = {check_log, end_logs, take_blob, check_list, now->wanted, now};
+    const exia__unbundling check = {check_log,  end_logs,    exia__restore_blob,
+                                    check_list, now->wanted, now};
     const exia__unbundling write = {.log = exia__restore_log, .payload = now};
     exia_status rc = exia__unbundle(path, &check, 0, &now->work, err);
     if (rc == EXIA_OK)
@@ -364,7 +366,9 @@ static exia_status run(exia__restore *now, const char *path, exia_error *err)
         if (one->selected && one->versions > one->versions_known)
             rc = exia__origin_write(now->library, one->name, now->library_id, one->versions, err);
     }
-    return rc == EXIA_OK ? exia__unbundle(path, &write, 1, &now->work, err) : rc;
+    if (rc == EXIA_OK)
+        rc = exia__unbundle(path, &write, 1, &now->work, err);
+    return rc == EXIA_OK ? exia__restore_mend(now, path, err) : rc;
 }
 
 static exia_status report(exia_rows **out, const exia__restore *now, exia_error *err)

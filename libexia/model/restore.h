@@ -39,10 +39,19 @@ exia__incoming *exia__incoming_find(const exia__restore *now, const char *name);
 exia_status exia__incoming_log(json_t **out, int64_t first, int64_t last, const char *text,
                                size_t size, exia_error *err);
 
+/* Store a blob of the backup, verified; `payload` is the restore, whose `keys` tells where. */
+exia_status exia__restore_blob(const char *hex, int fd, uint64_t size, void *payload,
+                               exia_error *err);
+
 /* ---- restore_write.c: the second reading ---------------------------------------------------- */
 
 /* Add the entries of a log member that are not here; `payload` is the restore. */
 exia_status exia__restore_log(const char *name, int64_t first, const char *text, size_t size,
                               void *payload, exia_error *err);
+
+/* ---- restore_mend.c ------------------------------------------------------------------------- */
+
+/* See to it that what was stored outlives the collectors that were there before the entries. */
+exia_status exia__restore_mend(exia__restore *of, const char *path, exia_error *err);
 
 #endif
