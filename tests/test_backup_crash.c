@@ -86,6 +86,7 @@ static int is_left(const char *name)
 
 static void spoil_backups(const char *name, trace_plan plan, int by_writes)
 {
+    check_in_memory();
     const char *path = check_path(name), *source = check_path("source/library");
     deeds_prepare((mkdir(check_path("source"), 0700), check_path("source")));
     const char *whole = deeds_state(check_path("source"), 0);
@@ -117,6 +118,7 @@ static void spoil_backups(const char *name, trace_plan plan, int by_writes)
 
 static void spoil_restores(const char *name, trace_plan plan, int by_writes)
 {
+    check_in_memory();
     const char *path = check_path(name), *source = check_path("source/library");
     const char *target = check_path("target/library");
     deeds_prepare((mkdir(check_path("source"), 0700), check_path("source")));
@@ -349,6 +351,7 @@ TEST(blobs_that_are_marked_under_a_restore_are_stored_anew_and_the_log_says_so)
 {
     if (!trace_allowed())
         skip();
+    check_in_memory();
     const char *path = check_path("backup.tar.zst"), *target = check_path("target/library");
     exia_library *library = NULL;
     int repaired = 0;

@@ -183,11 +183,8 @@ static exia_status end_model(exia__restore *now, exia_error *err)
 
 exia__incoming *exia__incoming_find(const exia__restore *now, const char *name)
 {
-    for (size_t i = 0; i < now->count; i++) {
-        if (strcmp(now->models[i].name, name) == 0)
-            return &now->models[i];
-    }
-    return NULL;
+    const json_t *at = json_object_get(now->index, name);
+    return at ? &now->models[json_integer_value(at)] : NULL;
 }
 
 static int is_selected(const exia__restore *now, const char *name)
@@ -212,6 +209,8 @@ static exia_status begin_model(exia__restore *now, const char *name, exia_error 
         .selected = is_selected(now, name), .repaired = json_object(), .logs = json_array()};
     rc = exia__text_copy(&made->name, name, err);
     now->count++;
+    if (rc == EXIA_OK)
+        rc = exia__json_set(now->index, name, json_integer((json_int_t)now->count - 1), err);
     if (rc == EXIA_OK && (made->repaired == NULL || made->logs == NULL))
         rc = exia__fail_memory(err);
     if (rc == EXIA_OK)
@@ -414,7 +413,7 @@ exia_status exia_library_restore(exia_rows **out, exia_library *library, const c
         rc = exia__fail(err, EXIA_EDENIED, 0, "the library was opened read-only");
     if (rc == EXIA_OK &&
         ((now.wanted = json_object()) == NULL || (now.keys = json_object()) == NULL ||
-         (now.environments = json_object()) == NULL))
+         (now.index = json_object()) == NULL || (now.environments = json_object()) == NULL))
         rc = exia__fail_memory(err);
     if (rc == EXIA_OK)
         rc = run(&now, path, err);
@@ -430,5 +429,6 @@ exia_status exia_library_restore(exia_rows **out, exia_library *library, const c
     json_decref(now.wanted);
     json_decref(now.environments);
     json_decref(now.keys);
+    json_decref(now.index);
     return rc;
 }

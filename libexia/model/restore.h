@@ -26,6 +26,7 @@ typedef struct exia__restore {
     char library_id[EXIA__TOKEN_SIZE]; /* whose backup it is */
     exia__incoming *models;
     size_t count, capacity;
+    json_t *index; /* name -> position */
     exia__incoming *at;
     int same;             /* so far the log of `at` is what is here */
     exia__ledger *ledger; /* of it */
