@@ -1,4 +1,4 @@
-/* model alias, rollback, rm: what moves or hides versions without writing any. */
+/* model alias, rollback, protect, rm: what moves or hides versions without writing any. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +46,8 @@ exia_status run_model_rollback(struct call *call, exia_error *err)
 {
     const char *name = call->arguments[0];
     const char *alias = call->arguments[1];
+    const char *time = call_option(call, OPTION_TO);
+    const char *message = call_option(call, OPTION_MESSAGE);
     int64_t version = 0;
     int64_t expect = EXIA_ANY;
     exia_library *library = NULL;
@@ -54,12 +56,34 @@ exia_status run_model_rollback(struct call *call, exia_error *err)
     if (status != EXIA_OK)
         return status;
     status = library_open(&library, call, false, err);
-    if (status == EXIA_OK)
-        status = exia_alias_rollback(&version, library, name, alias, expect,
-                                     call_option(call, OPTION_MESSAGE), err);
+    if (status == EXIA_OK && time != NULL)
+        status = exia_alias_rollback_to(&version, library, name, alias, time, expect, message, err);
+    else if (status == EXIA_OK)
+        status = exia_alias_rollback(&version, library, name, alias, expect, message, err);
     exia_library_free(library);
     if (status == EXIA_OK)
         print_standing(call, name, alias, version);
+    return status;
+}
+
+exia_status run_model_protect(struct call *call, exia_error *err)
+{
+    const char *name = call->arguments[0];
+    const char *alias = call->arguments[1];
+    bool on = !call_has(call, OPTION_OFF);
+    exia_library *library = NULL;
+    exia_status status = library_open(&library, call, false, err);
+
+    if (status == EXIA_OK)
+        status =
+            exia_alias_protect(library, name, alias, on, call_option(call, OPTION_MESSAGE), err);
+    exia_library_free(library);
+    if (status == EXIA_OK) {
+        print_answer(call,
+                     json_pack("{s:s, s:s, s:b}", "name", name, "alias", alias, "protected", on),
+                     NULL);
+        say(call, "%s of %s is %sprotected", alias, name, on ? "" : "no longer ");
+    }
     return status;
 }
 

@@ -101,7 +101,9 @@ exia_status run_model_history(struct call *call, exia_error *err)
     size_t index = 0;
     exia_status status = library_open(&library, call, true, err);
 
-    if (status == EXIA_OK)
+    if (status == EXIA_OK && call->arguments[1] != NULL)
+        status = exia_alias_history(&rows, library, call->arguments[0], call->arguments[1], err);
+    else if (status == EXIA_OK)
         status = exia_library_history(&rows, library, call->arguments[0], err);
     if (status == EXIA_OK && call->json)
         status = print_rows(call, rows, columns, "", err);

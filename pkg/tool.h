@@ -40,6 +40,7 @@ enum option_key {
     OPTION_MAN,
     OPTION_MESSAGE,
     OPTION_METRIC,
+    OPTION_OFF,
     OPTION_OUTPUT,
     OPTION_PACKAGES,
     OPTION_PARAM,
@@ -187,7 +188,7 @@ run_fn run_init, run_new, run_add, run_pack, run_inspect, run_verify, run_unpack
     run_update, run_query, run_unregister, run_remote_add, run_remote_list, run_remote_remove,
     run_remote_check, run_push, run_pull, run_install, run_uninstall, run_list, run_which,
     run_model_ls, run_model_show, run_model_get, run_model_put, run_model_alias, run_model_rollback,
-    run_model_history, run_model_rm, run_model_gc, run_model_retain, run_model_fsck,
-    run_model_backup, run_model_restore, run_help, run_completion;
+    run_model_protect, run_model_history, run_model_rm, run_model_gc, run_model_retain,
+    run_model_fsck, run_model_backup, run_model_restore, run_help, run_completion;
 
 #endif

@@ -63,6 +63,10 @@ static exia_status write_some(void *payload, exia_error *why)
     if (rc == EXIA_OK)
         rc = exia_alias_rollback(NULL, library, name, "live", 1, "no", why);
     if (rc == EXIA_OK)
+        rc = exia_alias_protect(library, name, "live", 1, "in use", why);
+    if (rc == EXIA_OK)
+        rc = exia_alias_rollback_to(NULL, library, name, "live", "2999-01-01", 2, "no move", why);
+    if (rc == EXIA_OK)
         rc = exia_model_remove(library, name, 1, NULL, why);
     exia_library_free(library);
     return rc;
@@ -72,7 +76,7 @@ static exia_status read_everything(void *payload, exia_error *why)
 {
     state *now = payload;
     exia_library *library = NULL;
-    exia_rows *rows = NULL, *history = NULL, *tensors = NULL;
+    exia_rows *rows = NULL, *history = NULL, *moves = NULL, *tensors = NULL;
     exia_model *model = NULL;
     char *environment = NULL, folder[200];
     snprintf(folder, sizeof folder, "%s-out-%d", now->folder, now->runs++);
@@ -81,6 +85,8 @@ static exia_status read_everything(void *payload, exia_error *why)
         rc = exia_library_search(&rows, library, "metrics.auc > 0 order by version", why);
     if (rc == EXIA_OK)
         rc = exia_library_history(&history, library, "m", why);
+    if (rc == EXIA_OK)
+        rc = exia_alias_history(&moves, library, "m", "live", why);
     if (rc == EXIA_OK)
         rc = exia_model_open(&model, library, "m@best(metrics.auc)", EXIA_OPEN_VERIFY, why);
     if (rc == EXIA_OK)
@@ -93,6 +99,7 @@ static exia_status read_everything(void *payload, exia_error *why)
     exia_model_free(model);
     exia_rows_free(rows);
     exia_rows_free(history);
+    exia_rows_free(moves);
     exia_rows_free(tensors);
     exia_library_free(library);
     return rc;

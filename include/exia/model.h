@@ -96,6 +96,24 @@ EXIA_API exia_status exia_alias_rollback(int64_t *version, exia_library *library
                                          const char *alias, int64_t expect, const char *message,
                                          exia_error *err);
 
+/* Let the alias stand again where it stood at a time.  That is a move like any other, so a rollback
+ * undoes it.
+ *
+ * @param time  UTC: "2026-01-31" (when that day began) or "2026-01-31T23:59:59Z"
+ * @return EXIA_EINVAL: no time, EXIA_ENOTFOUND: it was set later, or that version was removed;
+ *         EXIA_ECONFLICT
+ */
+EXIA_API exia_status exia_alias_rollback_to(int64_t *version, exia_library *library,
+                                            const char *name, const char *alias, const char *time,
+                                            int64_t expect, const char *message, exia_error *err);
+
+/* Protect an alias, or no longer (`on` zero: say why).  A protected alias moves only for who expects it
+ * at a version (not EXIA_ANY) and gives a message, and is never removed: else EXIA_EDENIED.
+ *
+ * @return EXIA_ENOTFOUND: it stands nowhere */
+EXIA_API exia_status exia_alias_protect(exia_library *library, const char *name, const char *alias,
+                                        int on, const char *message, exia_error *err);
+
 /* Hide a version for ever; its number is not used again.  @return EXIA_ECONFLICT: aliases are on
  * it, and the text names them */
 EXIA_API exia_status exia_model_remove(exia_library *library, const char *name, int64_t version,
@@ -110,9 +128,14 @@ EXIA_API exia_status exia_model_remove(exia_library *library, const char *name, 
 EXIA_API exia_status exia_library_search(exia_rows **out, exia_library *library, const char *filter,
                                          exia_error *err);
 
-/* Every entry of a model's log, oldest first: rows {seq, do, time, who, why, version, moves}. */
+/* Every entry of a model's log, oldest first: rows {seq, do, time, who, why, version, moves}, and one
+ * that protects an alias has {protect: {alias, on}}. */
 EXIA_API exia_status exia_library_history(exia_rows **out, exia_library *library, const char *name,
                                           exia_error *err);
+
+/* The same of one alias: the entries that moved or protected it. */
+EXIA_API exia_status exia_alias_history(exia_rows **out, exia_library *library, const char *name,
+                                        const char *alias, exia_error *err);
 
 /* Open one version.  `selector` is "x" (the latest), "x@7", "x@champion", "x@latest-1",
  * "x@previous(champion)", "x@best(metrics.auc)" (the maximum) or "x@worst(metrics.loss)" (the

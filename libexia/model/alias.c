@@ -65,12 +65,32 @@ static exia_status add_move(json_t *entry, const char *alias, int64_t from, int6
                           err);
 }
 
+/* A protected alias is moved by nobody who has not looked, and is never taken away. */
+static exia_status allowed(const exia__alias *alias, int64_t to, int64_t expect,
+                           const json_t *entry, exia_error *err)
+{
+    const char *why = exia__json_string(entry, "why");
+    if (alias == NULL || !alias->guarded)
+        return EXIA_OK;
+    if (to == EXIA_ABSENT)
+        return exia__fail(err, EXIA_EDENIED, 0, "the alias %s is protected: it is not removed",
+                          alias->name);
+    if (expect == EXIA_ANY || why == NULL || *why == '\0')
+        return exia__fail(err, EXIA_EDENIED, 0,
+                          "the alias %s is protected: say at which version it stands, and why it "
+                          "is to move",
+                          alias->name);
+    return EXIA_OK;
+}
+
 exia_status exia__alias_add_move(json_t *entry, const exia__fold *fold, const char *alias,
                                  int64_t to, int64_t expect, exia_error *err)
 {
     const exia__alias *known = exia__fold_alias(fold, alias);
     int64_t from = exia__alias_version(known);
     exia_status rc = stands_at(from, alias, expect, err);
+    if (rc == EXIA_OK)
+        rc = allowed(known, to, expect, entry, err);
     if (rc < 0)
         return rc;
     return add_move(entry, alias, from, to, known ? known->seq : 0, err);
@@ -80,47 +100,9 @@ typedef struct moving {
     const char *alias;
     int64_t to, expect;
     int64_t seen; /* a rollback: the move it undoes; 0: not looked yet */
+    int back;     /* it goes back to a version: the target is looked at */
     exia_library *library;
 } moving;
-
-static exia_status build_move(json_t *entry, int64_t *result, exia__fold *fold, void *payload,
-                              exia_error *err)
-{
-    const moving *now = payload;
-    exia_status rc = exia__fold_missing(fold, err);
-    if (rc < 0)
-        return rc;
-    int64_t from = exia__alias_version(exia__fold_alias(fold, now->alias));
-    rc = stands_at(from, now->alias, now->expect, err);
-    if (rc < 0)
-        return rc;
-    *result = now->to;
-    if (now->to != EXIA_ABSENT && !exia__fold_has(fold, now->to))
-        return exia__fail(err, EXIA_ENOTFOUND, 0, "there is no version %lld of %s",
-                          (long long)now->to, fold->name);
-    if (now->to == EXIA_ABSENT && from == EXIA_ABSENT && now->expect != EXIA_ABSENT)
-        return exia__fail(err, EXIA_ENOTFOUND, 0, "%s has no alias %s", fold->name, now->alias);
-    if (now->to == from)
-        return EXIA_DONE; /* a second entry would make the next rollback lead nowhere */
-    return exia__alias_add_move(entry, fold, now->alias, now->to, now->expect, err);
-}
-
-exia_status exia_alias_move(exia_library *library, const char *name, const char *alias, int64_t to,
-                            int64_t expect, const char *message, exia_error *err)
-{
-    char token[EXIA__TOKEN_SIZE];
-    int64_t result = 0;
-    moving now = {.alias = alias, .to = to, .expect = expect};
-    exia_status rc = check_call(library, name, alias ? alias : "", expect, message, err);
-    if (rc == EXIA_OK && to < 0)
-        rc = exia__fail(err, EXIA_EINVAL, 0, "%lld is no version", (long long)to);
-    if (rc == EXIA_OK)
-        rc = exia__token(token, err);
-    exia__intent intent = {"move", token, message, 0, build_move, &now, NULL};
-    return rc < 0 ? rc : exia__library_commit(&result, library, name, &intent, err);
-}
-
-/* ---- rollback ------------------------------------------------------------------------------- */
 
 /* Would the version open?  Its parts are there, with their sizes. */
 static exia_status check_target(exia_library *library, exia__fold *fold, int64_t number,
@@ -147,6 +129,49 @@ static exia_status check_target(exia_library *library, exia__fold *fold, int64_t
     }
     return EXIA_OK;
 }
+
+static exia_status build_move(json_t *entry, int64_t *result, exia__fold *fold, void *payload,
+                              exia_error *err)
+{
+    const moving *now = payload;
+    exia_status rc = exia__fold_missing(fold, err);
+    if (rc < 0)
+        return rc;
+    int64_t from = exia__alias_version(exia__fold_alias(fold, now->alias));
+    rc = stands_at(from, now->alias, now->expect, err);
+    if (rc < 0)
+        return rc;
+    *result = now->to;
+    if (now->to != EXIA_ABSENT && !exia__fold_has(fold, now->to))
+        return exia__fail(err, EXIA_ENOTFOUND, 0, "there is no version %lld of %s",
+                          (long long)now->to, fold->name);
+    if (now->to == EXIA_ABSENT && from == EXIA_ABSENT && now->expect != EXIA_ABSENT)
+        return exia__fail(err, EXIA_ENOTFOUND, 0, "%s has no alias %s", fold->name, now->alias);
+    if (now->back && now->to != EXIA_ABSENT)
+        rc = check_target(now->library, fold, now->to, err);
+    if (rc < 0)
+        return exia__prefix(err, rc, "version %lld cannot come back", (long long)now->to);
+    if (now->to == from)
+        return EXIA_DONE; /* a second entry would make the next rollback lead nowhere */
+    return exia__alias_add_move(entry, fold, now->alias, now->to, now->expect, err);
+}
+
+exia_status exia_alias_move(exia_library *library, const char *name, const char *alias, int64_t to,
+                            int64_t expect, const char *message, exia_error *err)
+{
+    char token[EXIA__TOKEN_SIZE];
+    int64_t result = 0;
+    moving now = {.alias = alias, .to = to, .expect = expect};
+    exia_status rc = check_call(library, name, alias ? alias : "", expect, message, err);
+    if (rc == EXIA_OK && to < 0)
+        rc = exia__fail(err, EXIA_EINVAL, 0, "%lld is no version", (long long)to);
+    if (rc == EXIA_OK)
+        rc = exia__token(token, err);
+    exia__intent intent = {"move", token, message, 0, build_move, &now, NULL};
+    return rc < 0 ? rc : exia__library_commit(&result, library, name, &intent, err);
+}
+
+/* ---- rollback ------------------------------------------------------------------------------- */
 
 static exia_status build_rollback(json_t *entry, int64_t *result, exia__fold *fold, void *payload,
                                   exia_error *err)
@@ -175,6 +200,9 @@ static exia_status build_rollback(json_t *entry, int64_t *result, exia__fold *fo
         rc = check_target(now->library, fold, alias->under, err);
     if (rc < 0)
         return exia__prefix(err, rc, "version %lld cannot come back", (long long)alias->under);
+    rc = allowed(alias, alias->under, now->expect, entry, err);
+    if (rc < 0)
+        return rc;
     *result = alias->under;
     return add_move(entry, now->alias, alias->version, alias->under, alias->below, err);
 }
@@ -197,6 +225,69 @@ exia_status exia_alias_rollback(int64_t *version, exia_library *library, const c
     if (rc == EXIA_OK && version != NULL)
         *version = result;
     return rc;
+}
+
+exia_status exia_alias_rollback_to(int64_t *version, exia_library *library, const char *name,
+                                   const char *alias, const char *time, int64_t expect,
+                                   const char *message, exia_error *err)
+{
+    char token[EXIA__TOKEN_SIZE];
+    int64_t result = 0;
+    moving now = {.alias = alias, .expect = expect, .back = 1, .library = library};
+    if (version != NULL)
+        *version = EXIA_ABSENT;
+    exia_status rc = check_call(library, name, alias ? alias : "", expect, message, err);
+    if (rc == EXIA_OK)
+        rc = exia__token(token, err);
+    if (rc == EXIA_OK)
+        rc = exia__alias_at(&now.to, library, name, alias, time, err);
+    exia__intent intent = {"move", token, message, 0, build_move, &now, NULL};
+    if (rc == EXIA_OK)
+        rc = exia__library_commit(&result, library, name, &intent, err);
+    if (rc == EXIA_OK && version != NULL)
+        *version = now.to;
+    return rc;
+}
+
+/* ---- protection ----------------------------------------------------------------------------- */
+
+typedef struct protecting {
+    const char *alias, *message;
+    int on;
+} protecting;
+
+static exia_status build_protect(json_t *entry, int64_t *result, exia__fold *fold, void *payload,
+                                 exia_error *err)
+{
+    const protecting *now = payload;
+    exia_status rc = exia__fold_missing(fold, err);
+    if (rc < 0)
+        return rc;
+    const exia__alias *alias = exia__fold_alias(fold, now->alias);
+    *result = exia__alias_version(alias);
+    if (*result == EXIA_ABSENT)
+        return exia__fail(err, EXIA_ENOTFOUND, 0, "%s has no alias %s", fold->name, now->alias);
+    if (alias->guarded == now->on)
+        return EXIA_DONE;
+    if (!now->on && (now->message == NULL || *now->message == '\0'))
+        return exia__fail(err, EXIA_EDENIED, 0,
+                          "the alias %s is protected: say why it shall not be any more",
+                          now->alias);
+    return exia__json_set(entry, "protect",
+                          json_pack("{s:s, s:b}", "alias", now->alias, "on", now->on), err);
+}
+
+exia_status exia_alias_protect(exia_library *library, const char *name, const char *alias, int on,
+                               const char *message, exia_error *err)
+{
+    char token[EXIA__TOKEN_SIZE];
+    int64_t result = 0;
+    protecting now = {alias, message, on != 0};
+    exia_status rc = check_call(library, name, alias ? alias : "", EXIA_ANY, message, err);
+    if (rc == EXIA_OK)
+        rc = exia__token(token, err);
+    exia__intent intent = {"protect", token, message, 0, build_protect, &now, NULL};
+    return rc < 0 ? rc : exia__library_commit(&result, library, name, &intent, err);
 }
 
 /* ---- removal -------------------------------------------------------------------------------- */

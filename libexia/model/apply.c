@@ -67,10 +67,10 @@ static exia_status apply_move(step *now, const json_t *move, int pops, exia_erro
     if (json_integer_value(below) != (pops ? before.below : before.seq) ||
         (pops && (before.below == 0 || target != before.under)))
         return exia__fail(err, EXIA_ECORRUPT, 0, "the history of the alias %s does not fit", name);
-    exia__alias after = {NULL, now->seq, target, before.seq, before.version};
+    exia__alias after = {NULL, now->seq, target, before.seq, before.version, 0};
     exia_status rc = EXIA_OK;
     if (pops) {
-        after = (exia__alias){NULL, before.below, target, 0, EXIA_ABSENT};
+        after = (exia__alias){NULL, before.below, target, 0, EXIA_ABSENT, 0};
         rc = look_below(&after, now, name, err);
     }
     return rc == EXIA_OK ? exia__fold_set(fold, name, &after, err) : rc;
@@ -99,6 +99,17 @@ static exia_status do_move(step *now, exia_error *err)
 static exia_status do_rollback(step *now, exia_error *err)
 {
     return apply_moves(now, 1, 1, err);
+}
+
+static exia_status do_protect(step *now, exia_error *err)
+{
+    const json_t *protect = json_object_get(now->entry, "protect");
+    const json_t *on = json_object_get(protect, "on");
+    const char *name = exia__json_string(protect, "alias");
+    if (name == NULL || !json_is_boolean(on) || exia__fold_alias(now->fold, name) == NULL)
+        return nonsense(err, "it protects no alias");
+    exia__fold_guard(now->fold, name, json_is_true(on));
+    return EXIA_OK;
 }
 
 /* ---- versions ------------------------------------------------------------------------------- */
@@ -235,7 +246,8 @@ static const struct {
     const char *name;
     exia_status (*apply)(step *now, exia_error *err);
 } verbs[] = {{"publish", do_publish}, {"move", do_move}, {"rollback", do_rollback},
-             {"remove", do_remove},   {"sign", do_sign}, {"repair", do_repair}};
+             {"remove", do_remove},   {"sign", do_sign}, {"repair", do_repair},
+             {"protect", do_protect}};
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
 static exia_status find_verb(size_t *out, const json_t *entry, exia_error *err)

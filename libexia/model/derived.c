@@ -39,10 +39,10 @@ static exia_status add_aliases(json_t *model, const exia__fold *fold, exia_error
     for (size_t i = 0; i < fold->alias_count && rc == EXIA_OK; i++) {
         const exia__alias *one = &fold->aliases[i];
         rc = exia__json_append(aliases,
-                               json_pack("{s:s, s:I, s:I, s:I, s:I}", "name", one->name, "seq",
+                               json_pack("{s:s, s:I, s:I, s:I, s:I, s:b}", "name", one->name, "seq",
                                          (json_int_t)one->seq, "version", (json_int_t)one->version,
                                          "below", (json_int_t)one->below, "under",
-                                         (json_int_t)one->under),
+                                         (json_int_t)one->under, "protected", one->guarded),
                                err);
     }
     return rc;
@@ -104,9 +104,12 @@ static exia_status read_aliases(exia__fold *fold, const json_t *aliases, exia_er
     json_array_foreach((json_t *)aliases, i, alias)
     {
         const char *name = exia__json_string(alias, "name");
-        const exia__alias stands = {NULL, number_in(alias, "seq", 1),
-                                    number_in(alias, "version", 0), number_in(alias, "below", 0),
-                                    number_in(alias, "under", 0)};
+        const exia__alias stands = {NULL,
+                                    number_in(alias, "seq", 1),
+                                    number_in(alias, "version", 0),
+                                    number_in(alias, "below", 0),
+                                    number_in(alias, "under", 0),
+                                    json_is_true(json_object_get(alias, "protected"))};
         if (rc == EXIA_OK &&
             (name == NULL || exia__name_check(name, "alias", NULL) < 0 ||
              exia__fold_alias(fold, name) != NULL || stands.seq > fold->head || stands.seq < 0 ||

@@ -196,6 +196,7 @@ exia_status exia__fold_set(exia__fold *fold, const char *name, const exia__alias
         at++;
     if (at < fold->alias_count) { /* it goes to the end */
         set.name = fold->aliases[at].name;
+        set.guarded = fold->aliases[at].guarded;
         fold->alias_count--;
         memmove(fold->aliases + at, fold->aliases + at + 1,
                 (fold->alias_count - at) * sizeof *fold->aliases);
@@ -208,6 +209,14 @@ exia_status exia__fold_set(exia__fold *fold, const char *name, const exia__alias
     if (rc == EXIA_OK)
         fold->aliases[fold->alias_count++] = set;
     return rc;
+}
+
+void exia__fold_guard(exia__fold *fold, const char *name, int on)
+{
+    for (size_t i = 0; i < fold->alias_count; i++) {
+        if (strcmp(fold->aliases[i].name, name) == 0)
+            fold->aliases[i].guarded = on;
+    }
 }
 
 exia_status exia__fold_aliases(json_t **out, const exia__fold *fold, int64_t number,

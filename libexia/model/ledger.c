@@ -172,6 +172,18 @@ static exia_status do_rollback(exia__ledger *ledger, int64_t seq, const json_t *
     return take_moves(ledger, seq, entry, 1, 1, err);
 }
 
+static exia_status do_protect(exia__ledger *ledger, int64_t seq, const json_t *entry,
+                              exia_error *err)
+{
+    const json_t *protect = json_object_get(entry, "protect");
+    const char *name = exia__json_string(protect, "alias");
+    (void)seq;
+    if (name == NULL || !json_is_boolean(json_object_get(protect, "on")) ||
+        json_object_get(ledger->names, name) == NULL)
+        return nonsense(err, "it protects no alias");
+    return EXIA_OK;
+}
+
 /* ---- versions ------------------------------------------------------------------------------- */
 
 /* Every writer puts a part under its digest, or that and a number. */
@@ -322,7 +334,8 @@ static const struct {
     const char *name;
     exia_status (*take)(exia__ledger *ledger, int64_t seq, const json_t *entry, exia_error *err);
 } verbs[] = {{"publish", do_publish}, {"move", do_move}, {"rollback", do_rollback},
-             {"remove", do_remove},   {"sign", do_sign}, {"repair", do_repair}};
+             {"remove", do_remove},   {"sign", do_sign}, {"repair", do_repair},
+             {"protect", do_protect}};
 
 static int is_time(const char *text)
 {

@@ -36,6 +36,7 @@ typedef struct exia__alias {
     char *name;
     int64_t seq, version; /* the move it stands by, and where: 0 is nowhere */
     int64_t below, under; /* the move that a rollback brings back, 0: none, and where that led */
+    int guarded;          /* it moves only for who says where it stands and why */
 } exia__alias;
 
 typedef struct exia__done {
@@ -81,9 +82,10 @@ int64_t exia__fold_count(const exia__fold *fold); /* versions that are there */
 exia_status exia__fold_remove(exia__fold *fold, int64_t number, exia_error *err);
 /* NULL: never set.  Borrowed until the fold changes. */
 const exia__alias *exia__fold_alias(const exia__fold *fold, const char *name);
-/* Let the alias stand by another move; a new one is made. */
+/* Let the alias stand by another move; a new one is made.  One that is known stays guarded or not. */
 exia_status exia__fold_set(exia__fold *fold, const char *name, const exia__alias *stands,
                            exia_error *err);
+void exia__fold_guard(exia__fold *fold, const char *name, int on);
 int64_t exia__alias_version(const exia__alias *alias); /* 0: nowhere; `alias` may be NULL */
 /* The names of those that stand on a version. */
 exia_status exia__fold_aliases(json_t **out, const exia__fold *fold, int64_t number,
@@ -200,8 +202,9 @@ size_t exia__log_key_read(int64_t *seq, const char *key);
 exia_status exia__library_refresh(exia__fold **out, exia_library *library, const char *name,
                                   exia_error *err);
 exia_status exia__library_refresh_all(exia_library *library, exia_error *err);
-/* The entries up to `last`, which a fold has seen and found good. */
-exia_status exia__log_scan(exia_library *library, const char *name, int64_t last,
+/* The entries up to `last`, which a fold has seen and found good; `word`: only those in whose text it
+ * stands, NULL: all.  EXIA_DONE from `found` ends it. */
+exia_status exia__log_scan(exia_library *library, const char *name, int64_t last, const char *word,
                            exia_status (*found)(int64_t seq, const json_t *entry, void *payload,
                                                 exia_error *err),
                            void *payload, exia_error *err);
@@ -242,10 +245,17 @@ exia_status exia__search_model(exia_library *library, const exia__fold *fold,
                                const exia__filter *filter, exia__row_fn *show, void *payload,
                                exia_error *err);
 
+/* ---- history.c ------------------------------------------------------------------------------ */
+
+/* Where the alias stood at a time: `*version` 0 is nowhere.  @return EXIA_EINVAL: no time,
+ * EXIA_ENOTFOUND: it was set later */
+exia_status exia__alias_at(int64_t *version, exia_library *library, const char *name,
+                           const char *alias, const char *time, exia_error *err);
+
 /* ---- alias.c -------------------------------------------------------------------------------- */
 
 exia_status exia__alias_check(const char *alias, exia_error *err);
-/* Add the move of `alias` to `to` to the entry, if it stands at `expect`. */
+/* Add the move of `alias` to `to` to the entry, whose `why` is there, if it stands at `expect`. */
 exia_status exia__alias_add_move(json_t *entry, const exia__fold *fold, const char *alias,
                                  int64_t to, int64_t expect, exia_error *err);
 

@@ -205,6 +205,7 @@ typedef struct listing {
     exia_status (*found)(int64_t seq, const json_t *entry, void *payload, exia_error *err);
     void *payload;
     int64_t last;
+    const char *word;
 } listing;
 
 static exia_status list_entry(const char *key, const char *json, int64_t revision, void *payload,
@@ -216,6 +217,8 @@ static exia_status list_entry(const char *key, const char *json, int64_t revisio
     (void)revision;
     if (exia__log_key_read(&seq, key) == 0 || seq > now->last)
         return EXIA_DONE;
+    if (now->word != NULL && strstr(json, now->word) == NULL)
+        return EXIA_OK;
     exia_status rc =
         exia__json_object(&entry, json, strlen(json), "a log entry", EXIA_ECORRUPT, err);
     if (rc == EXIA_OK)
@@ -234,12 +237,12 @@ static exia_status scan_between(exia_library *library, const char *name, int64_t
                               NULL, err);
 }
 
-exia_status exia__log_scan(exia_library *library, const char *name, int64_t last,
+exia_status exia__log_scan(exia_library *library, const char *name, int64_t last, const char *word,
                            exia_status (*found)(int64_t seq, const json_t *entry, void *payload,
                                                 exia_error *err),
                            void *payload, exia_error *err)
 {
-    listing now = {found, payload, last};
+    listing now = {found, payload, last, word};
     return scan_between(library, name, 1, &now, err);
 }
 
@@ -261,7 +264,7 @@ static exia_status learn_tokens(exia__fold *fold, exia_library *library, int64_t
                                 exia_error *err)
 {
     exia__fold *fresh = NULL;
-    listing now = {remember_entry, NULL, fold->head};
+    listing now = {remember_entry, NULL, fold->head, NULL};
     exia_status rc = exia__fold_open(&fresh, fold->name, err);
     now.payload = fresh;
     if (rc == EXIA_OK)

@@ -229,7 +229,7 @@ static exia_status do_repair(walk *now, const json_t *version, exia_error *err)
 /* What only a newer writer understands may name blobs in its own way, so it is a failure. */
 static exia_status apply(walk *now, const json_t *entry, exia_error *err)
 {
-    static const char *const others[] = {"move", "rollback", "sign"};
+    static const char *const others[] = {"move", "rollback", "sign", "protect"};
     const json_t *version = json_object_get(entry, "version");
     json_int_t format = json_integer_value(json_object_get(entry, "format"));
     const char *verb = exia__json_string(entry, "do");

@@ -10,7 +10,7 @@
 /* One call. */
 typedef struct writing {
     exia_library *library;
-    const char *name, *alias, *token;
+    const char *name, *alias, *token, *message;
     int64_t expect;
     int given;                           /* the token is the caller's */
     json_t *version;                     /* the member of the entry: facts, parts, number */
@@ -205,7 +205,7 @@ static exia_status look_back(int *known, writing *now, exia__fold *fold, exia_er
 static exia_status look_ahead(int *known, writing *now, exia_error *err)
 {
     exia__fold *fold = NULL;
-    json_t *entry = json_object();
+    json_t *entry = json_pack("{s:s?}", "why", now->message);
     *known = 0;
     exia_status rc = entry ? exia__library_lock(now->library, err) : exia__fail_memory(err);
     if (rc == EXIA_OK) {
@@ -254,6 +254,7 @@ exia_status exia_model_write(int64_t *version, exia_library *library, const char
     now.expect = ours.expect;
     now.token = ours.token ? ours.token : token;
     now.given = ours.token != NULL;
+    now.message = ours.message;
     rc = look_ahead(&known, &now, err);
     if (rc == EXIA_OK && !known)
         rc = store_parts(&now, parts, part_count, err);

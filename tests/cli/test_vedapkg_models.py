@@ -161,7 +161,39 @@ def test_history_tells_what_who_and_why(models):
     page = models.text("model", "history", "digits").splitlines()
     assert len(page) == 5 and "none -> 1" in page[1] and "1 -> 2" in page[2]
     assert page[3].rstrip().endswith("back") and "2 -> 1" in page[3]
+    assert [row["seq"] for row in models.json("model", "history", "digits", "champion")] == [
+        row["seq"] for row in rows
+    ]
+    assert models.json("model", "history", "digits", "other") == []
     models.fails("model", "history", "nothing", says="nothing")
+
+
+def test_a_protected_alias_moves_for_who_looked_and_says_why(models):
+    move = ("model", "alias", "digits", "champion")
+    models.fails("model", "protect", "digits", "none", says="no alias none")
+    assert models.json("model", "protect", "digits", "champion") == [
+        {"name": "digits", "alias": "champion", "protected": True}
+    ]
+    models.fails(*move, "1", says="protected")
+    models.fails(*move, "1", "--expect", "2", says="protected")
+    models.fails(*move, "none", "--expect", "2", "-m", "gone", says="not removed")
+    models.fails("model", "rollback", "digits", "champion", says="protected")
+    assert models.text(*move, "1", "--expect", "2", "-m", "worse") == "digits@1"
+    models.fails("model", "protect", "digits", "champion", "--off", says="say why")
+    models.run("model", "protect", "digits", "champion", "--off", "-m", "over")
+    assert models.text(*move, "none") == "digits@none"
+
+
+def test_an_alias_goes_back_to_where_it_stood_at_a_time(models):
+    back = ("model", "rollback", "digits", "champion", "--to")
+    first = models.json("model", "history", "digits", "champion")[0]
+    models.run("model", "alias", "digits", "champion", "none")
+    assert models.text(*back, "2999-01-01") == "digits@none"
+    stood = first["moves"][0]["to"]
+    assert models.text(*back, first["time"]) == f"digits@{stood}"
+    assert models.text("model", "rollback", "digits", "champion") == "digits@none"
+    models.fails(*back, "2000-01-01", says="not there yet")
+    models.fails(*back, "yesterday", says="no time")
 
 
 def test_rm_hides_a_version_that_no_alias_needs(models):

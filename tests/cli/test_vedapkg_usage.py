@@ -40,6 +40,8 @@ STORY = [
     ("model", "show", "digits"),
     ("model", "get", "digits"),
     ("model", "get", "digits", "--part", "model", "-o", "part"),
+    ("model", "protect", "digits", "champion"),
+    ("model", "protect", "digits", "champion", "--off", "-m", "over"),
     ("model", "rollback", "digits", "champion"),
     ("model", "alias", "digits", "champion", "none"),
     ("model", "history", "digits"),

@@ -7,6 +7,7 @@ import math
 import os
 import warnings
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -365,9 +366,21 @@ class Library(Upkeep, Backups):
         )  # fmt: skip
 
     def rollback(
-        self, name: str, alias: str, *, expect: int | None = None, message: str | None = None
+        self,
+        name: str,
+        alias: str,
+        *,
+        to: datetime | str | None = None,
+        expect: int | None = None,
+        message: str | None = None,
     ) -> int | None:
         """Undo the alias' last move not yet undone; where it was first put is not undone.
+
+        Parameters
+        ----------
+        to
+            Let it stand where it stood at this time instead, by a move that a rollback undoes: a
+            datetime, or UTC as "2026-01-31" or "2026-01-31T23:59:59Z".
 
         Returns
         -------
@@ -380,11 +393,26 @@ class Library(Upkeep, Backups):
             There is nothing to go back to, or the version was removed.
         """
         version = ffi.new("int64_t *")
-        call(
-            lib.exia_alias_rollback, version, self._c, text(name, "name"), text(alias, "alias"),
-            _expected(expect), text_or_null(message, "message"),
-        )  # fmt: skip
+        names = version, self._c, text(name, "name"), text(alias, "alias")
+        why = _expected(expect), text_or_null(message, "message")
+        if to is None:
+            call(lib.exia_alias_rollback, *names, *why)
+        else:
+            call(lib.exia_alias_rollback_to, *names, text(_utc(to), "to"), *why)
         return int(version[0]) or None
+
+    def protect(
+        self, name: str, alias: str, on: bool = True, *, message: str | None = None
+    ) -> None:
+        """Protect an alias, or no longer, which needs a message.
+
+        A protected alias moves only with `expect` and `message`, and is never removed; else
+        DeniedError is raised.
+        """
+        call(
+            lib.exia_alias_protect, self._c, text(name, "name"), text(alias, "alias"),
+            flag(on, "on"), text_or_null(message, "message"),
+        )  # fmt: skip
 
     def remove(self, name: str, version: int, *, message: str | None = None) -> None:
         """Hide a version for ever; its number is not used again.
@@ -465,9 +493,11 @@ class Library(Upkeep, Backups):
         quoted = name.replace("'", "''")
         return self.search(f"name = '{quoted}'")
 
-    def history(self, name: str) -> Rows:
-        """List every entry of a model's log, oldest first."""
-        return rows(lib.exia_library_history, self._c, text(name, "name"))
+    def history(self, name: str, alias: str | None = None) -> Rows:
+        """List every entry of a model's log, or those of one alias, oldest first."""
+        if alias is None:
+            return rows(lib.exia_library_history, self._c, text(name, "name"))
+        return rows(lib.exia_alias_history, self._c, text(name, "name"), text(alias, "alias"))
 
     def _repr_html_(self) -> str:
         return self.search()._repr_html_()
@@ -483,6 +513,15 @@ class Library(Upkeep, Backups):
 
 def _expected(expect: int | None) -> int:
     return int(lib.EXIA_ANY) if expect is None else integer(expect, "expect", 0)
+
+
+def _utc(time: datetime | str) -> str:
+    """Write a time as the log does; a datetime without a zone is local."""
+    if isinstance(time, str):
+        return time
+    if not isinstance(time, datetime):
+        refuse(time, "to", "a datetime or a text")
+    return time.astimezone(timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def _fill_part(c_part: Any, name: str, value: _objects.Encoded) -> list[Any]:
