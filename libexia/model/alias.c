@@ -145,7 +145,7 @@ static exia_status build_move(json_t *entry, int64_t *result, exia__fold *fold, 
     if (now->to != EXIA_ABSENT && !exia__fold_has(fold, now->to))
         return exia__fail(err, EXIA_ENOTFOUND, 0, "there is no version %lld of %s",
                           (long long)now->to, fold->name);
-    if (now->to == EXIA_ABSENT && from == EXIA_ABSENT && now->expect != EXIA_ABSENT)
+    if (now->to == EXIA_ABSENT && from == EXIA_ABSENT && now->expect != EXIA_ABSENT && !now->back)
         return exia__fail(err, EXIA_ENOTFOUND, 0, "%s has no alias %s", fold->name, now->alias);
     if (now->back && now->to != EXIA_ABSENT)
         rc = check_target(now->library, fold, now->to, err);

@@ -39,10 +39,11 @@ static exia_status add_aliases(json_t *model, const exia__fold *fold, exia_error
     for (size_t i = 0; i < fold->alias_count && rc == EXIA_OK; i++) {
         const exia__alias *one = &fold->aliases[i];
         rc = exia__json_append(aliases,
-                               json_pack("{s:s, s:I, s:I, s:I, s:I, s:b}", "name", one->name, "seq",
-                                         (json_int_t)one->seq, "version", (json_int_t)one->version,
-                                         "below", (json_int_t)one->below, "under",
-                                         (json_int_t)one->under, "protected", one->guarded),
+                               json_pack("{s:s, s:I, s:I, s:I, s:I, s:o*}", "name", one->name,
+                                         "seq", (json_int_t)one->seq, "version",
+                                         (json_int_t)one->version, "below", (json_int_t)one->below,
+                                         "under", (json_int_t)one->under, "protected",
+                                         one->guarded ? json_true() : NULL),
                                err);
     }
     return rc;
