@@ -89,7 +89,7 @@ static exia_status list(exia_rows **out, exia_library *library, const char *name
     if (rc == EXIA_OK)
         rc = exia__rows_open(&now.rows, err);
     if (rc == EXIA_OK)
-        rc = exia__log_scan(library, name, head, alias, alias ? add_of_alias : add_entry,
+        rc = exia__log_look(library, name, head, alias, alias ? add_of_alias : add_entry,
                             alias ? (void *)&now : (void *)now.rows, err);
     if (rc == EXIA_OK) {
         *out = now.rows;
@@ -159,7 +159,7 @@ exia_status exia__alias_at(int64_t *version, exia_library *library, const char *
     if (rc == EXIA_OK)
         rc = find_head(&head, library, name, err);
     if (rc == EXIA_OK)
-        rc = exia__log_scan(library, name, head, alias, follow, &now, err);
+        rc = exia__log_look(library, name, head, alias, follow, &now, err);
     if (rc == EXIA_OK && now.version < 0)
         rc = exia__fail(err, EXIA_ENOTFOUND, 0, "the alias %s of %s was not there yet at %s", alias,
                         name, text);

@@ -202,12 +202,14 @@ size_t exia__log_key_read(int64_t *seq, const char *key);
 exia_status exia__library_refresh(exia__fold **out, exia_library *library, const char *name,
                                   exia_error *err);
 exia_status exia__library_refresh_all(exia_library *library, exia_error *err);
-/* The entries up to `last`, which a fold has seen and found good; `word`: only those in whose text it
- * stands, NULL: all.  EXIA_DONE from `found` ends it. */
-exia_status exia__log_scan(exia_library *library, const char *name, int64_t last, const char *word,
-                           exia_status (*found)(int64_t seq, const json_t *entry, void *payload,
-                                                exia_error *err),
-                           void *payload, exia_error *err);
+/* The entries up to `last`, which a fold has seen and found good.  EXIA_DONE from `found` ends it. */
+typedef exia_status exia__entry_fn(int64_t seq, const json_t *entry, void *payload,
+                                   exia_error *err);
+exia_status exia__log_scan(exia_library *library, const char *name, int64_t last,
+                           exia__entry_fn *found, void *payload, exia_error *err);
+/* Only those in whose text the word stands. */
+exia_status exia__log_look(exia_library *library, const char *name, int64_t last, const char *word,
+                           exia__entry_fn *found, void *payload, exia_error *err);
 /* One entry; EXIA_ECORRUPT when it is not there. */
 exia_status exia__log_read(json_t **out, exia_library *library, const char *name, int64_t seq,
                            exia_error *err);

@@ -202,7 +202,7 @@ exia_status exia__log_read(json_t **out, exia_library *library, const char *name
 /* ---- a part of the log ---------------------------------------------------------------------- */
 
 typedef struct listing {
-    exia_status (*found)(int64_t seq, const json_t *entry, void *payload, exia_error *err);
+    exia__entry_fn *found;
     void *payload;
     int64_t last;
     const char *word;
@@ -237,13 +237,17 @@ static exia_status scan_between(exia_library *library, const char *name, int64_t
                               NULL, err);
 }
 
-exia_status exia__log_scan(exia_library *library, const char *name, int64_t last, const char *word,
-                           exia_status (*found)(int64_t seq, const json_t *entry, void *payload,
-                                                exia_error *err),
-                           void *payload, exia_error *err)
+exia_status exia__log_look(exia_library *library, const char *name, int64_t last, const char *word,
+                           exia__entry_fn *found, void *payload, exia_error *err)
 {
     listing now = {found, payload, last, word};
     return scan_between(library, name, 1, &now, err);
+}
+
+exia_status exia__log_scan(exia_library *library, const char *name, int64_t last,
+                           exia__entry_fn *found, void *payload, exia_error *err)
+{
+    return exia__log_look(library, name, last, NULL, found, payload, err);
 }
 
 /* ---- tokens --------------------------------------------------------------------------------- */
