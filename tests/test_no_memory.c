@@ -155,6 +155,46 @@ TEST(an_upgrade_survives_every_failing_allocation_of_the_process)
     fail_each(upgrade, check_upgraded);
 }
 
+/* A library to a directory and into another one.  libarchive does not survive this everywhere. */
+static exia_library *backed_up;
+
+static exia_status back_up_and_restore(const char *directory)
+{
+    char backup[4200], target[4200];
+    exia_library *other = NULL;
+    snprintf(backup, sizeof backup, "%s/backup", directory);
+    snprintf(target, sizeof target, "%s/target", directory);
+    exia_status rc = exia_library_backup(NULL, backed_up, backup, NULL, NULL, &err);
+    if (rc == EXIA_OK)
+        rc = exia_library_open(&other, target, NULL, &err);
+    if (rc == EXIA_OK)
+        rc = exia_library_restore(NULL, other, backup, NULL, NULL, &err);
+    exia_library_free(other);
+    return rc;
+}
+
+/* The other one opens, and has all of it or nothing. */
+static void check_restored(const char *directory, exia_status rc)
+{
+    exia_library *library = NULL;
+    exia_model *model = NULL;
+    check_ok(exia_library_open(&library, check_format("%s/target", directory), NULL, &err));
+    exia_status opened = exia_model_open(&model, library, "m", EXIA_OPEN_VERIFY, &err);
+    assert_true(opened == EXIA_OK || (opened == EXIA_ENOTFOUND && rc < 0));
+    exia_model_free(model);
+    exia_library_free(library);
+}
+
+TEST(a_backup_and_a_restore_survive_every_failing_allocation_of_the_process)
+{
+    exia_part part = {.name = "model", .format = "bytes", .data = "some bytes", .size = 10};
+    int64_t version = 0;
+    check_ok(exia_library_open(&backed_up, check_path("source"), NULL, &err));
+    check_ok(exia_model_write(&version, backed_up, "m", &part, 1, NULL, NULL, &err));
+    fail_each(back_up_and_restore, check_restored);
+    exia_library_free(backed_up);
+}
+
 static exia_status pack_and_install(const char *directory)
 {
     char path[3][4200];
