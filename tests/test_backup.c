@@ -194,6 +194,29 @@ TEST(only_the_models_that_are_named_go_and_come)
     exia_library_free(third);
 }
 
+TEST(a_protected_alias_and_one_that_went_back_to_a_time_are_so_there_too)
+{
+    exia_library *library = open_library(), *other = open_other("other");
+    exia_rows *rows = NULL;
+    int64_t version = 0;
+    for (int i = 1; i <= 3; i++)
+        write_model(library, "a", check_format("%d", i), NULL, "live", EXIA_ANY);
+    check_ok(exia_alias_rollback_to(&version, library, "a", "live", "2100-01-01", EXIA_ANY, NULL,
+                                    &err));
+    assert_int_equal(version, 3);
+    check_ok(exia_alias_protect(library, "a", "live", 1, "ours", &err));
+    backup(library, "backup.tar.zst");
+    restore(other, "backup.tar.zst");
+    assert_string_equal(content(other), content(library));
+    check_ok(exia_alias_history(&rows, library, "a", "live", &err));
+    const char *history = rows_text(rows);
+    check_ok(exia_alias_history(&rows, other, "a", "live", &err));
+    assert_string_equal(rows_text(rows), history);
+    check_fails(EXIA_EDENIED, exia_alias_move(other, "a", "live", 1, EXIA_ANY, NULL, &err));
+    exia_library_free(library);
+    exia_library_free(other);
+}
+
 /* ---- further -------------------------------------------------------------------------------- */
 
 TEST(a_second_run_adds_what_is_new_and_the_target_gets_the_rest)

@@ -337,20 +337,9 @@ static const struct {
              {"remove", do_remove},   {"sign", do_sign}, {"repair", do_repair},
              {"protect", do_protect}};
 
-static int is_time(const char *text)
-{
-    static const char form[] = "dddd-dd-ddTdd:dd:dd.dddZ";
-    if (text == NULL || strlen(text) != sizeof form - 1)
-        return 0;
-    for (size_t i = 0; i < sizeof form - 1; i++) {
-        if (form[i] == 'd' ? text[i] < '0' || text[i] > '9' : text[i] != form[i])
-            return 0;
-    }
-    return 1;
-}
-
 static exia_status check_head(const exia__ledger *ledger, const json_t *entry, exia_error *err)
 {
+    int64_t ms = 0;
     const json_t *format = json_object_get(entry, "format"), *why = json_object_get(entry, "why");
     const char *time = exia__json_string(entry, "time"), *token = exia__json_string(entry, "token");
     if (!json_is_integer(format) || json_integer_value(format) < 1)
@@ -362,9 +351,10 @@ static exia_status check_head(const exia__ledger *ledger, const json_t *entry, e
         exia__name_check(token, "token", NULL) < 0 || exia__json_string(entry, "who") == NULL ||
         (why != NULL && !json_is_string(why) && !json_is_null(why)))
         return nonsense(err, "it does not say what was done, by whom and why");
-    if (!is_time(time) || strcmp(time, ledger->time) < 0)
-        return nonsense(err, "its time is none, or not behind that of the entry before");
-    return EXIA_OK;
+    exia_status rc = exia__entry_time(&ms, time, err);
+    if (rc == EXIA_OK && strcmp(time, ledger->time) < 0)
+        rc = nonsense(err, "its time is not behind that of the entry before");
+    return rc;
 }
 
 exia_status exia__ledger_take(exia__ledger *ledger, const json_t *entry, exia_error *err)

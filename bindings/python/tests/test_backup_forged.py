@@ -137,6 +137,7 @@ FORGED: dict[str, tuple[Callable[[Entries], Any], str]] = {
     "no token": (said(0, token=None), "entry 1"),
     "a token that is no name": (said(0, token="../x"), "entry 1"),
     "a time that is none": (said(0, time="zzzz-zz-zzTzz:zz:zz.zzzZ"), "time"),
+    "a month that is none": (said(0, time="2026-13-01T00:00:00.000Z"), "time"),
     "a time that runs back": (said(1, time="1999-01-01T00:00:00.000Z"), "time"),
     "another format": (said(0, format=2), "newer"),
     "another verb": (said(0, do="burn"), "not known"),
