@@ -3,6 +3,7 @@
 #include "support/models.h"
 
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -366,4 +367,89 @@ TEST(every_operation_of_a_store_may_fail_during_a_collection)
             assert_true(plan.nth > 5);
         }
     }
+}
+
+/* ---- processes ------------------------------------------------------------------------------- */
+
+enum { WRITERS = 2, COLLECTORS = 2, ROUNDS = 200, GRACE_MS = 5 };
+
+/* Publish the same bytes again and again, each version whole, and remove the one before. */
+static int write_one_blob(const char *folder)
+{
+    exia_library *library = NULL;
+    if (exia_library_open(&library, folder, NULL, &err) != EXIA_OK)
+        return 2;
+    for (int i = 0; i < ROUNDS; i++) {
+        int64_t version = 0;
+        exia_model *model = NULL;
+        char selector[40];
+        exia_part part = {.name = "model", .format = "bytes", .data = large, .size = LARGE};
+        if (exia_model_write(&version, library, "m", &part, 1, NULL, NULL, &err) != EXIA_OK)
+            return 3;
+        snprintf(selector, sizeof selector, "m@%lld", (long long)version);
+        if (exia_model_open(&model, library, selector, EXIA_OPEN_VERIFY, &err) != EXIA_OK)
+            return 4;
+        exia_model_free(model);
+        if (i + 1 < ROUNDS && exia_model_remove(library, "m", version, NULL, &err) != EXIA_OK)
+            return 5;
+    }
+    exia_library_free(library);
+    return 0;
+}
+
+static int collect_until_killed(const char *folder)
+{
+    exia_library *library = NULL;
+    if (exia_library_open(&library, folder, NULL, &err) != EXIA_OK)
+        return 2;
+    for (;;) {
+        if (collect(library, GRACE_MS, 1) != EXIA_OK)
+            return 6;
+    }
+}
+
+static pid_t start(int (*work)(const char *folder), const char *folder)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        int code = work(folder);
+        if (code != 0)
+            fprintf(stderr, "%d: %s\n", code, err.text);
+        _exit(code);
+    }
+    assert_true(child > 0);
+    return child;
+}
+
+TEST(writers_that_reuse_one_blob_stay_whole_beside_collectors_of_no_patience)
+{
+    pid_t writers[WRITERS], collectors[COLLECTORS];
+    int status = 0;
+    faulty = (faulty_plan){0};
+    const char *folder = check_format("%s/%d", place(), scenes++);
+    exia_library *library = NULL;
+    check_ok(exia_library_open(&library, folder, NULL, &err));
+    exia_library_free(library);
+    for (int i = 0; i < COLLECTORS; i++)
+        collectors[i] = start(collect_until_killed, folder);
+    for (int i = 0; i < WRITERS; i++)
+        writers[i] = start(write_one_blob, folder);
+    for (int i = 0; i < WRITERS; i++) {
+        assert_int_equal(waitpid(writers[i], &status, 0), writers[i]);
+        assert_int_equal(status, 0);
+    }
+    for (int i = 0; i < COLLECTORS; i++) {
+        assert_int_equal(waitpid(collectors[i], &status, WNOHANG), 0); /* none has failed */
+        assert_int_equal(kill(collectors[i], SIGKILL), 0);
+        assert_int_equal(waitpid(collectors[i], &status, 0), collectors[i]);
+    }
+    exia_fsck_totals totals;
+    exia_rows *rows = NULL;
+    check_ok(exia_library_open(&library, folder, NULL, &err));
+    check_ok(exia_library_fsck(&rows, &totals, library, NULL, NULL, &err));
+    exia_rows_free(rows);
+    assert_int_equal(totals.errors, 0);
+    assert_int_equal(totals.entries >= WRITERS * (2 * ROUNDS - 1), 1);
+    exia_library_free(library);
+    exia__tree_remove(folder, NULL);
 }
