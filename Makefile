@@ -20,7 +20,7 @@ packages_test := $(packages_demo) libcmocka-dev zstd libarchive-tools g++
 packages_check := $(packages_test) valgrind
 packages_bench := $(packages_demo) g++ libaprutil1-dev
 python_demo := "cffi>=1.16" "setuptools>=77" "cloudpickle>=3" "numpy>=1.24" "scikit-learn>=1.3"
-python_test := $(python_demo) "pytest>=8" "nbclient>=0.10" "ipykernel>=6.29" \
+python_test := $(python_demo) "pytest>=8" "pandas>=2" "lightgbm>=4" "xgboost-cpu>=2" "onnx>=1.15" "nbclient>=0.10" "ipykernel>=6.29" \
 	"safetensors>=0.5" "ml_dtypes>=0.5" "tqdm>=4.60" "networkx==3.4.2" "mypy==1.18.2" "ruff==0.14.5" "clang-format==14.0.6"
 python_bench := $(python_demo) "sqlalchemy==2.1.9" "networkx==3.4.2" "rustworkx==0.18.1" "graphlib2==0.4.7" "mlflow==3.17.2"
 venv := build/venv
@@ -49,7 +49,7 @@ headers := include/exia.h $(sort $(wildcard include/exia/*.h))
 c_files = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
 library := $(BUILD)/libexia.so.$(version)
 
-.PHONY: all test test-c test-python demo bench install uninstall lint format asan tsan soak soak-models valgrind \
+.PHONY: all test test-c test-python test-torch demo bench install uninstall lint format asan tsan soak soak-models valgrind \
 	clean help headers symbols layers
 .DEFAULT_GOAL := all
 all: $(library) $(BUILD)/libexia.a $(BUILD)/vedapkg ## the library and the tool
@@ -146,6 +146,8 @@ test-c: build/system-test $(tests) $(plugins) ## the C tests only; T=test_pool f
 	done; exit $$failed
 test-python: build/system-test build/graphlib/.here $(venv)/.test $(venv)/.binding $(BUILD)/vedapkg ## the Python tests and those of the tool
 	@$(python) -m pytest -q bindings/python/tests tests $(PYTEST)
+test-torch: $(BUILD)/vedapkg ## the tests of objects of PyTorch, with Debian's in an environment of its own
+	@EXIA_BUILD="$(CURDIR)/$(BUILD)" bash tests/torch.sh
 
 # Debian has graphlib's own tests in a package, which need not be installed to run them.
 build/graphlib/.here: | build/system-test ; @mkdir -p $(@D); $(PYTHON) -c 'import test.test_graphlib' 2>/dev/null || { \
@@ -223,7 +225,7 @@ bench: $(venv)/.bench $(BUILD)/bench-pool $(BUILD)/bench-dag $(venv)/.binding ##
 # ---- install --------------------------------------------------------------------------------
 
 install: all ## PREFIX=/usr/local, DESTDIR=
-	install -d "$(DESTDIR)$(PREFIX)/include/exia" "$(DESTDIR)$(PREFIX)/lib/pkgconfig" "$(DESTDIR)$(PREFIX)/bin"
+	install -d "$(DESTDIR)$(PREFIX)/include/exia" "$(DESTDIR)$(PREFIX)/lib/pkgconfig" "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/man/man1"
 	install -m 644 include/exia.h "$(DESTDIR)$(PREFIX)/include"
 	install -m 644 include/exia/*.h "$(DESTDIR)$(PREFIX)/include/exia"
 	install -m 755 $(library) "$(DESTDIR)$(PREFIX)/lib"
@@ -233,13 +235,11 @@ install: all ## PREFIX=/usr/local, DESTDIR=
 	sed -e 's|@PREFIX@|$(subst $() ,\\ ,$(PREFIX))|; s|@VERSION@|$(version)|; s|@LIBRARIES@|$(libraries)|' libexia/exia.pc.in \
 		>"$(DESTDIR)$(PREFIX)/lib/pkgconfig/exia.pc"
 	install -m 755 $(BUILD)/vedapkg "$(DESTDIR)$(PREFIX)/bin"
-	install -d "$(DESTDIR)$(PREFIX)/share/man/man1"
 	$(BUILD)/vedapkg help --man >"$(DESTDIR)$(PREFIX)/share/man/man1/vedapkg.1"
 uninstall: ## what install put there
-	rm -f "$(DESTDIR)$(PREFIX)/bin/vedapkg" "$(DESTDIR)$(PREFIX)/share/man/man1/vedapkg.1" "$(DESTDIR)$(PREFIX)/include/exia.h" \
+	rm -rf "$(DESTDIR)$(PREFIX)/bin/vedapkg" "$(DESTDIR)$(PREFIX)/share/man/man1/vedapkg.1" "$(DESTDIR)$(PREFIX)"/include/exia{,.h} \
 		"$(DESTDIR)$(PREFIX)"/lib/libexia.{so,so.$(major),so.$(version),a} \
 		"$(DESTDIR)$(PREFIX)/lib/pkgconfig/exia.pc"
-	rm -rf "$(DESTDIR)$(PREFIX)/include/exia"
 
 clean: ## remove what was built; the virtual environment stays
 	find build -mindepth 1 -maxdepth 1 ! -name venv ! -name 'system-*' -exec rm -rf {} +

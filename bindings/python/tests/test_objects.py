@@ -379,38 +379,6 @@ def test_code_of_another_python_is_refused_and_its_text_is_there() -> None:
     assert "lambda x: x" in next(iter(_objects.source(data).values()))
 
 
-def test_imports_and_the_environment_are_recorded(library: exia.Library) -> None:
-    library.write("m", {"model": Model(), "when": np.datetime64("2020-01-01")})
-    with library.open("m") as model:
-        assert f"{__name__}.Model" in model.facts["imports"]
-        environment = model.environment
-    assert environment is not None
-    assert environment["packages"]["numpy"] == np.__version__
-    assert environment["python"] == ".".join(map(str, sys.version_info[:3]))
-
-
-def test_another_environment_is_told_in_one_warning_and_as_data(
-    library: exia.Library, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    library.write("m", Model())
-    assert library.open("m").differences == {}
-    then = {"python": "2.7.18", "packages": {"numpy": "0.1", "gone": "3"}}
-    monkeypatch.setattr(exia.Model, "environment", then)
-    with pytest.warns(
-        exia.EnvironmentWarning, match=r"m@1 .*numpy 0\.1.*gone 3 \(here: none\)"
-    ) as w:
-        assert library.read("m") == Model()
-    assert len(w) == 1
-    assert w[0].filename == __file__
-    assert library.open("m").differences["gone"] == ("3", None)
-    assert "python" in library.open("m").differences
-
-
-@pytest.mark.parametrize("packages", [None, 7, ["numpy"], {"": "1"}, {"../x": "1"}, {"numpy": []}])
-def test_an_environment_that_others_wrote_is_no_failure(packages: object) -> None:
-    assert isinstance(_objects.differences({"packages": packages, "python": None}), dict)
-
-
 # ---- through the library ------------------------------------------------------------------------
 
 
@@ -463,23 +431,6 @@ def test_a_mapping_goes_with_its_last_array(library: exia.Library) -> None:
     assert path not in Path("/proc/self/maps").read_text()
 
 
-def test_a_large_model_is_written_without_a_second_copy(tmp_path: Path) -> None:
-    code = (
-        "import sys, resource, numpy as np, exia\n"
-        "library = exia.Library(sys.argv[1])\n"
-        "library.write('warm', [np.zeros(1000)])\n"
-        "big = [np.ones(16 << 20), 'text', np.ones(16 << 20)]\n"  # 256 MiB
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "library.write('big', big)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "l")],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert int(done.stdout) < 32 << 10  # KiB
-
-
 def test_bytes_files_and_objects_are_parts_of_one_version(
     library: exia.Library, tmp_path: Path
 ) -> None:
@@ -499,14 +450,6 @@ def test_bytes_files_and_objects_are_parts_of_one_version(
             "none": "bytes",
         }  # fmt: skip
     assert library.read("m", part="raw") == b"\0bytes"
-
-
-def test_sklearn_models_come_back_with_the_same_predictions(library: exia.Library) -> None:
-    ensemble = pytest.importorskip("sklearn.ensemble")
-    x, y = np.random.default_rng(0).random((200, 5)), np.arange(200) % 3
-    forest = ensemble.RandomForestClassifier(10, random_state=0).fit(x, y)
-    library.write("forest", forest)
-    assert np.array_equal(library.read("forest").predict(x), forest.predict(x))
 
 
 def test_pickles_are_of_protocol_5() -> None:

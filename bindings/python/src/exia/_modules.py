@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from exia._arguments import refuse, text, text_or_null
+from exia._environment import normal
 from exia._rows import Rows
 from exia.errors import ConflictError, InvalidError, NotFoundError
 
@@ -122,7 +123,7 @@ def _normal(distribution: metadata.Distribution | str) -> str:
     """Spell a distribution's name in the one way that makes it comparable."""
     if not isinstance(distribution, str):
         distribution = _fact(distribution, "Name") or ""
-    return re.sub(r"[-_.]+", "-", distribution).lower()
+    return normal(distribution)
 
 
 def load_entry_point(group: str, name: str, distribution: str | None = None) -> Any:

@@ -15,16 +15,14 @@ import inspect
 import io
 import json
 import pickle
-import platform
 import sys
-import sysconfig
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-from exia._tensors import LARGE, Tensors, arrays_layout, dtype_name, layout, parse
+from exia._tensors import LARGE, Tensors, arrays_layout, collector_paused, dtype_name, layout, parse
+from exia._torch import reduce_tensor
 from exia._trust import PolicyUnpickler
 from exia.errors import CorruptError, VersionError
 
@@ -41,6 +39,7 @@ class Encoded(NamedTuple):
 # ---- writing ------------------------------------------------------------------------------------
 
 
+@collector_paused()
 def encode(obj: Any) -> Encoded:
     """Turn an object into a part."""
     if isinstance(obj, Path):
@@ -61,7 +60,7 @@ def _is_plain(obj: Any) -> bool:
     numpy = sys.modules.get("numpy")  # whoever has an array has imported it
     if numpy is None or type(obj) not in (numpy.ndarray, numpy.memmap):
         return False
-    return dtype_name(obj) is not None
+    return dtype_name(obj.dtype) is not None
 
 
 def _is_name(key: Any) -> bool:
@@ -116,6 +115,7 @@ def _pickler_class() -> Any:
             self.buffers: list[memoryview] = []
             self.imports: set[str] = set()
             self.by_value: dict[str, str] = {}
+            self.plain: set[int] = set()  # ids of types that need no further look
 
         def _take(self, buffer: pickle.PickleBuffer) -> bool:
             """Take a large buffer; answering true leaves it in the stream."""
@@ -129,10 +129,16 @@ def _pickler_class() -> Any:
             return False
 
         def reducer_override(self, obj: Any) -> Any:
+            if id(type(obj)) in self.plain:
+                return NotImplemented
             if isinstance(obj, io.IOBase) and not isinstance(obj, io.BytesIO | io.StringIO):
                 raise TypeError(
                     f"an open file cannot be kept: {obj!r:.100}; give its bytes, or a pathlib.Path"
                 )
+            answer = reduce_tensor(obj)
+            if answer is not None:
+                self.imports.add("torch.Tensor")
+                return answer
             answer = super().reducer_override(obj)
             if isinstance(obj, ModuleType):
                 self.imports.add(obj.__name__)
@@ -142,6 +148,12 @@ def _pickler_class() -> Any:
                     self.imports.add(f"{module}.{obj.__qualname__}" if module else obj.__qualname__)
                 elif isinstance(obj, FunctionType | type) and obj.__module__ != "builtins":
                     self.by_value[obj.__qualname__] = _source(obj)
+            elif isinstance(obj, CodeType):
+                name = getattr(obj, "co_qualname", obj.co_name)  # Python 3.10 has no such
+                if name not in self.by_value:  # it is not that of a function above
+                    self.by_value[name] = _source(obj)
+            elif answer is NotImplemented and not callable(obj) and type(obj).__module__ != "torch":
+                self.plain.add(id(type(obj)))
             return answer
 
     return Pickler
@@ -160,62 +172,6 @@ def _code_tag() -> str:
     return str(sys.implementation.cache_tag)
 
 
-def environment(imports: Iterable[str]) -> dict[str, Any]:
-    """Describe what an object was written under: Python, platform, distributions it comes from."""
-    roots = {name.split(".")[0] for name in imports} - set(sys.stdlib_module_names) - {"__main__"}
-    versions = {}
-    for root in roots:
-        for name, version in _distributions(root).items():
-            versions[name] = version
-    return {
-        "python": platform.python_version(),
-        "implementation": platform.python_implementation(),
-        "platform": sysconfig.get_platform(),
-        "packages": dict(sorted(versions.items())),
-    }
-
-
-def differences(then: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
-    """Compare a recorded environment with this one: what differs, then and now (None: absent)."""
-    packages = then.get("packages")
-    packages = packages if isinstance(packages, dict) else {}  # others may have written it
-    now = {name: _version(name) for name in packages}
-    found = {n: (str(v), now[n]) for n, v in packages.items() if v != now[n]}
-    python = str(then.get("python", ""))
-    if python.split(".")[:2] != platform.python_version().split(".")[:2]:
-        found["python"] = (python, platform.python_version())
-    return found
-
-
-@cache
-def _version(distribution: str) -> str | None:
-    from importlib import metadata
-
-    try:
-        return metadata.version(distribution)
-    except (metadata.PackageNotFoundError, ValueError):  # ValueError: "" is no name
-        return None
-
-
-@cache
-def _distributions(root: str) -> dict[str, str]:
-    """Name the installed distributions that a top-level module comes from, with versions."""
-    from importlib import metadata
-
-    try:
-        return {root: metadata.version(root)}
-    except metadata.PackageNotFoundError:
-        names = _providers().get(root, [])
-        return {name: metadata.version(name) for name in set(names)}
-
-
-@cache
-def _providers() -> dict[str, list[str]]:
-    from importlib import metadata
-
-    return dict(metadata.packages_distributions())
-
-
 # ---- reading ------------------------------------------------------------------------------------
 
 
@@ -225,6 +181,7 @@ def source(view: memoryview) -> dict[str, str]:
     return dict(json.loads(metadata.get("source", "{}")))
 
 
+@collector_paused()
 def decode(view: memoryview, policy: dict[str, Any], what: str) -> Any:
     """Turn a safetensors part into the object that was written.
 

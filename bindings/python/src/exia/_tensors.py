@@ -8,11 +8,14 @@ more begins on a 64-byte boundary; since the format forbids holes, the gap is a 
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exia.errors import CorruptError, UnsupportedError
@@ -59,11 +62,26 @@ class Tensor(NamedTuple):
     end: int
 
 
-def dtype_name(array: NDArray[Any]) -> str | None:
-    """Tell how the format calls an array's dtype; None: it has no name for it."""
-    if not array.dtype.isnative:
-        return None
-    return NAMES.get(array.dtype.name)
+@lru_cache(64)
+def dtype_name(dtype: Any) -> str | None:
+    """Tell how the format calls numpy's dtype; None: it has no name for it."""
+    return NAMES.get(dtype.name) if dtype.isnative else None
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Let the garbage collector rest: many new objects, none of them garbage, wake it often.
+
+    Nested, or in threads, the first one that found it running starts it again.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 # ---- writing ------------------------------------------------------------------------------------
@@ -92,26 +110,34 @@ def layout(
     """
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     pieces: list[memoryview] = []
+    small = bytearray()  # what lies before the next large one: a hundred thousand are one piece
     offset = pads = 0
     for name, dtype, shape, data in tensors:
-        size = sum(piece.nbytes for piece in data)
-        gap = -offset % ALIGNMENT
-        if size >= LARGE and gap:
+        size = sum([piece.nbytes for piece in data])
+        gap = -offset % ALIGNMENT if size >= LARGE else 0
+        if gap:
             header[f"__pad.{pads}"] = _entry("U8", (gap,), offset, gap)
-            pieces.append(memoryview(bytes(gap)))
+            small += bytes(gap)
             offset += gap
             pads += 1
         header[name] = _entry(dtype, shape, offset, size)
-        pieces += [piece for piece in data if piece.nbytes]
         offset += size
+        if size < LARGE:
+            for piece in data:
+                small += piece
+        else:
+            pieces += [memoryview(small), *data]
+            small = bytearray()
+    pieces.append(memoryview(small))
     header = {"__metadata__": None, **dict.fromkeys(order), **header}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-(8 + len(text)) % ALIGNMENT)
-    return [memoryview(len(text).to_bytes(8, "little") + text), *pieces]
+    start = memoryview(len(text).to_bytes(8, "little") + text)
+    return [start, *(piece for piece in pieces if piece.nbytes)]
 
 
 def _entry(dtype: str, shape: tuple[int, ...], offset: int, size: int) -> dict[str, Any]:
-    return {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, offset + size]}
+    return {"dtype": dtype, "shape": shape, "data_offsets": (offset, offset + size)}
 
 
 def arrays_layout(
@@ -122,7 +148,7 @@ def arrays_layout(
         arrays.items(), key=lambda item: (item[1].nbytes % ALIGNMENT != 0, -item[1].itemsize)
     )
     return layout(
-        ((name, NAMES[array.dtype.name], array.shape, [_bytes(array)]) for name, array in lying),
+        ((name, str(dtype_name(a.dtype)), a.shape, [_bytes(a)]) for name, a in lying),
         metadata,
         order=arrays,
     )
@@ -132,13 +158,17 @@ def _bytes(array: NDArray[Any]) -> memoryview:
     """View an array as bytes in C order; only one that lies otherwise is copied."""
     import numpy as np
 
-    flat: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return memoryview(flat)
+    whole: Any = array if array.flags.c_contiguous else np.ascontiguousarray(array)
+    try:
+        return PickleBuffer(whole).raw()
+    except ValueError:  # Python's buffers know no bfloat16
+        return memoryview(whole.reshape(-1).view(np.uint8))
 
 
 # ---- reading ------------------------------------------------------------------------------------
 
 
+@collector_paused()
 def parse(view: memoryview) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Read the header of a file: its metadata and its tensors but the pads, in the header's order.
 
@@ -155,25 +185,29 @@ def parse(view: memoryview) -> tuple[dict[str, str], dict[str, Tensor]]:
         metadata = dict(header.pop("__metadata__", {}))
         if not all(type(value) is str for value in metadata.values()):
             raise ValueError("its metadata are not texts")
+        base, size = 8 + length, view.nbytes - 8 - length
         tensors = {
-            name: _tensor(8 + length, view.nbytes, **entry)
+            name: _tensor(base, size, entry)
             for name, entry in header.items()
             if name[:6] != "__pad."
         }
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise CorruptError(f"the part is no valid safetensors file: {error}") from None
     return metadata, tensors
 
 
-def _tensor(base: int, size: int, dtype: str, shape: list[int], data_offsets: list[int]) -> Tensor:
-    start, end = data_offsets
+def _tensor(base: int, size: int, entry: dict[str, Any]) -> Tensor:
+    """Check an entry of the header; a file may have a hundred thousand."""
+    dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if len(entry) != 3:
+        raise ValueError(f"a tensor has {', '.join(entry)}")
     if type(dtype) is not str:
         raise ValueError(f"a tensor has the dtype {dtype!r}")
     for number in (start, end, *shape):
         if type(number) is not int or number < 0:
-            raise ValueError(f"a tensor of shape {shape} lies at {data_offsets}")
-    if not start <= end <= size - base:
-        raise ValueError(f"a tensor lies at {start} to {end} of {size - base} bytes")
+            raise ValueError(f"a tensor of shape {shape} lies at {start} to {end}")
+    if not start <= end <= size:
+        raise ValueError(f"a tensor lies at {start} to {end} of {size} bytes")
     return Tensor(dtype, tuple(shape), base + start, base + end)
 
 
@@ -193,19 +227,18 @@ class Tensors(Mapping[str, "NDArray[Any]"]):
     def __getitem__(self, name: str) -> NDArray[Any]:
         dtype, shape, start, end = self._tensors[name]
         try:
-            frombuffer, kind, size = _reader(dtype)
+            ndarray, kind, size = _reader(dtype)
         except KeyError:
             raise UnsupportedError(
                 f"tensor {name!r} is of dtype {dtype!r}, which numpy does not have"
             ) from None
-        count = math.prod(shape)
-        if count * size != end - start:
+        if math.prod(shape) * size != end - start:
             raise CorruptError(
                 f"tensor {name!r} has {end - start} bytes, which is not {dtype} of shape "
                 f"{list(shape)}"
             )
-        array: NDArray[Any] = frombuffer(self._view, kind, count, start)
-        return array.reshape(shape)
+        array: NDArray[Any] = ndarray(shape, kind, self._view, start)
+        return array
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
@@ -220,7 +253,7 @@ class Tensors(Mapping[str, "NDArray[Any]"]):
 
 @cache
 def _reader(dtype: str) -> tuple[Any, Any, int]:
-    """Find what reads a dtype: numpy.frombuffer, numpy's dtype, its size."""
+    """Find what reads a dtype: numpy.ndarray, numpy's dtype, its size."""
     import numpy as np
 
     found: Any
@@ -234,7 +267,7 @@ def _reader(dtype: str) -> tuple[Any, Any, int]:
             found = np.dtype(getattr(ml_dtypes, added))
         except (ImportError, AttributeError):
             found = np.dtype(f"u{size}")
-    return np.frombuffer, found, found.itemsize
+    return np.ndarray, found, found.itemsize
 
 
 if sys.byteorder != "little":

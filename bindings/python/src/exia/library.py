@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exia import _objects
+from exia import _environment, _objects
 from exia._arguments import (
     flag,
     integer,
@@ -86,7 +86,21 @@ class Model(Handle):
     @property
     def differences(self) -> dict[str, tuple[str, str | None]]:
         """How this environment differs from that one: name -> version then, and now or None."""
-        return _objects.differences(self.environment or {})
+        return _environment.differences(self.environment or {})
+
+    @property
+    def requirements(self) -> str:
+        """The packages it was written under, pinned, as pip reads them from a file.
+
+        Raises
+        ------
+        NotFoundError
+            No environment was recorded.
+        """
+        environment = self.environment
+        if environment is None:
+            raise NotFoundError(f"{self}: no environment was recorded")
+        return _environment.requirements(environment, str(self))
 
     @property
     def parts(self) -> dict[str, dict[str, Any]]:
@@ -312,7 +326,7 @@ class Library(Upkeep, Backups):
             "params": params if params is None else plain(mapping(params, "params"), "params"),
             "parent": _parent(parent),
             "imports": imports,
-            "environment": _objects.environment(imports),
+            "environment": _environment.environment(imports),
         }
         facts = {key: value for key, value in facts.items() if value is not None}
         strings = [
@@ -472,6 +486,21 @@ class Library(Upkeep, Backups):
         """Give the object of a version, or of one of its parts; see `open` and `Model.read`."""
         with self.open(selector) as model:
             return model.read(part)
+
+    def requirements(self, selector: str) -> str:
+        """Give the packages that a version was written under, pinned, for a file that pip reads.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> library = Library(tempfile.mkdtemp())
+        >>> library.write("x", {"plain": "data"})
+        1
+        >>> print(library.requirements("x@1"))  # doctest: +ELLIPSIS
+        # x@1 was written under CPython 3... on ...
+        """
+        with self.open(selector) as model:
+            return model.requirements
 
     def search(self, filter: str | None = None) -> Rows:
         """List the versions that a filter selects, newest first unless it orders them.
