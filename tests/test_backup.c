@@ -201,8 +201,8 @@ TEST(a_protected_alias_and_one_that_went_back_to_a_time_are_so_there_too)
     int64_t version = 0;
     for (int i = 1; i <= 3; i++)
         write_model(library, "a", check_format("%d", i), NULL, "live", EXIA_ANY);
-    check_ok(exia_alias_rollback_to(&version, library, "a", "live", "2100-01-01", EXIA_ANY, NULL,
-                                    &err));
+    check_ok(
+        exia_alias_rollback_to(&version, library, "a", "live", "2100-01-01", EXIA_ANY, NULL, &err));
     assert_int_equal(version, 3);
     check_ok(exia_alias_protect(library, "a", "live", 1, "ours", &err));
     backup(library, "backup.tar.zst");
