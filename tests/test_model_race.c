@@ -309,3 +309,89 @@ TEST(processes_that_are_killed_leave_such_a_history_too)
 {
     race(4, 1);
 }
+
+/* ---- a collector ----------------------------------------------------------------------------- */
+
+/* All publish the same bytes, now and then, and remove most versions at once, so that their blob dies
+ * and is wanted again, again and again, about as a collector comes for it. */
+static void reuse(int number, double until, int grace_ms)
+{
+    exia_library *library = NULL;
+    exia_error why = {0};
+    uint32_t dice = (uint32_t)number * 2654435761u + 1;
+    if (exia_library_open(&library, check_path("library"), NULL, &why) != EXIA_OK)
+        wrong("%s: %s", "open", why.text);
+    while (seconds_now() < until && atomic_load(&shared->wrong) == 0) {
+        int64_t version = 0;
+        exia_model *model = NULL;
+        char selector[32];
+        exia_status rc =
+            publish(&version, library, "m", NULL, EXIA_ANY, "reuse", 0 /* the blob */, &why);
+        snprintf(selector, sizeof selector, "m@%d", (int)version);
+        if (rc == EXIA_OK)
+            rc = exia_model_open(&model, library, selector, EXIA_OPEN_VERIFY, &why);
+        exia_model_free(model);
+        if (rc == EXIA_OK && roll(&dice, 4) > 0)
+            rc = exia_model_remove(library, "m", version, NULL, &why);
+        if (rc < 0 &&
+            (rc != EXIA_ENOTFOUND || version == 0)) /* the collector's owner removes, too */
+            wrong("%s: %s", selector, why.text);
+        atomic_fetch_add(&shared->count, 1);
+        if (roll(&dice, 3) == 0) {
+            long pause = (long)grace_ms * 500 + roll(&dice, (uint32_t)grace_ms * 2500);
+            nanosleep(&(struct timespec){pause / 1000000, pause % 1000000 * 1000}, NULL);
+        }
+    }
+    exia_library_free(library);
+}
+
+static uint64_t collect(exia_library *library, int grace_ms)
+{
+    exia_rows *rows = NULL;
+    exia_gc_totals totals = {0};
+    exia_gc_options options = {.struct_size = sizeof options, .grace_ms = grace_ms, .wait = 1};
+    check_ok(exia_library_gc(&rows, &totals, library, &options, NULL, &err));
+    exia_rows_free(rows);
+    return totals.removed;
+}
+
+/* So that the blob is dead. */
+static void remove_all(exia_library *library)
+{
+    for (int64_t latest; (latest = stands_at(library, "m", NULL)) > 0;)
+        (void)exia_model_remove(library, "m", latest, NULL, NULL);
+}
+
+TEST(a_collector_with_a_short_grace_takes_nothing_that_writers_of_one_blob_use_again)
+{
+    enum { WRITERS = 2 };
+    pid_t pids[WRITERS];
+    int grace_ms = getenv("EXIA_SECONDS") ? 1000 : 60;
+    uint64_t removed = 0;
+    double until = seconds_now() + 2 * duration();
+    shared = trace_shared(sizeof *shared);
+    check_in_memory();
+    exia_library *library = open_library();
+    for (int i = 0; i < WRITERS; i++) {
+        pids[i] = fork();
+        assert_true(pids[i] >= 0);
+        if (pids[i] == 0) {
+            reuse(i, until, grace_ms);
+            _exit(0);
+        }
+    }
+    while (seconds_now() < until) {
+        remove_all(library);
+        removed += collect(library, grace_ms);
+    }
+    for (int i = 0; i < WRITERS; i++)
+        assert_int_equal(waitpid(pids[i], NULL, 0), pids[i]);
+    if (atomic_load(&shared->wrong) > 0)
+        fail_msg("%s", shared->text);
+    for (int64_t number = 1; number <= atomic_load(&shared->count); number++)
+        (void)stands_at(library, "m", check_format("%d", (int)number));
+    assert_int_equal(atomic_load(&shared->wrong), 0);
+    print_message("%d versions of one blob, which was collected %d times\n",
+                  atomic_load(&shared->count), (int)removed);
+    exia_library_free(library);
+}
