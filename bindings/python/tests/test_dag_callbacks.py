@@ -101,6 +101,8 @@ def test_a_key_or_weight_that_changes_the_graph_is_refused(change: Any) -> None:
         lambda dag, meddle: dag.order(key=meddle),
         lambda dag, meddle: dag.longest_path(meddle),
         lambda dag, meddle: dag.longest_path(edge_weights=lambda *_: meddle()),
+        lambda dag, meddle: dag.run(str, weights=meddle),
+        lambda dag, meddle: dag.run(str, uses=lambda node: meddle(node) and None),
     ):
         dag, done = exia.Dag({"b": ["a"], "c": []}), []
 

@@ -65,7 +65,7 @@ class Options:
         if priority not in priorities:
             raise InvalidError(f'priority is "critical", "given" or None, not {priority!r:.80}')
         self.c.priority = priorities[priority]
-        self.counts: list[int] = []  # how many nodes there are to be
+        self.weight_count: int | None = None
         self._kept: list[Any] = []  # what the struct points to
         limits = mapping({} if resources is None else resources, "resources")
         if limits:
@@ -76,7 +76,7 @@ class Options:
     def weigh(self, weights: array[float] | None) -> None:
         """Set the weights of the nodes."""
         if weights is not None:
-            self.counts.append(len(weights))
+            self.weight_count = len(weights)
             self._kept.append(ffi.from_buffer("double[]", weights))
             self.c.weights = self._kept[-1]
 
@@ -109,7 +109,6 @@ class Options:
             if name not in index:
                 raise InvalidError(f"{node!r:.80} uses {name!r:.80}, which is no resource")
             used.append(index[name])
-        self.counts.append(len(used))
         self._kept.append(ffi.from_buffer("uint32_t[]", used))
         self.c.uses = self._kept[-1]
 
@@ -211,7 +210,7 @@ class Runnable(Graph):
             refuse(out, "out", "callable")
         if executor is not None and not callable(getattr(executor, "submit", None)):
             refuse(executor, "executor", "a concurrent.futures.Executor")
-        nodes = list(self._nodes)
+        changes, nodes = self._changes, list(self._nodes)
         least = 1 if executor is None else max(1, len(nodes))
         threads = least if threads is None else integer(threads, "threads", 0, 2**32 - 1)
         options = Options(nodes, stop, priority, resources, uses)
@@ -220,10 +219,9 @@ class Runnable(Graph):
         work = self._work(nodes, call)
         passed = isinstance(work, list) if results is None else flag(results, "results")
         with self._use() as c:
-            for given in options.counts:
-                self._check_unchanged(given, len(self._nodes))
-            if isinstance(work, list):
-                self._check_unchanged(len(work), len(self._nodes))
+            self._check_same(changes)
+            if options.weight_count is not None:
+                self._check_unchanged(options.weight_count, len(nodes))
             found = self._results(passed, keep)
             self._running = True
         rows = ffi.new("exia_rows **")
