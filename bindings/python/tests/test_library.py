@@ -9,6 +9,8 @@ import multiprocessing
 import os
 import sqlite3
 import threading
+import time
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -403,3 +405,29 @@ def test_tables_escape_what_they_show(library: exia.Library) -> None:
     assert library.search("name = 'none'")._repr_html_() == "<em>no rows</em>"
     assert json.dumps(library.search())
     assert "m@1" in repr(library.open("m"))
+
+
+def test_an_alias_goes_back_to_a_time_and_is_protected(library: exia.Library) -> None:
+    for expect in (0, 1):
+        library.write("m", expect, alias="a", expect=expect)
+        time.sleep(0.003)
+    first = library.history("m", "a")[0]["time"]
+    assert library.rollback("m", "a", to=first) == 1
+    assert library.rollback("m", "a") == 2
+    moment = datetime.fromisoformat(first.replace("Z", "+00:00"))
+    for zone in (timezone.utc, timezone(timedelta(hours=5, minutes=30)), None):
+        assert library.rollback("m", "a", to=moment.astimezone(zone), expect=2) == 1
+        assert library.rollback("m", "a") == 2
+    with pytest.raises(exia.NotFoundError, match="not there yet"):
+        library.rollback("m", "a", to="2000-01-01")
+    with pytest.raises(TypeError, match="to"):
+        library.rollback("m", "a", to=3)  # type: ignore[arg-type]
+    library.protect("m", "a")
+    with pytest.raises(PermissionError, match="protected"):
+        library.alias("m", "a", 1)
+    library.alias("m", "a", 1, expect=2, message="it was better")
+    library.protect("m", "a", False, message="over")
+    library.alias("m", "a", None)
+    verbs = [row["do"] for row in library.history("m", "a")]
+    assert verbs[-4:] == ["protect", "move", "protect", "move"]
+    assert library.history("m", "other") == []
