@@ -95,6 +95,7 @@ typedef struct exia_seek {
     size_t range_count;
     const char *order; /* a path; NULL: the smallest age first */
     int descending;
+    size_t limit; /* about so many will be taken; 0: all */
 } exia_seek;
 enum { EXIA_SEEK_TEXT = 64 }; /* bytes of a text that are always compared */
 

@@ -1,7 +1,7 @@
 /* Seeking by the index: one path is walked through, value after value, and of each value the records
  * with it, newest first.
  *
- * Which path: the range that only few records are in, if there is one; else what they are to be
+ * Which path: the range that only few records are in (fewer than all, where all are wanted); else what they are to be
  * ordered by; else the rarest equality, or all, newest first.  One more equality is looked up for each
  * record; what else is asked the core looks at itself.
  * As in a scan, a page is read, the connection is let go, the page is told. */
@@ -138,7 +138,7 @@ static exia_status plan(walk *out, int *ordered, const exia_seek *seek, const bo
                         exia_error *err)
 {
     const bounds *few = NULL, *bounded = NULL, *single = equality(seek, ranges, NULL);
-    int fewest = FEW, rare = MANY;
+    int fewest = seek->limit > 0 ? FEW : MANY, rare = MANY;
     exia_status rc = rarest(&few, &fewest, out->self, seek, ranges, 0, err);
     if (rc == EXIA_OK && few == NULL && seek->order == NULL && single != NULL &&
         equality(seek, ranges, single->path) != NULL)

@@ -228,7 +228,8 @@ static exia_status run(search *now, const char *name, exia_error *err)
                             .ranges = plan.ranges,
                             .range_count = plan.range_count,
                             .order = plan.order,
-                            .descending = plan.descending};
+                            .descending = plan.descending,
+                            .limit = now->limit == SIZE_MAX ? 0 : now->limit};
     if (rc == EXIA_OK)
         rc = walk(now, err);
     exia__plan_free(&plan);

@@ -99,6 +99,17 @@ static int compare(const json_t *a, const json_t *b, int rank)
     }
 }
 
+int exia__values_comparable(const json_t *a, const json_t *b)
+{
+    int rank = rank_of(a);
+    return rank != RANK_NONE && rank == rank_of(b);
+}
+
+int exia__values_compare(const json_t *a, const json_t *b)
+{
+    return compare(a, b, rank_of(a));
+}
+
 /* ---- tests ---------------------------------------------------------------------------------- */
 
 static int test_compare(const exia__step *step, const json_t *left, const json_t *right)

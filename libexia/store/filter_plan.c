@@ -9,7 +9,7 @@
 
 enum { STACK_SIZE = 2 * EXIA__FILTER_DEPTH + 2 };
 
-/* The comparisons that are demanded, from the last to the first; EXIA_DONE from `each` ends it. */
+/* The comparisons and lists that are demanded, from the last to the first; EXIA_DONE from `each` ends it. */
 static exia_status demands(const exia__filter *filter,
                            exia_status (*each)(const exia__step *step, void *payload,
                                                exia_error *err),
@@ -26,7 +26,7 @@ static exia_status demands(const exia__filter *filter,
             top += 2;
         } else if (step->what == EXIA__NOT) {
             stack[top++] = 0;
-        } else if (demanded && step->what == EXIA__COMPARE) {
+        } else if (demanded && (step->what == EXIA__COMPARE || step->what == EXIA__IN)) {
             rc = each(step, payload, err);
         }
     }
@@ -54,7 +54,8 @@ static exia_status find_equality(const exia__step *step, void *payload, exia_err
     const exia__operand *name = step->left.path ? &step->left : &step->right;
     const exia__operand *text = step->left.path ? &step->right : &step->left;
     (void)err;
-    if (step->how == EXIA__EQ && name->path != NULL && same_path(name->path, now->path))
+    if (step->what == EXIA__COMPARE && step->how == EXIA__EQ && name->path != NULL &&
+        same_path(name->path, now->path))
         now->text = json_string_value(text->literal);
     return now->text ? EXIA_DONE : EXIA_OK;
 }
@@ -128,9 +129,31 @@ static exia_status add_bound(const char **bound, const json_t *literal, exia_err
     return rc;
 }
 
+/* A list is the range from its least value to its greatest, if they are of one type. */
+static exia_status add_list(exia__plan *plan, const exia__step *step, exia_error *err)
+{
+    const json_t *list = step->right.literal, *least = json_array_get(list, 0), *most = least;
+    exia_range *range = NULL;
+    if (step->negated || step->left.path == NULL)
+        return EXIA_OK;
+    for (size_t i = 1; i < json_array_size(list); i++) {
+        const json_t *item = json_array_get(list, i);
+        if (!exia__values_comparable(least, item))
+            return EXIA_OK;
+        least = exia__values_compare(item, least) < 0 ? item : least;
+        most = exia__values_compare(item, most) > 0 ? item : most;
+    }
+    exia_status rc = find_range(&range, plan, step->left.path, least, 1, 1, err);
+    if (rc == EXIA_OK)
+        rc = add_bound(&range->low, least, err);
+    return rc == EXIA_OK ? add_bound(&range->high, most, err) : rc;
+}
+
 static exia_status add_range(const exia__step *step, void *payload, exia_error *err)
 {
     exia__plan *plan = payload;
+    if (step->what == EXIA__IN)
+        return add_list(plan, step, err);
     int turned = step->left.path == NULL; /* 0.9 < metrics.auc */
     const char *path = turned ? step->right.path : step->left.path;
     const json_t *literal = turned ? step->left.literal : step->right.literal;

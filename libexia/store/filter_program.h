@@ -45,6 +45,10 @@ struct exia__filter {
     size_t limit; /* SIZE_MAX: none */
 };
 
+/* Whether two values compare with each other, and how. */
+int exia__values_comparable(const json_t *a, const json_t *b);
+int exia__values_compare(const json_t *a, const json_t *b);
+
 /* The path of a dotted or quoted name that is all of `text`.  Free with exia__release. */
 exia_status exia__filter_path(char **out, const char *text, exia_error *err);
 

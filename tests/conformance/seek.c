@@ -189,6 +189,7 @@ TEST(a_seek_tells_all_that_hold_once_and_in_order)
         seek.prefix = prefixes[(seed = seed * 1103515245u + 12345u) >> 16 & 3];
         seek.order = seed >> 20 & 1 ? "/mixed" : NULL;
         seek.descending = seed >> 21 & 1;
+        seek.limit = seed >> 26 & 1;
         if (seed >> 22 & 1) {
             unsigned a = (seed >> 8) % LITERALS, b = (seed >> 12) % LITERALS;
             exia_range *range = &ranges[seek.range_count++];
