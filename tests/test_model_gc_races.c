@@ -34,6 +34,13 @@ static const char *place(void)
     return mkdir(shared, 0700) == 0 || access(shared, W_OK) == 0 ? shared : check_directory();
 }
 
+/* The folder of a scene, and with the last one the place. */
+static void sweep(const char *folder)
+{
+    exia__tree_remove(folder, NULL);
+    rmdir(check_format("/dev/shm/exia-gc-%d", (int)getpid()));
+}
+
 static exia_library *open_at(const char *folder)
 {
     exia_library *library = NULL;
@@ -125,7 +132,7 @@ static int end(scene *now)
     assert_int_equal(totals.marked, 0);
     exia_library_free(now->library);
     exia_library_free(now->other);
-    exia__tree_remove(now->folder, NULL);
+    sweep(now->folder);
     return count;
 }
 
@@ -451,5 +458,5 @@ TEST(writers_that_reuse_one_blob_stay_whole_beside_collectors_of_no_patience)
     assert_int_equal(totals.errors, 0);
     assert_int_equal(totals.entries >= WRITERS * (2 * ROUNDS - 1), 1);
     exia_library_free(library);
-    exia__tree_remove(folder, NULL);
+    sweep(folder);
 }

@@ -28,6 +28,13 @@ static const char *place(void)
     return mkdir(shared, 0700) == 0 || access(shared, W_OK) == 0 ? shared : check_directory();
 }
 
+/* The folder of a scene, and with the last one the place. */
+static void sweep(const char *folder)
+{
+    exia__tree_remove(folder, NULL);
+    rmdir(check_format("/dev/shm/exia-upkeep-%d", (int)getpid()));
+}
+
 static exia_library *open_at(const char *folder)
 {
     exia_library *library = NULL;
@@ -68,7 +75,7 @@ static void end(scene *now)
 {
     exia_library_free(now->library);
     exia_library_free(now->other);
-    exia__tree_remove(now->folder, NULL);
+    sweep(now->folder);
     faulty = (faulty_plan){0};
 }
 
