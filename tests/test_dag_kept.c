@@ -70,6 +70,52 @@ TEST(an_edge_that_would_close_a_cycle_is_refused_and_the_shortest_one_is_shown)
     exia_dag_free(dag);
 }
 
+static void check_shown(const exia_dag *dag, const char *cycle)
+{
+    const uint32_t *nodes;
+    size_t count = 99;
+    check_ok(exia_dag_cycle_shown(&nodes, &count, dag, &err));
+    assert_int_equal(count, strlen(cycle));
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(nodes[i], cycle[i] - 'a');
+}
+
+TEST(the_cycle_that_an_error_shows_is_data)
+{
+    const uint32_t zero = 0, *nodes = &zero;
+    size_t count = 9;
+    check_fails(EXIA_EINVAL, exia_dag_cycle_shown(&nodes, &count, NULL, &err));
+    assert_null(nodes);
+    assert_int_equal(count, 0);
+    exia_dag *dag = open_named("abcdef");
+    check_fails(EXIA_EINVAL, exia_dag_cycle_shown(NULL, &count, dag, &err));
+    check_fails(EXIA_EINVAL, exia_dag_cycle_shown(&nodes, NULL, dag, &err));
+    check_shown(dag, "");
+    edges(dag, "ef fa fb bc cd db");
+    check_shown(dag, ""); /* nobody has asked */
+    check_fails(EXIA_ECYCLE, exia_dag_order(&nodes, &count, dag, &err));
+    check_shown(dag, "bcd");
+    check_fails(EXIA_ECYCLE, exia_dag_keep_order(NULL, NULL, dag, &err));
+    check_shown(dag, "bcd");
+    check_ok(exia_dag_remove_edges(dag, &(uint32_t){3}, &(uint32_t){1}, 1, &err));
+    check_shown(dag, "");
+    kept(dag);
+    check_shown(dag, "");
+    assert_int_equal(exia_dag_add_edges(dag, &(uint32_t){3}, &(uint32_t){4}, 1, NULL), EXIA_ECYCLE);
+    check_shown(dag, "efbcd");
+    check_ok(exia_dag_add_nodes(NULL, dag, NULL, 1000, &err));
+    check_shown(dag, "efbcd");
+    check_fails(EXIA_ECYCLE, try_edges(dag, "ab cc"));
+    check_shown(dag, "c");
+    edges(dag, "ab");
+    check_shown(dag, "");
+    check_fails(EXIA_ECYCLE, try_edges(dag, "da"));
+    check_shown(dag, "abcd");
+    check_ok(exia_dag_remove_nodes(NULL, dag, &(uint32_t){0}, 1, &err));
+    check_shown(dag, "");
+    exia_dag_free(dag);
+}
+
 TEST(a_refused_batch_leaves_the_order_and_what_was_lent_as_they_were)
 {
     exia_dag *dag = open_named("abcdefgh");
@@ -184,16 +230,26 @@ TEST(a_chain_of_a_million_against_the_order_is_taken_in_one_batch_and_refused_in
     enum { COUNT = 1000000 };
     exia_dag *dag = open_dag(COUNT);
     kept(dag);
-    uint32_t *down = malloc(COUNT * sizeof *down);
+    const uint32_t *cycle;
+    size_t size;
+    uint32_t *down = malloc((COUNT + 1) * sizeof *down);
     assert_non_null(down);
     for (uint32_t i = 0; i < COUNT; i++)
         down[i] = COUNT - 1 - i;
+    down[COUNT] = down[0];
+    check_fails(EXIA_ECYCLE, exia_dag_add_edges(dag, down, down + 1, COUNT, &err));
+    check_ok(exia_dag_cycle_shown(&cycle, &size, dag, &err));
+    assert_int_equal(size, COUNT);
+    for (uint32_t i = 0; i < COUNT; i++)
+        assert_int_equal(cycle[i], (cycle[0] + COUNT - i) % COUNT);
     check_ok(exia_dag_add_edges(dag, down, down + 1, COUNT - 1, &err));
     assert_memory_equal(kept(dag), down, COUNT * sizeof *down);
     edge(dag, COUNT - 1, 0);
     check_fails(EXIA_ECYCLE, exia_dag_add_edges(dag, &down[COUNT - 1], &down[0], 1, &err));
     check_text("a cycle of 2: 999999 -> 0 -> 999999");
     check_fails(EXIA_ECYCLE, exia_dag_add_edges(dag, down + 1, down, COUNT - 1, &err));
+    check_ok(exia_dag_cycle_shown(&cycle, &size, dag, &err));
+    assert_true(size == 2 && cycle[0] + cycle[1] == down[0] + down[1]);
     assert_memory_equal(kept(dag), down, COUNT * sizeof *down);
     free(down);
     exia_dag_free(dag);

@@ -88,6 +88,12 @@ EXIA_API exia_status exia_dag_order(const uint32_t **nodes, size_t *count, exia_
 EXIA_API exia_status exia_dag_keep_order(const uint32_t **nodes, size_t *count, exia_dag *dag,
                                          exia_error *err);
 
+/* All of the cycle that the text of the last EXIA_ECYCLE shows, each node before the next and the last
+ * before the first; `count` is 0 when there was none since the edges changed.  Borrowed until the
+ * graph changes, or refuses an edge. */
+EXIA_API exia_status exia_dag_cycle_shown(const uint32_t **nodes, size_t *count,
+                                          const exia_dag *dag, exia_error *err);
+
 /* Group i is nodes[starts[i]] up to nodes[starts[i + 1] - 1].  Borrowed until the graph changes. */
 typedef struct exia_groups {
     const uint32_t *nodes;

@@ -1,10 +1,11 @@
 /* Strongly connected components (R. Tarjan, Depth-first search and linear graph algorithms, 1972)
- * with a path of its own in place of the call stack, and one short cycle for an error's text. */
+ * with a path of its own in place of the call stack; and one cycle, found at once, for an error. */
 #include <string.h>
 
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "dag/kept.h"
 #include "dag/reach.h"
 
 static const uint32_t NONE = UINT32_MAX;
@@ -160,6 +161,8 @@ exia_status exia_dag_cycles(exia_groups *out, exia_dag *dag, exia_error *err)
         return exia__fail(err, rc, 0, "%s", unwanted.text);
     static const size_t no_starts[] = {0};
     *out = (exia_groups){.starts = no_starts};
+    if (rc == EXIA_ECYCLE && exia__dag_groups(dag, err) < 0)
+        return EXIA_ENOMEM;
     if (rc == EXIA_ECYCLE)
         *out = (exia_groups){dag->cycle_nodes, dag->cycle_starts, dag->cycle_count};
     return EXIA_OK;
@@ -191,6 +194,8 @@ exia_status exia__dag_fail_with(const exia_dag *dag, const uint32_t *cycle, size
                                 exia_error *err)
 {
     exia__buffer text = {0};
+    if (err == NULL)
+        return EXIA_ECYCLE;
     exia_status rc = cycle_text(&text, dag, cycle, size, err);
     if (rc == EXIA_OK)
         rc = exia__fail(err, EXIA_ECYCLE, 0, "a cycle of %zu: %s", size, text.data);
@@ -198,15 +203,44 @@ exia_status exia__dag_fail_with(const exia_dag *dag, const uint32_t *cycle, size
     return rc;
 }
 
-exia_status exia__dag_fail_cycle(exia_dag *dag, exia_error *err)
+exia_status exia__dag_keep_cycle(exia_dag *dag, const uint32_t *left, exia_error *err)
 {
-    size_t count;
-    exia_status rc = exia__dag_groups(dag, err);
-    if (rc < 0)
-        return rc;
     exia__search *s = exia__search_open(dag);
+    size_t size;
+    uint32_t node = 0;
     if (s == NULL)
         return exia__fail_memory(err);
-    const uint32_t *cycle = exia__search_cycle(&count, dag, s, dag->cycle_nodes[0]);
-    return exia__dag_fail_with(dag, cycle, count, err);
+    for (uint32_t i = (uint32_t)dag->names.count; i-- > 0;) {
+        if (left[i] == 0)
+            continue;
+        for (uint32_t k = dag->csr.starts[i]; k < dag->csr.starts[i + 1]; k++)
+            s->from[dag->csr.targets[k]] = i;
+        node = i;
+    }
+    for (; s->seen[node] != s->number; node = s->from[node])
+        s->seen[node] = s->number;
+    uint32_t first = node;
+    for (uint32_t i = s->from[node]; i != node; i = s->from[i])
+        first = i < first ? i : first;
+    const uint32_t *cycle = exia__search_cycle(&size, dag, exia__search_open(dag), first);
+    dag->cycle = exia__array(NULL, size, sizeof *dag->cycle);
+    if (dag->cycle == NULL)
+        return exia__fail_memory(err);
+    memcpy(dag->cycle, cycle, size * sizeof *cycle);
+    dag->cycle_size = size;
+    return EXIA_OK;
+}
+
+exia_status exia_dag_cycle_shown(const uint32_t **nodes, size_t *count, const exia_dag *dag,
+                                 exia_error *err)
+{
+    if (nodes != NULL)
+        *nodes = NULL;
+    if (count != NULL)
+        *count = 0;
+    if (nodes == NULL || count == NULL || dag == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_cycle_shown: an argument is NULL");
+    *nodes = dag->kept ? dag->kept->found : dag->cycle;
+    *count = dag->kept ? dag->kept->refused : dag->cycle_size;
+    return EXIA_OK;
 }

@@ -33,7 +33,9 @@ struct exia_dag {
     uint32_t *order;      /* by level, by index within one */
     size_t *level_starts; /* level_count + 1 */
     size_t level_count;
-    uint32_t *cycle_nodes;
+    uint32_t *cycle; /* one: there is no order */
+    size_t cycle_size;
+    uint32_t *cycle_nodes; /* all */
     size_t *cycle_starts;
     size_t cycle_count;
     uint32_t *reduced; /* where the edges that stay begin; from edge_count on: where they end */
@@ -56,10 +58,12 @@ exia_status exia__dag_reverse(exia_dag *dag, exia_error *err);
 exia_status exia__dag_sort(exia_dag *dag, exia_error *err);
 /* Drop what was computed. */
 void exia__dag_forget(exia_dag *dag);
-/* Fail with this cycle; with the shortest cycle through the first node that lies on one. */
+/* Keep a cycle: left[i] is not 0 where edges from nodes like it end at i, of which there are some.  It
+ * is the shortest one through the first node of that to which one comes who walks back. */
+exia_status exia__dag_keep_cycle(exia_dag *dag, const uint32_t *left, exia_error *err);
+/* Fail with this cycle. */
 exia_status exia__dag_fail_with(const exia_dag *dag, const uint32_t *cycle, size_t size,
                                 exia_error *err);
-exia_status exia__dag_fail_cycle(exia_dag *dag, exia_error *err);
 
 /* A node for an error: 'name', or its number. */
 const char *exia__node_shown(char out[EXIA__SHOWN_SIZE], const exia_dag *dag, uint32_t node);

@@ -29,12 +29,13 @@ void exia__dag_forget(exia_dag *dag)
     dag->search = NULL;
     exia__release(dag->order);
     exia__release(dag->level_starts);
+    exia__release(dag->cycle);
     exia__release(dag->cycle_nodes);
     exia__release(dag->cycle_starts);
     exia__release(dag->reduced);
-    dag->order = dag->cycle_nodes = dag->reduced = NULL;
+    dag->order = dag->cycle = dag->cycle_nodes = dag->reduced = NULL;
     dag->level_starts = dag->cycle_starts = NULL;
-    dag->level_count = dag->cycle_count = dag->reduced_count = 0;
+    dag->level_count = dag->cycle_size = dag->cycle_count = dag->reduced_count = 0;
 }
 
 void exia_dag_free(exia_dag *dag)

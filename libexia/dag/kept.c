@@ -87,6 +87,7 @@ void exia__kept_link_all(exia_dag *dag)
     exia__kept *kept = dag->kept;
     if (kept == NULL)
         return;
+    kept->refused = 0;
     for (size_t i = 0; i < dag->names.count; i++)
         kept->places[i].first_out = kept->places[i].first_in = NONE;
     for (size_t i = 0; i < dag->edge_count; i++)
@@ -213,9 +214,19 @@ static int by_number(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* Make `count` nodes their ranks, ascending. */
-static void to_ranks(const exia__kept *kept, uint32_t *nodes, size_t count)
+/* Make `count` nodes of a search their ranks, ascending; they lie between `low` and `high`.  Where they
+ * are many of those, they are met on the way in the right order. */
+static void to_ranks(const exia__kept *kept, uint32_t *nodes, size_t count, uint32_t search,
+                     uint32_t low, uint32_t high)
 {
+    size_t found = 0;
+    if (search > 0 && (high - low) / 8 < count) {
+        for (uint32_t rank = low; found < count; rank++) {
+            nodes[found] = rank;
+            found += kept->places[kept->order[rank]].seen == search;
+        }
+        return;
+    }
     for (size_t i = 0; i < count; i++)
         nodes[i] = kept->places[nodes[i]].rank;
     qsort(nodes, count, sizeof *nodes, by_number);
@@ -225,8 +236,9 @@ static void to_ranks(const exia__kept *kept, uint32_t *nodes, size_t count)
 static void share_out(exia__kept *kept, size_t ahead, size_t behind)
 {
     uint32_t *front = kept->found, *back = kept->found + ahead, *pool = kept->pool;
-    to_ranks(kept, front, ahead);
-    to_ranks(kept, back, behind);
+    uint32_t low = kept->places[front[0]].rank, high = kept->places[back[0]].rank;
+    to_ranks(kept, front, ahead, kept->searches - 1, low, high);
+    to_ranks(kept, back, behind, kept->searches, low, high);
     for (size_t i = 0, f = 0, b = 0; i < ahead + behind; i++)
         pool[i] = b == behind || (f < ahead && front[f] < back[b]) ? front[f++] : back[b++];
     for (size_t i = 0; i < ahead + behind; i++)
@@ -253,12 +265,16 @@ static exia_status note_moved(exia__kept *kept, size_t count, exia_error *err)
 static exia_status refuse(exia_dag *dag, uint32_t before, uint32_t after, exia_error *err)
 {
     char shown[2][EXIA__SHOWN_SIZE];
-    uint32_t *cycle = dag->kept->found;
-    size_t size = 0, nodes = dag->names.count;
-    for (uint32_t node = before; node != after; node = dag->kept->places[node].from)
-        cycle[nodes - ++size] = node;
-    cycle[nodes - ++size] = after;
-    exia_status rc = exia__dag_fail_with(dag, cycle + nodes - size, size, err);
+    exia__kept *kept = dag->kept;
+    uint32_t node = before;
+    for (kept->refused = 1; node != after; node = kept->places[node].from)
+        kept->refused++;
+    node = before;
+    for (size_t i = kept->refused; i-- > 0; node = kept->places[node].from)
+        kept->found[i] = node;
+    exia_status rc = exia__dag_fail_with(dag, kept->found, kept->refused, err);
+    if (err == NULL)
+        return rc;
     return exia__prefix(err, rc, "%s before %s", exia__node_shown(shown[0], dag, before),
                         exia__node_shown(shown[1], dag, after));
 }
@@ -286,13 +302,17 @@ static exia_status add_edge(exia_dag *dag, size_t edge, int may_undo, exia_error
 
 /* ---- a batch -------------------------------------------------------------------------------- */
 
-/* Sort the graph as it will be.  A graph beside it does so, or what was lent would be gone although
- * the batch is refused. */
+/* Sort the graph as it will be, or find the cycle it would have.  A graph beside it does so, or what
+ * was lent would be gone although the batch is refused. */
 static exia_status add_rest(exia_dag *dag, size_t first, size_t end, exia_error *err)
 {
     exia_dag whole = {
         .names = dag->names, .before = dag->before, .after = dag->after, .edge_count = end};
     exia_status rc = exia__dag_sort(&whole, err);
+    if (rc == EXIA_ECYCLE) {
+        dag->kept->refused = whole.cycle_size;
+        memcpy(dag->kept->found, whole.cycle, whole.cycle_size * sizeof *whole.cycle);
+    }
     if (rc == EXIA_OK) {
         take_order(dag->kept, whole.order, whole.names.count);
         for (size_t i = first; i < end; i++)
@@ -310,6 +330,7 @@ exia_status exia__kept_add_edges(exia_dag *dag, size_t first, size_t end, exia_e
     if (kept == NULL)
         return EXIA_OK;
     kept->moved_count = 0;
+    kept->refused = 0;
     kept->work = 0;
     for (; rc == EXIA_OK && edge < end; edge++) {
         if (edge > first && kept->work > dag->names.count + end) {

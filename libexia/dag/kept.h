@@ -25,6 +25,7 @@ struct exia__kept {
     exia__place *places;
     uint32_t *order;
     uint32_t *found, *pool; /* of a search: nodes, and the ranks they share out */
+    size_t refused;         /* nodes in found[]: of the cycle that an edge would have closed */
     size_t place_capacity, order_capacity, found_capacity, pool_capacity;
     exia__link *links;
     size_t link_capacity;

@@ -41,8 +41,8 @@ exia_status exia__dag_sort(exia_dag *dag, exia_error *err)
     size_t *starts = NULL;
     if (dag->order != NULL)
         return EXIA_OK;
-    if (dag->cycle_count > 0)
-        return exia__dag_fail_cycle(dag, err);
+    if (dag->cycle != NULL)
+        return exia__dag_fail_with(dag, dag->cycle, dag->cycle_size, err);
     waiting = exia__array(NULL, nodes, sizeof *waiting);
     order = exia__array(NULL, nodes, sizeof *order);
     if (waiting == NULL || order == NULL) {
@@ -52,8 +52,13 @@ exia_status exia__dag_sort(exia_dag *dag, exia_error *err)
     rc = exia__dag_rows(dag, waiting, err);
     if (rc < 0)
         goto done;
-    if (kahn(order, &levels, waiting, &dag->csr, nodes) < nodes) {
-        rc = exia__dag_fail_cycle(dag, err);
+    size_t found = kahn(order, &levels, waiting, &dag->csr, nodes);
+    if (found < nodes) {
+        for (size_t i = 0; i < found; i++)
+            waiting[order[i]] = 0;
+        rc = exia__dag_keep_cycle(dag, waiting, err);
+        if (rc == EXIA_OK)
+            rc = exia__dag_fail_with(dag, dag->cycle, dag->cycle_size, err);
         goto done;
     }
     starts = exia__zeroed(levels + 2, sizeof *starts);

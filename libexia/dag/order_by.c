@@ -15,10 +15,8 @@ exia_status exia_dag_order_by(const uint32_t **nodes, size_t *count, exia_dag *d
         return exia__fail(err, EXIA_EINVAL, 0, "exia_dag_order_by: an argument is NULL");
     if (exia__guard_check(&dag->guard, "exia_dag_order_by", err) < 0)
         return EXIA_ECONFLICT;
-    exia_status rc = exia__dag_sort(dag, err);
+    exia_status rc = EXIA_OK;
     size_t total = dag->names.count, found = 0;
-    if (rc < 0)
-        return rc;
     exia__search *search = exia__search_open(dag);
     uint32_t *waiting = exia__array(NULL, total, sizeof *waiting);
     exia__heap heap = {exia__array(NULL, total, sizeof *heap.items), 0};
@@ -41,6 +39,10 @@ exia_status exia_dag_order_by(const uint32_t **nodes, size_t *count, exia_dag *d
             if (--waiting[target] == 0)
                 exia__heap_push(&heap, keys ? keys[target] : 0, target);
         }
+    }
+    if (found < total) {
+        rc = exia__dag_sort(dag, err);
+        goto done;
     }
     *nodes = search->found;
     *count = total;
