@@ -134,9 +134,11 @@ setup(
         ),
         Extension(
             "exia._numbers",
-            ["src/exia/_numbers.c"],
+            ["src/exia/_numbers.c", "src/exia/_small.c"],
+            depends=["src/exia/_numbers.h"],
             extra_compile_args=["-fvisibility=hidden"],
             py_limited_api=True,
+            **LINKED,
         ),
     ],
     cmdclass={"build_ext": BuildExt, "sdist": Sdist},

@@ -12,10 +12,8 @@ from exia._columns import column, distinct, gapless, in_place, integers, narrow,
 from exia._handle import call
 from exia._native import ffi, lib
 from exia._nodes import Nodes, in_c
-from exia._numbers import of_list, of_pairs
+from exia._numbers import add_edges, of_list, of_pairs
 from exia.errors import CycleError, InvalidError
-
-SHOWN = 10  # nodes of a cycle in its error
 
 
 class Graph(Nodes):
@@ -87,9 +85,18 @@ class Graph(Nodes):
         >>> dag.order()
         ['a', 'b', 'c']
         """
-        ends = self._ends(before, after)
-        with self._change() as c:
-            self._add_ends(c, *ends)
+        cycle = None
+        with self._lock:
+            held = self._pointer
+            if held and type(self._nodes) is range and not self._running and not self._inside:
+                self._changes += 1
+                cycle = add_edges(self._at, before, after)
+        if cycle is None:
+            ends = self._ends(before, after)
+            with self._change() as c:
+                self._add_ends(c, *ends)
+        elif cycle:
+            raise CycleError.of("this would close a cycle", cycle)
 
     def remove_edges(self, before: Any, after: Any = None) -> None:
         """Remove edges, given as to `add_edges`; their nodes stay.
@@ -195,23 +202,8 @@ class Graph(Nodes):
         views = [in_c(number) for number in numbers]
         try:
             call(lib.exia_dag_add_edges, c, *views, len(views[0]))
-        except CycleError as error:
-            tell(error, "this would close a cycle", self._would_close(c, *views))
-            raise
-
-    def _would_close(self, c: Any, before: Any, after: Any) -> list[Any]:
-        """Find the cycle for which edges were refused."""
-        if len(before) == 1:
-            nodes, size = ffi.new("const uint32_t **"), ffi.new("size_t *")
-            call(lib.exia_dag_path, nodes, size, c, after[0], before[0])
-            return self._named(nodes[0], size[0])
-        tried, ours = Graph(), [ffi.new("const uint32_t **") for _ in range(2)]
-        size = ffi.new("size_t *")
-        call(lib.exia_dag_edges, *ours, size, c)
-        tried._add_range(tried._c, len(self._nodes))
-        call(lib.exia_dag_add_edges, tried._c, ours[0][0], ours[1][0], size[0])
-        call(lib.exia_dag_add_edges, tried._c, before, after, len(before))
-        return [self._nodes[i] for i in tried._a_cycle(tried._c)]
+        except CycleError:
+            raise CycleError.of("this would close a cycle", self._cycle_shown(c)) from None
 
     def _numbers_of(self, end: Any) -> Any:
         """Look up the numbers of nodes that may be there."""
@@ -231,27 +223,19 @@ class Graph(Nodes):
         """Call; what the error of a cycle says is said with Python's nodes."""
         try:
             call(function, *arguments)
-        except CycleError as error:
-            tell(error, "a cycle", self._a_cycle(c))
-            raise
+        except CycleError:
+            raise CycleError.of("a cycle", self._cycle_shown(c)) from None
 
-    def _a_cycle(self, c: Any) -> list[Any]:
-        """Find the shortest cycle through the first node that lies on one."""
-        groups = ffi.new("exia_groups *")
-        call(lib.exia_dag_cycles, groups, c)
-        return self._a_cycle_through(c, groups.nodes[0]) if groups.count else []
+    def _cycle_shown(self, c: Any) -> list[Any]:
+        """List all of the cycle that the error of C showed."""
+        nodes, size = ffi.new("const uint32_t **"), ffi.new("size_t *")
+        call(lib.exia_dag_cycle_shown, nodes, size, c)
+        return self._named(nodes[0], size[0])
 
     def _a_cycle_through(self, c: Any, number: int) -> list[Any]:
         nodes, size = ffi.new("const uint32_t **"), ffi.new("size_t *")
         call(lib.exia_dag_cycle, nodes, size, c, number)
         return self._named(nodes[0], size[0])
-
-
-def tell(error: CycleError, what: str, cycle: list[Any]) -> None:
-    """Say and hold a cycle in its error."""
-    shown = [f"{node!r:.60}" for node in cycle[:SHOWN]] + ["..."] * (len(cycle) > SHOWN)
-    error.args = (f"{what} of {len(cycle)}: {' -> '.join([*shown, shown[0]])}",)
-    error.cycle = cycle
 
 
 def _check_pairs(pairs: list[Any]) -> None:

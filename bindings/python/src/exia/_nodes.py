@@ -52,10 +52,11 @@ class _Use:
 class Nodes(Handle):
     """The nodes of a `Dag`, and who may use it when."""
 
-    __slots__ = ("_changes", "_index", "_inside", "_nodes", "_running")
+    __slots__ = ("_at", "_changes", "_index", "_inside", "_nodes", "_running")
 
     def _take(self, pointer: Any) -> None:
         super().__init__(pointer, lib.exia_dag_free)
+        self._at = int(ffi.cast("uintptr_t", pointer))  # for `_numbers`, while `_pointer` is held
         self._lock: Any = threading.RLock()  # a node's __eq__ may ask the graph it is looked up in
         self._nodes: Any = range(0)  # or an array or a list of them
         self._index: dict[Any, int] | None = None

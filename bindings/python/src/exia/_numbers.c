@@ -3,17 +3,14 @@
  *
  * Nothing of Python's runs meanwhile, so a list stays as it is.  Whatever is not plainly what is
  * expected makes the answer None: others see to it then, and refuse it if need be. */
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030A0000
-#include <Python.h>
-#include <stdbool.h>
-#include <stdint.h>
+#include "_numbers.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- the ends of edges ------------------------------------------------------------------------ */
 
-static bool read_number(uint32_t *out, PyObject *value, unsigned long below)
+bool exia__read_number(uint32_t *out, PyObject *value, unsigned long below)
 {
     int overflow = 0;
     if (!PyLong_CheckExact(value)) /* a bool has a type of its own */
@@ -25,14 +22,15 @@ static bool read_number(uint32_t *out, PyObject *value, unsigned long below)
     return true;
 }
 
-static bool read_pair(uint32_t *before, uint32_t *after, PyObject *pair, unsigned long below)
+bool exia__read_pair(uint32_t *before, uint32_t *after, PyObject *pair, unsigned long below)
 {
     if (PyTuple_CheckExact(pair))
-        return PyTuple_Size(pair) == 2 && read_number(before, PyTuple_GetItem(pair, 0), below) &&
-               read_number(after, PyTuple_GetItem(pair, 1), below);
+        return PyTuple_Size(pair) == 2 &&
+               exia__read_number(before, PyTuple_GetItem(pair, 0), below) &&
+               exia__read_number(after, PyTuple_GetItem(pair, 1), below);
     return PyList_CheckExact(pair) && PyList_Size(pair) == 2 &&
-           read_number(before, PyList_GetItem(pair, 0), below) &&
-           read_number(after, PyList_GetItem(pair, 1), below);
+           exia__read_number(before, PyList_GetItem(pair, 0), below) &&
+           exia__read_number(after, PyList_GetItem(pair, 1), below);
 }
 
 static PyObject *room_for(Py_ssize_t count)
@@ -57,7 +55,7 @@ static PyObject *of_list(PyObject *module, PyObject *arguments)
     if (numbers == NULL)
         return NULL;
     while (done < count &&
-           read_number(numbers_in(numbers) + done, PyList_GetItem(list, done), below))
+           exia__read_number(numbers_in(numbers) + done, PyList_GetItem(list, done), below))
         done++;
     if (done == count)
         return numbers;
@@ -77,7 +75,8 @@ static PyObject *of_pairs(PyObject *module, PyObject *arguments)
     if (after == NULL)
         goto done;
     uint32_t *from = numbers_in(before), *to = numbers_in(after);
-    while (done < count && read_pair(from + done, to + done, PyList_GetItem(list, done), below))
+    while (done < count &&
+           exia__read_pair(from + done, to + done, PyList_GetItem(list, done), below))
         done++;
     answer = done == count ? PyTuple_Pack(2, before, after) : Py_NewRef(Py_None);
 done:
@@ -120,6 +119,33 @@ static bool read_text(text *out, PyObject *value, Py_ssize_t index)
     return true;
 }
 
+static bool is_integer(int64_t *out, PyObject *value)
+{
+    int overflow = 0;
+    *out = PyLong_CheckExact(value) ? PyLong_AsLongLongAndOverflow(value, &overflow) : 0;
+    return PyLong_CheckExact(value) && overflow == 0;
+}
+
+/* A text of at most eight bytes as a number that compares as it does. */
+static bool is_short(int64_t *out, PyObject *value)
+{
+    text one;
+    if (!read_text(&one, value, 0) || one.size > 8 || memchr(one.bytes, '\0', (size_t)one.size))
+        return false;
+    *out = (int64_t)(one.first ^ (uint64_t)INT64_MIN);
+    return true;
+}
+
+/* Keys that are numbers by themselves need not be sorted.  Answers whether all are. */
+static bool read_keys(int64_t *out, PyObject *list, Py_ssize_t count,
+                      bool read(int64_t *, PyObject *))
+{
+    Py_ssize_t done = 0;
+    while (done < count && read(&out[done], PyList_GetItem(list, done)))
+        done++;
+    return done == count;
+}
+
 static PyObject *ranks(PyObject *module, PyObject *list)
 {
     (void)module;
@@ -131,6 +157,9 @@ static PyObject *ranks(PyObject *module, PyObject *list)
                              : PyErr_NoMemory();
     if (answer == NULL)
         goto done;
+    int64_t *rank = (int64_t *)(void *)PyBytes_AsString(answer), last = 0;
+    if (read_keys(rank, list, count, is_integer) || read_keys(rank, list, count, is_short))
+        goto done;
     while (done < count && read_text(texts + done, PyList_GetItem(list, done), done))
         done++;
     if (done < count) {
@@ -139,7 +168,6 @@ static PyObject *ranks(PyObject *module, PyObject *list)
         goto done;
     }
     qsort(texts, (size_t)count, sizeof *texts, compare);
-    int64_t *rank = (int64_t *)(void *)PyBytes_AsString(answer), last = 0;
     for (Py_ssize_t i = 0; i < count; i++) {
         last += i > 0 && compare(&texts[i - 1], &texts[i]) != 0;
         rank[texts[i].index] = last;
@@ -152,7 +180,16 @@ done:
 static PyMethodDef functions[] = {
     {"of_list", of_list, METH_VARARGS, "Copy integers below a limit; None: they are not."},
     {"of_pairs", of_pairs, METH_VARARGS, "Copy pairs of integers below a limit, as two columns."},
-    {"ranks", ranks, METH_O, "Give each text its place, equal ones the same; as int64."},
+    {"ranks", ranks, METH_O,
+     "Give each integer or text a number that compares as it does; as int64."},
+    {"descendants", (PyCFunction)(void (*)(void))exia__descendants, METH_FASTCALL,
+     "Ask the graph at an address; None: ask another way."},
+    {"ancestors", (PyCFunction)(void (*)(void))exia__ancestors, METH_FASTCALL,
+     "Ask the graph at an address; None: ask another way."},
+    {"path", (PyCFunction)(void (*)(void))exia__path, METH_FASTCALL,
+     "Ask the graph at an address; None: ask another way."},
+    {"add_edges", (PyCFunction)(void (*)(void))exia__add_edges, METH_FASTCALL,
+     "Add edges; the cycle that they would close; None: add them another way."},
     {NULL, NULL, 0, NULL},
 };
 static PyModuleDef_Slot slots[] = {{0, NULL}};

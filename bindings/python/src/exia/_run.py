@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from exia._arguments import flag, integer, iterable, mapping, refuse, seconds, text
-from exia._graph import Graph, tell
+from exia._graph import Graph
 from exia._handle import call as ask
 from exia._handle import failure, thread
 from exia._native import ffi, lib
@@ -238,7 +238,7 @@ class Runnable(Graph):
         report._fill(self._nodes, tasks)
         if isinstance(error, CycleError):
             with self._use() as c:
-                tell(error, "a cycle", self._a_cycle(c))
+                error = CycleError.of("a cycle", self._cycle_shown(c))
         error = raised(error, tasks, job, check)
         try:
             if error is not None:

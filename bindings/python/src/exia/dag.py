@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +11,9 @@ from exia._arguments import refuse, text
 from exia._draw import drawing
 from exia._handle import NULL, call, take_text
 from exia._native import ffi, lib
+from exia._numbers import ancestors as small_ancestors
+from exia._numbers import descendants as small_descendants
+from exia._numbers import path as small_path
 from exia._numbers import ranks
 from exia._run import Runnable, weights_of
 from exia.errors import ExiaError, InvalidError
@@ -66,7 +69,8 @@ class Dag(Runnable):
         if not callable(key):
             refuse(key, "key", "callable")
         changes = self._changes
-        values = [key(node) for node in list(self._nodes)]
+        nodes = self._nodes  # the call may change them, if it will
+        values = [*map(key, nodes if isinstance(nodes, range) else list(nodes))]
         numbers = ranks(values) or _ranks(values)
         with self._use():
             self._check_same(changes)
@@ -148,10 +152,22 @@ class Dag(Runnable):
         >>> dag.descendants("a"), dag.ancestors("c")
         (['b', 'c'], ['b', 'a'])
         """
+        with self._lock:
+            held = self._pointer
+            if held and type(self._nodes) is range and not self._running:
+                found = small_descendants(self._at, nodes)
+                if found is not None:
+                    return found
         return self._found_from(lib.exia_dag_descendants, nodes)
 
     def ancestors(self, *nodes: Any) -> list[Any]:
         """List all that come before one of these nodes, the nearest first, without these."""
+        with self._lock:
+            held = self._pointer
+            if held and type(self._nodes) is range and not self._running:
+                found = small_ancestors(self._at, nodes)
+                if found is not None:
+                    return found
         return self._found_from(lib.exia_dag_ancestors, nodes)
 
     def path(self, before: Any, after: Any) -> list[Any]:
@@ -167,6 +183,12 @@ class Dag(Runnable):
         >>> Dag({"b": ["a"], "c": ["b"]}).path("a", "c")
         ['a', 'b', 'c']
         """
+        with self._lock:
+            held = self._pointer
+            if held and type(self._nodes) is range and not self._running:
+                found = small_path(self._at, before, after)
+                if found is not None:
+                    return found
         with self._use():
             ends = self._number(before), self._number(after)
             return self._list(lib.exia_dag_path, *ends)
@@ -323,7 +345,7 @@ class Dag(Runnable):
             nodes = self._named(out.nodes, starts[-1])
         return [nodes[a:b] for a, b in pairwise(starts)]
 
-    def _found_from(self, function: Callable[..., int], nodes: Iterable[Any]) -> list[Any]:
+    def _found_from(self, function: Callable[..., int], nodes: tuple[Any, ...]) -> list[Any]:
         with self._use():
             numbers = [self._number(node) for node in nodes]
             return self._list(function, numbers, len(numbers))

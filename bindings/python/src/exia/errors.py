@@ -13,6 +13,8 @@ from typing import Any
 
 from exia._native import lib
 
+SHOWN = 10  # nodes of a cycle in its error
+
 
 class ExiaError(Exception):
     """What every failure of Exia is.
@@ -66,6 +68,14 @@ class CycleError(ExiaError, graphlib.CycleError):
     """
 
     status = lib.EXIA_ECYCLE
+    _shown = False  # the text ends with the cycle
+
+    @classmethod
+    def of(cls, what: str, nodes: Sequence[Hashable]) -> CycleError:
+        """Make one whose text shows the cycle, as soon as somebody asks for it."""
+        error = cls.__new__(cls, what, [*nodes, nodes[0]])
+        error._shown = True
+        return error
 
     def __init__(self, text: str, closed: Sequence[Hashable] = ()) -> None:
         super().__init__(text, *([list(closed)] if closed else []))
@@ -83,7 +93,11 @@ class CycleError(ExiaError, graphlib.CycleError):
         self.args = (self.args[0], [*nodes, *nodes[:1]])
 
     def __str__(self) -> str:
-        return str(self.args[0])
+        if not self._shown:
+            return str(self.args[0])
+        cycle = self.args[1][:-1]
+        shown = [f"{node!r:.60}" for node in cycle[:SHOWN]] + ["..."] * (len(cycle) > SHOWN)
+        return f"{self.args[0]} of {len(cycle)}: {' -> '.join([*shown, shown[0]])}"
 
 
 class CorruptError(ExiaError, ValueError):
