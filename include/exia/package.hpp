@@ -1,0 +1,133 @@
+/* Packages and registries in C++; exia/package.h and exia/registry.h are the manual.  See exia.hpp. */
+#ifndef EXIA_PACKAGE_HPP
+#define EXIA_PACKAGE_HPP
+
+#include "exia/common.hpp"
+
+namespace exia
+{
+
+inline void new_workspace(std::string_view directory, std::string_view name)
+{
+    detail::call(exia_workspace_new, detail::text(directory), detail::text(name));
+}
+inline void add_component(std::string_view directory, std::string_view path,
+                          std::string_view kind = {}, std::string_view home = {})
+{
+    detail::call(exia_workspace_add, detail::text(directory), detail::text(path),
+                 detail::text(kind), detail::text(home));
+}
+inline void add_entry(std::string_view directory, std::string_view name, std::string_view object)
+{
+    detail::call(exia_workspace_add_entry, detail::text(directory), detail::text(name),
+                 detail::text(object));
+}
+
+/* Answers where the file was written. */
+inline std::string pack(std::string_view workspace, std::string_view file = {},
+                        const exia_pack_options *options = nullptr, const job &how = {})
+{
+    char *written = nullptr;
+    detail::work(how, exia_package_write, &written, detail::text(workspace), detail::text(file),
+                 options);
+    return detail::take(written);
+}
+
+class package : public detail::handle<exia_package, exia_package_free>
+{
+  public:
+    explicit package(std::string_view file)
+        : handle(detail::made<exia_package>(exia_package_open, detail::text(file)))
+    {
+    }
+    const char *facts() const noexcept { return exia_package_facts(c()); }
+    rows files() const { return detail::list(exia_package_files, c()); }
+    void verify(const exia_verify_options *options = nullptr, const job &how = {}) const
+    {
+        detail::work(how, exia_package_verify, c(), options);
+    }
+    void unpack(std::string_view directory, std::string_view pattern = {}, const job &how = {}) const
+    {
+        detail::work(how, exia_package_unpack, c(), detail::text(directory), detail::text(pattern));
+    }
+};
+
+/* A registry.  Threads: any.  A default `remote` is what is here. */
+class registry : public detail::handle<exia_registry, exia_registry_free>
+{
+  public:
+    explicit registry(std::string_view home = {})
+        : handle(detail::made<exia_registry>(exia_registry_open, detail::text(home)))
+    {
+    }
+    const char *home() const noexcept { return exia_registry_home(c()); }
+
+    void add_remote(std::string_view name, std::string_view records_url,
+                    std::string_view packages_url)
+    {
+        detail::call(exia_registry_remote_add, c(), detail::text(name), detail::text(records_url),
+                     detail::text(packages_url));
+    }
+    void remove_remote(std::string_view name)
+    {
+        detail::call(exia_registry_remote_remove, c(), detail::text(name));
+    }
+    rows remotes() const { return detail::list(exia_registry_remotes, c()); }
+
+    void add(std::string_view file, std::string_view remote = {}, const job &how = {})
+    {
+        detail::work(how, exia_registry_register, c(), detail::text(file), detail::text(remote));
+    }
+    void remove(std::string_view package, std::string_view remote = {})
+    {
+        detail::call(exia_registry_unregister, c(), detail::text(package), detail::text(remote));
+    }
+    void update(std::string_view package, std::string_view facts, std::string_view remote = {})
+    {
+        detail::call(exia_registry_update, c(), detail::text(package), detail::text(facts),
+                     detail::text(remote));
+    }
+    rows query(std::string_view filter = {}, std::string_view remote = {}) const
+    {
+        return detail::list(exia_registry_query, c(), detail::text(filter), detail::text(remote));
+    }
+    exia_transfer push(std::string_view package, std::string_view remote, const job &how = {})
+    {
+        exia_transfer moved{};
+        detail::work(how, exia_registry_push, &moved, c(), detail::text(package),
+                     detail::text(remote));
+        return moved;
+    }
+    exia_transfer pull(std::string_view package, std::string_view remote, const job &how = {})
+    {
+        exia_transfer moved{};
+        detail::work(how, exia_registry_pull, &moved, c(), detail::text(package),
+                     detail::text(remote));
+        return moved;
+    }
+
+    /* Answers the package's directory. */
+    std::string install(std::string_view package, std::string_view remote = {}, const job &how = {})
+    {
+        char *directory = nullptr;
+        detail::work(how, exia_registry_install, &directory, c(), detail::text(package),
+                     detail::text(remote));
+        return detail::take(directory);
+    }
+    rows installed(std::string_view package = {}) const
+    {
+        return detail::list(exia_registry_installed, c(), detail::text(package));
+    }
+    std::string which(std::string_view path) const
+    {
+        return detail::take(detail::made<char>(exia_registry_which, c(), detail::text(path)));
+    }
+    void uninstall(std::string_view package)
+    {
+        detail::call(exia_registry_uninstall, c(), detail::text(package));
+    }
+};
+
+} // namespace exia
+
+#endif
