@@ -33,6 +33,7 @@ pkg_libs = $(eval pkg_libs := $(shell pkg-config --libs $(libraries)))$(pkg_libs
 
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes $(WERROR)
 RUN ?= $(if $(filter thread,$(SANITIZE)),setarch -R) # it wants addresses to stay
+cpp_flags = -std=c++17 -Wall -Wextra -Wpedantic -Wshadow $(WERROR) -Iinclude
 sanitize := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer)
 own_flags = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fvisibility=hidden -pthread $(warnings) \
 	$(sanitize) -Iinclude -MMD -MP
@@ -42,11 +43,11 @@ library_objects := $(library_sources:%.c=$(BUILD)/%.o)
 tool_objects := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard pkg/*.c)))
 support_objects := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/support/*.c)))
 conformance_objects := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/conformance/*.c)))
-test_sources := $(sort $(wildcard tests/test_*.c))
-tests := $(test_sources:tests/%.c=$(BUILD)/tests/%)
+tests := $(basename $(patsubst tests/%,$(BUILD)/tests/%,$(sort $(wildcard tests/test_*.c tests/test_*.cpp))))
 plugins := $(patsubst tests/%.c,$(BUILD)/tests/%.so,$(wildcard tests/plugin_*.c tests/preload_*.c))
 headers := include/exia.h $(sort $(wildcard include/exia/*.h))
-c_files = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
+cpp_headers := include/exia.hpp $(sort $(wildcard include/exia/*.hpp))
+c_files = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.hpp' 'examples/*.cpp' 'tests/test_*.cpp')
 library := $(BUILD)/libexia.so.$(version)
 
 .PHONY: all test test-c test-python test-torch demo bench install uninstall lint format asan tsan soak soak-models valgrind \
@@ -102,16 +103,17 @@ $(venv)/.binding: $(binding_sources) $(headers) $(BUILD)/vedapkg | $(venv)/.demo
 
 # Says what is made; V=1 shows the commands.
 show = $(if $(V),,@echo "$(1) $@" && )
+# $(call compile,FLAGS): one C source.
+define compile
+	@mkdir -p $(@D)
+	$(call show,CC)$(CC) $(CPPFLAGS) $(CFLAGS) $(own_flags) $(1) $(pkg_cflags) -o $@ $<
+endef
 
-$(BUILD)/libexia/%.o: libexia/%.c | build/system-build
-	@mkdir -p $(@D)
-	$(call show,CC)$(CC) $(CPPFLAGS) $(CFLAGS) $(own_flags) -Ilibexia -fPIC $(pkg_cflags) -c -o $@ $<
-$(BUILD)/pkg/%.o: pkg/%.c | build/system-build
-	@mkdir -p $(@D)
-	$(call show,CC)$(CC) $(CPPFLAGS) $(CFLAGS) $(own_flags) $(pkg_cflags) -c -o $@ $<
-$(BUILD)/tests/%.o: tests/%.c | build/system-test
-	@mkdir -p $(@D)
-	$(call show,CC)$(CC) $(CPPFLAGS) $(CFLAGS) $(own_flags) -Ilibexia -Itests $(pkg_cflags) -c -o $@ $<
+$(BUILD)/libexia/%.o: libexia/%.c | build/system-build ; $(call compile,-c -Ilibexia -fPIC)
+$(BUILD)/pkg/%.o: pkg/%.c | build/system-build ; $(call compile,-c)
+$(BUILD)/tests/%.o: tests/%.c | build/system-test ; $(call compile,-c -Ilibexia -Itests)
+$(BUILD)/tests/%.o: tests/%.cpp | build/system-test
+	$(call show,CXX)$(CXX) $(CPPFLAGS) $(CFLAGS) $(cpp_flags) -pthread -MMD -MP $(sanitize) -Itests -c -o $@ $<
 
 $(BUILD)/libexia.a: $(library_objects)
 	$(call show,AR)rm -f $@ && $(AR) rcs $@ $^
@@ -131,10 +133,8 @@ $(BUILD)/tests/conformance.a: $(conformance_objects)
 	$(call show,AR)rm -f $@ && $(AR) rcs $@ $^
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(support_objects) $(BUILD)/tests/conformance.a $(BUILD)/libexia.a
 	$(call show,LD)$(CC) $(CFLAGS) $(LDFLAGS) $(sanitize) -pthread -rdynamic -o $@ $< $(support_objects) \
-		$(BUILD)/tests/conformance.a $(BUILD)/libexia.a $(pkg_libs) $$(pkg-config --libs cmocka) -lm -ldl
-$(plugins): $(BUILD)/tests/%.so: tests/%.c | build/system-test
-	@mkdir -p $(@D)
-	$(call show,CC)$(CC) $(CPPFLAGS) $(CFLAGS) $(own_flags) -fPIC -shared -o $@ $<
+		$(BUILD)/tests/conformance.a $(BUILD)/libexia.a $(pkg_libs) $$(pkg-config --libs cmocka) -lm -ldl $(if $(wildcard tests/$(@F).cpp),-lstdc++)
+$(plugins): $(BUILD)/tests/%.so: tests/%.c | build/system-test ; $(call compile,-fPIC -shared)
 .SECONDARY:
 
 # ---- test -----------------------------------------------------------------------------------
@@ -199,11 +199,11 @@ layers: ## dependencies point one way; the library neither allocates by itself, 
 	if grep -nE '(^|[^_a-zA-Z>.])(malloc|calloc|realloc|strdup|free|abort|exit|printf|fprintf|puts) *\(' libexia/*/*.c \
 		| grep -vE '^libexia/base/memory\.c:|: *(/\*| \*)'; then failed=1; fi; \
 	exit $$failed
-headers: | build/system-test ## each public header compiles alone, as C11 and as C++17
-	@for h in $(headers); do \
+headers: | build/system-test ## each public header compiles alone, as C11 and as C++17, also under clang++ where it is
+	@for h in $(headers) $(cpp_headers); do \
 		printf '#include "%s"\n' "$${h#include/}" >build/header.c; \
-		$(CC) -std=c11 -Wall -Wextra -Wpedantic -Werror -Iinclude -fsyntax-only build/header.c; \
-		$(CXX) -x c++ -std=c++17 -Wall -Wextra -Wpedantic -Werror -Iinclude -fsyntax-only build/header.c; \
+		case $$h in *.h) $(CC) -std=c11 -Wall -Wextra -Wpedantic -Werror -Iinclude -fsyntax-only build/header.c; esac; \
+		for cxx in "$(CXX)" $$(command -v clang++); do $$cxx -x c++ $(cpp_flags) -Werror -fsyntax-only build/header.c; done; \
 	done
 symbols: $(library) ## the library exports what tests/abi/exia.symbols lists, and the headers declare it
 	@nm -D --defined-only $(library) | awk '$$2 != "A" {print $$3}' | LC_ALL=C sort >build/symbols
@@ -226,8 +226,8 @@ bench: $(venv)/.bench $(BUILD)/bench-pool $(BUILD)/bench-dag $(venv)/.binding ##
 
 install: all ## PREFIX=/usr/local, DESTDIR=
 	install -d "$(DESTDIR)$(PREFIX)/include/exia" "$(DESTDIR)$(PREFIX)/lib/pkgconfig" "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/man/man1"
-	install -m 644 include/exia.h "$(DESTDIR)$(PREFIX)/include"
-	install -m 644 include/exia/*.h "$(DESTDIR)$(PREFIX)/include/exia"
+	install -m 644 include/exia.h include/exia.hpp "$(DESTDIR)$(PREFIX)/include"
+	install -m 644 include/exia/*.h include/exia/*.hpp "$(DESTDIR)$(PREFIX)/include/exia"
 	install -m 755 $(library) "$(DESTDIR)$(PREFIX)/lib"
 	ln -sf libexia.so.$(version) "$(DESTDIR)$(PREFIX)/lib/libexia.so.$(major)"
 	ln -sf libexia.so.$(major) "$(DESTDIR)$(PREFIX)/lib/libexia.so"
@@ -237,7 +237,7 @@ install: all ## PREFIX=/usr/local, DESTDIR=
 	install -m 755 $(BUILD)/vedapkg "$(DESTDIR)$(PREFIX)/bin"
 	$(BUILD)/vedapkg help --man >"$(DESTDIR)$(PREFIX)/share/man/man1/vedapkg.1"
 uninstall: ## what install put there
-	rm -rf "$(DESTDIR)$(PREFIX)/bin/vedapkg" "$(DESTDIR)$(PREFIX)/share/man/man1/vedapkg.1" "$(DESTDIR)$(PREFIX)"/include/exia{,.h} \
+	rm -rf "$(DESTDIR)$(PREFIX)/bin/vedapkg" "$(DESTDIR)$(PREFIX)/share/man/man1/vedapkg.1" "$(DESTDIR)$(PREFIX)"/include/exia{,.h,.hpp} \
 		"$(DESTDIR)$(PREFIX)"/lib/libexia.{so,so.$(major),so.$(version),a} \
 		"$(DESTDIR)$(PREFIX)/lib/pkgconfig/exia.pc"
 

@@ -36,9 +36,17 @@ class error : public std::runtime_error
         : std::runtime_error(text), status_(status), native_(native)
     {
     }
-    explicit error(const exia_error &err) : error(err.status, err.text, err.native) {}
-    exia_status status() const noexcept { return status_; }
-    int32_t native() const noexcept { return native_; } /* errno, HTTP status ... or 0 */
+    explicit error(const exia_error &why) : error(why.status, why.text, why.native)
+    {
+    }
+    exia_status status() const noexcept
+    {
+        return status_;
+    }
+    int32_t native() const noexcept
+    {
+        return native_;
+    } /* errno, HTTP status ... or 0 */
 
   private:
     exia_status status_;
@@ -67,21 +75,43 @@ template <class T> class span
 {
   public:
     span() = default;
-    span(T *data, std::size_t size) : data_(data), size_(size) {}
+    span(T *data, std::size_t size) : data_(data), size_(size)
+    {
+    }
     template <class C, class = std::enable_if_t<
                            std::is_convertible_v<decltype(std::declval<C &>().data()), T *>>>
     span(C &&container) : data_(container.data()), size_(container.size())
     {
     }
-    span(std::initializer_list<std::remove_const_t<T>> list) : data_(list.begin()), size_(list.size())
+    /* As an argument only: the list ends with the call. */
+    span(std::initializer_list<std::remove_const_t<T>> list) : size_(list.size())
     {
+        data_ = std::data(list);
     }
-    T *data() const noexcept { return data_; }
-    std::size_t size() const noexcept { return size_; }
-    bool empty() const noexcept { return size_ == 0; }
-    T *begin() const noexcept { return data_; }
-    T *end() const noexcept { return data_ + size_; }
-    T &operator[](std::size_t i) const { return data_[i]; }
+    T *data() const noexcept
+    {
+        return data_;
+    }
+    std::size_t size() const noexcept
+    {
+        return size_;
+    }
+    bool empty() const noexcept
+    {
+        return size_ == 0;
+    }
+    T *begin() const noexcept
+    {
+        return data_;
+    }
+    T *end() const noexcept
+    {
+        return data_ + size_;
+    }
+    T &operator[](std::size_t i) const
+    {
+        return data_[i];
+    }
 
   private:
     T *data_ = nullptr;
@@ -100,7 +130,10 @@ class text
         if (std::memchr(text_.data(), 0, text_.size()) != nullptr)
             throw error(EXIA_EINVAL, "a text with a NUL in it is none for C");
     }
-    operator const char *() const noexcept { return null_ ? nullptr : text_.c_str(); }
+    operator const char *() const noexcept
+    {
+        return null_ ? nullptr : text_.c_str();
+    }
 
   private:
     bool null_;
@@ -130,16 +163,27 @@ inline std::string take(char *text)
 template <class T, void (*Free)(T *)> class handle
 {
   public:
-    T *c() const noexcept { return pointer_.get(); }
-    explicit operator bool() const noexcept { return pointer_ != nullptr; }
+    T *c() const noexcept
+    {
+        return pointer_.get();
+    }
+    explicit operator bool() const noexcept
+    {
+        return pointer_ != nullptr;
+    }
 
   protected:
     handle() = default;
-    explicit handle(T *pointer) : pointer_(pointer) {}
+    explicit handle(T *pointer) : pointer_(pointer)
+    {
+    }
 
   private:
     struct deleter {
-        void operator()(T *pointer) const noexcept { Free(pointer); }
+        void operator()(T *pointer) const noexcept
+        {
+            Free(pointer);
+        }
     };
     std::unique_ptr<T, deleter> pointer_;
 };
@@ -198,7 +242,9 @@ class rows : public detail::handle<exia_rows, exia_rows_free>
 {
   public:
     rows() = default;
-    explicit rows(exia_rows *taken) : handle(taken) {}
+    explicit rows(exia_rows *taken) : handle(taken)
+    {
+    }
 
     /* The next row, valid until the one after it; false: there is none. */
     bool next(std::string_view &row)
@@ -219,25 +265,49 @@ class rows : public detail::handle<exia_rows, exia_rows_free>
         using reference = const std::string_view &;
 
         iterator() = default;
-        explicit iterator(rows *from) : from_(from) { ++*this; }
-        reference operator*() const { return row_; }
-        pointer operator->() const { return &row_; }
+        explicit iterator(rows *from) : from_(from)
+        {
+            ++*this;
+        }
+        reference operator*() const
+        {
+            return row_;
+        }
+        pointer operator->() const
+        {
+            return &row_;
+        }
         iterator &operator++()
         {
             if (!from_->next(row_))
                 from_ = nullptr;
             return *this;
         }
-        void operator++(int) { ++*this; }
-        bool operator==(const iterator &other) const { return from_ == other.from_; }
-        bool operator!=(const iterator &other) const { return from_ != other.from_; }
+        void operator++(int)
+        {
+            ++*this;
+        }
+        bool operator==(const iterator &other) const
+        {
+            return from_ == other.from_;
+        }
+        bool operator!=(const iterator &other) const
+        {
+            return from_ != other.from_;
+        }
 
       private:
         rows *from_ = nullptr;
         std::string_view row_;
     };
-    iterator begin() { return iterator(this); }
-    iterator end() { return iterator(); }
+    iterator begin()
+    {
+        return iterator(this);
+    }
+    iterator end()
+    {
+        return iterator();
+    }
 };
 
 /* How a long call may work; what is zero or empty is the default.  `progress` (step, done, total)
@@ -265,7 +335,10 @@ class running
         if (how.progress)
             c_.progress = on_progress;
     }
-    const exia_job *c() const { return &c_; }
+    const exia_job *c() const
+    {
+        return &c_;
+    }
     void rethrow() const
     {
         if (thrown_)
@@ -294,8 +367,7 @@ class running
 };
 
 /* Call a function whose last parameters are the job and the error. */
-template <class F, class... A>
-exia_status work(const job &how, F *function, const A &...arguments)
+template <class F, class... A> exia_status work(const job &how, F *function, const A &...arguments)
 {
     running now(how);
     exia_error err{};

@@ -13,9 +13,17 @@ using nodes = span<const uint32_t>;
 class groups
 {
   public:
-    explicit groups(const exia_groups &found) : c_(found) {}
-    std::size_t size() const noexcept { return c_.count; }
-    bool empty() const noexcept { return c_.count == 0; }
+    explicit groups(const exia_groups &found) : c_(found)
+    {
+    }
+    std::size_t size() const noexcept
+    {
+        return c_.count;
+    }
+    bool empty() const noexcept
+    {
+        return c_.count == 0;
+    }
     nodes operator[](std::size_t i) const
     {
         return {c_.nodes + c_.starts[i], c_.starts[i + 1] - c_.starts[i]};
@@ -33,7 +41,10 @@ class run_error : public error
         : error(why), report_(std::make_shared<rows>(std::move(report)))
     {
     }
-    rows &report() const noexcept { return *report_; }
+    rows &report() const noexcept
+    {
+        return *report_;
+    }
 
   private:
     std::shared_ptr<rows> report_;
@@ -42,7 +53,9 @@ class run_error : public error
 class dag_cursor : public detail::handle<exia_dag_cursor, exia_dag_cursor_free>
 {
   public:
-    explicit dag_cursor(exia_dag_cursor *taken) : handle(taken) {}
+    explicit dag_cursor(exia_dag_cursor *taken) : handle(taken)
+    {
+    }
     dag_cursor copy() const
     {
         return dag_cursor(detail::made<exia_dag_cursor>(exia_dag_cursor_copy, c()));
@@ -58,14 +71,21 @@ class dag_cursor : public detail::handle<exia_dag_cursor, exia_dag_cursor_free>
     {
         detail::call(exia_dag_cursor_done, nullptr, c(), which.data(), which.size());
     }
-    bool active() const noexcept { return exia_dag_cursor_active(c()) != 0; }
+    bool active() const noexcept
+    {
+        return exia_dag_cursor_active(c()) != 0;
+    }
 };
 
 class dag : public detail::handle<exia_dag, exia_dag_free>
 {
   public:
-    dag() : handle(detail::made<exia_dag>(exia_dag_open)) {}
-    explicit dag(exia_dag *taken) : handle(taken) {}
+    dag() : handle(detail::made<exia_dag>(exia_dag_open))
+    {
+    }
+    explicit dag(exia_dag *taken) : handle(taken)
+    {
+    }
 
     /* Nodes: one of this name (none by default), `count` without names, or those of numbers. */
     uint32_t add(std::string_view name = {})
@@ -94,17 +114,26 @@ class dag : public detail::handle<exia_dag, exia_dag_free>
         detail::call(exia_dag_remove_nodes, moved.data(), c(), which.data(), which.size());
         return moved;
     }
-    std::size_t size() const noexcept { return exia_dag_node_count(c()); }
+    std::size_t size() const noexcept
+    {
+        return exia_dag_node_count(c());
+    }
     uint32_t find(std::string_view name) const
     {
         uint32_t node = 0;
         detail::call(exia_dag_find, &node, c(), detail::text(name));
         return node;
     }
-    const char *name(uint32_t node) const noexcept { return exia_dag_name(c(), node); }
+    const char *name(uint32_t node) const noexcept
+    {
+        return exia_dag_name(c(), node);
+    }
 
     /* Edges: before[i] comes before after[i]. */
-    void edge(uint32_t before, uint32_t after) { edges(nodes(&before, 1), nodes(&after, 1)); }
+    void edge(uint32_t before, uint32_t after)
+    {
+        edges(nodes(&before, 1), nodes(&after, 1));
+    }
     void edges(nodes before, nodes after)
     {
         detail::call(exia_dag_add_edges, c(), before.data(), after.data(), pairs(before, after));
@@ -113,22 +142,52 @@ class dag : public detail::handle<exia_dag, exia_dag_free>
     {
         detail::call(exia_dag_remove_edges, c(), before.data(), after.data(), pairs(before, after));
     }
-    std::pair<nodes, nodes> edges() const { return two(exia_dag_edges); }
-    std::pair<nodes, nodes> reduce() { return two(exia_dag_reduce); }
+    std::pair<nodes, nodes> edges() const
+    {
+        return two(exia_dag_edges);
+    }
+    std::pair<nodes, nodes> reduce()
+    {
+        return two(exia_dag_reduce);
+    }
 
-    nodes order() { return one(exia_dag_order); }
-    nodes keep_order() { return one(exia_dag_keep_order); }
+    nodes order()
+    {
+        return one(exia_dag_order);
+    }
+    nodes keep_order()
+    {
+        return one(exia_dag_keep_order);
+    }
     /* `keys`: one a node; none: all are equal. */
     nodes order_by(span<const int64_t> keys = {})
     {
         return one(exia_dag_order_by, per_node(keys));
     }
-    groups levels() { return grouped(exia_dag_levels); }
-    groups cycles() { return grouped(exia_dag_cycles); }
-    nodes cycle(uint32_t through = EXIA_NO_NODE) { return one(exia_dag_cycle, through); }
-    nodes path(uint32_t from, uint32_t to) { return one(exia_dag_path, from, to); }
-    nodes descendants(nodes of) { return one(exia_dag_descendants, of.data(), of.size()); }
-    nodes ancestors(nodes of) { return one(exia_dag_ancestors, of.data(), of.size()); }
+    groups levels()
+    {
+        return grouped(exia_dag_levels);
+    }
+    groups cycles()
+    {
+        return grouped(exia_dag_cycles);
+    }
+    nodes cycle(uint32_t through = EXIA_NO_NODE)
+    {
+        return one(exia_dag_cycle, through);
+    }
+    nodes path(uint32_t from, uint32_t to)
+    {
+        return one(exia_dag_path, from, to);
+    }
+    nodes descendants(nodes of)
+    {
+        return one(exia_dag_descendants, of.data(), of.size());
+    }
+    nodes ancestors(nodes of)
+    {
+        return one(exia_dag_ancestors, of.data(), of.size());
+    }
 
     struct longest {
         nodes path;
@@ -162,8 +221,8 @@ class dag : public detail::handle<exia_dag, exia_dag_free>
     rows run(F &&task, const job &how = {}, const exia_dag_run_options *options = nullptr)
     {
         using Task = std::remove_reference_t<F>;
-        exia_task_fn *each = [](uint32_t node, void *payload, exia_error *err) {
-            return detail::guard(err, [&] { (*static_cast<Task *>(payload))(node); });
+        exia_task_fn *each = [](uint32_t node, void *payload, exia_error *why) {
+            return detail::guard(why, [&] { (*static_cast<Task *>(payload))(node); });
         };
         exia_rows *report = nullptr;
         void *payload = const_cast<void *>(static_cast<const void *>(std::addressof(task)));
@@ -182,7 +241,10 @@ class dag : public detail::handle<exia_dag, exia_dag_free>
         }
         return rows(report);
     }
-    void cancel() { detail::call(exia_dag_cancel, c()); }
+    void cancel()
+    {
+        detail::call(exia_dag_cancel, c());
+    }
     /* Where tasks end apart (EXIA_DAG_APART): this one is over. */
     void end(uint32_t node, const exia_error *why = nullptr)
     {

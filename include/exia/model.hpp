@@ -11,11 +11,25 @@ namespace exia
 class tensor
 {
   public:
-    explicit tensor(const exia_tensor &found) : c_(found) {}
-    std::string_view dtype() const noexcept { return c_.dtype; }
-    span<const int64_t> shape() const noexcept { return {c_.shape, c_.rank}; }
-    std::size_t size() const noexcept { return c_.size; } /* in bytes */
-    const exia_tensor &c() const noexcept { return c_; }
+    explicit tensor(const exia_tensor &found) : c_(found)
+    {
+    }
+    std::string_view dtype() const noexcept
+    {
+        return c_.dtype;
+    }
+    span<const int64_t> shape() const noexcept
+    {
+        return {c_.shape, c_.rank};
+    }
+    std::size_t size() const noexcept
+    {
+        return c_.size;
+    } /* in bytes */
+    const exia_tensor &c() const noexcept
+    {
+        return c_;
+    }
 
     /* Its elements, row by row.  @throw error EXIA_EUNSUPPORTED: they are of another type, or do not
      * lie where a T may lie (copy them, then) */
@@ -49,15 +63,23 @@ class tensor
 class model : public detail::handle<exia_model, exia_model_free>
 {
   public:
-    explicit model(exia_model *taken) : handle(taken) {}
+    explicit model(exia_model *taken) : handle(taken)
+    {
+    }
     /* A plain directory. */
     explicit model(std::string_view directory, std::string_view trust_file = {}, unsigned flags = 0)
         : handle(detail::made<exia_model>(exia_model_open_directory, detail::text(directory),
                                           detail::text(trust_file), flags))
     {
     }
-    const char *facts() const noexcept { return exia_model_facts(c()); }
-    const char *policy() const noexcept { return exia_model_policy(c()); }
+    const char *facts() const noexcept
+    {
+        return exia_model_facts(c());
+    }
+    const char *policy() const noexcept
+    {
+        return exia_model_policy(c());
+    }
     std::string environment() const
     {
         return detail::take(detail::made<char>(exia_model_environment, c()));
@@ -167,6 +189,21 @@ class library : public detail::handle<exia_library, exia_library_free>
                      expect, detail::text(message));
         return version;
     }
+    /* Where it stood at a time, in UTC: "2026-01-31". */
+    int64_t rollback_to(std::string_view name, std::string_view alias, std::string_view time,
+                        int64_t expect = EXIA_ANY, std::string_view message = {})
+    {
+        int64_t version = 0;
+        detail::call(exia_alias_rollback_to, &version, c(), detail::text(name), detail::text(alias),
+                     detail::text(time), expect, detail::text(message));
+        return version;
+    }
+    void protect(std::string_view name, std::string_view alias, bool on = true,
+                 std::string_view message = {})
+    {
+        detail::call(exia_alias_protect, c(), detail::text(name), detail::text(alias), int(on),
+                     detail::text(message));
+    }
     rows search(std::string_view filter = {})
     {
         return detail::list(exia_library_search, c(), detail::text(filter));
@@ -174,6 +211,10 @@ class library : public detail::handle<exia_library, exia_library_free>
     rows history(std::string_view name)
     {
         return detail::list(exia_library_history, c(), detail::text(name));
+    }
+    rows history(std::string_view name, std::string_view alias)
+    {
+        return detail::list(exia_alias_history, c(), detail::text(name), detail::text(alias));
     }
     void export_to(std::string_view selector, std::string_view directory, const job &how = {})
     {

@@ -40,13 +40,20 @@ class package : public detail::handle<exia_package, exia_package_free>
         : handle(detail::made<exia_package>(exia_package_open, detail::text(file)))
     {
     }
-    const char *facts() const noexcept { return exia_package_facts(c()); }
-    rows files() const { return detail::list(exia_package_files, c()); }
+    const char *facts() const noexcept
+    {
+        return exia_package_facts(c());
+    }
+    rows files() const
+    {
+        return detail::list(exia_package_files, c());
+    }
     void verify(const exia_verify_options *options = nullptr, const job &how = {}) const
     {
         detail::work(how, exia_package_verify, c(), options);
     }
-    void unpack(std::string_view directory, std::string_view pattern = {}, const job &how = {}) const
+    void unpack(std::string_view directory, std::string_view pattern = {},
+                const job &how = {}) const
     {
         detail::work(how, exia_package_unpack, c(), detail::text(directory), detail::text(pattern));
     }
@@ -60,7 +67,10 @@ class registry : public detail::handle<exia_registry, exia_registry_free>
         : handle(detail::made<exia_registry>(exia_registry_open, detail::text(home)))
     {
     }
-    const char *home() const noexcept { return exia_registry_home(c()); }
+    const char *home() const noexcept
+    {
+        return exia_registry_home(c());
+    }
 
     void add_remote(std::string_view name, std::string_view records_url,
                     std::string_view packages_url)
@@ -72,7 +82,10 @@ class registry : public detail::handle<exia_registry, exia_registry_free>
     {
         detail::call(exia_registry_remote_remove, c(), detail::text(name));
     }
-    rows remotes() const { return detail::list(exia_registry_remotes, c()); }
+    rows remotes() const
+    {
+        return detail::list(exia_registry_remotes, c());
+    }
 
     void add(std::string_view file, std::string_view remote = {}, const job &how = {})
     {

@@ -27,8 +27,13 @@ inline constexpr milliseconds forever{-1};
 class needs
 {
   public:
-    explicit needs(void *const *objects) : objects_(objects) {}
-    template <class T> T &get(std::size_t i) const { return *static_cast<T *>(objects_[i]); }
+    explicit needs(void *const *objects) : objects_(objects)
+    {
+    }
+    template <class T> T &get(std::size_t i) const
+    {
+        return *static_cast<T *>(objects_[i]);
+    }
 
   private:
     void *const *objects_;
@@ -36,8 +41,8 @@ class needs
 
 struct component_options {
     std::vector<std::string> needs;
-    std::string about;    /* a JSON object; empty: none */
-    uint32_t max = 0;     /* 0: one object, shared */
+    std::string about; /* a JSON object; empty: none */
+    uint32_t max = 0;  /* 0: one object, shared */
     uint32_t min_idle = 0;
     milliseconds idle{0}, life{0}, overdue{0};
 };
@@ -62,7 +67,10 @@ class c_options
         c_.life_ms = from.life.count();
         c_.overdue_ms = from.overdue.count();
     }
-    const exia_component_options *c() const { return &c_; }
+    const exia_component_options *c() const
+    {
+        return &c_;
+    }
 
   private:
     std::vector<const char *> names_;
@@ -90,7 +98,9 @@ struct can_validate<T, std::void_t<decltype(std::declval<T &>().validate())>> : 
 template <class T, class Make> class maker
 {
   public:
-    explicit maker(Make make) : make_(std::move(make)) {}
+    explicit maker(Make make) : make_(std::move(make))
+    {
+    }
 
     exia_factory factory()
     {
@@ -100,16 +110,16 @@ template <class T, class Make> class maker
         made.release = [](void *payload) { delete static_cast<maker *>(payload); };
         made.payload = this;
         if constexpr (can_activate<T>::value)
-            made.activate = [](void *object, void *, exia_error *err) {
-                return guard(err, [&] { static_cast<T *>(object)->activate(); });
+            made.activate = [](void *object, void *, exia_error *why) {
+                return guard(why, [&] { static_cast<T *>(object)->activate(); });
             };
         if constexpr (can_passivate<T>::value)
-            made.passivate = [](void *object, void *, exia_error *err) {
-                return guard(err, [&] { static_cast<T *>(object)->passivate(); });
+            made.passivate = [](void *object, void *, exia_error *why) {
+                return guard(why, [&] { static_cast<T *>(object)->passivate(); });
             };
         if constexpr (can_validate<T>::value)
-            made.validate = [](void *object, void *, exia_error *err) {
-                return guard(err, [&] { validate(*static_cast<T *>(object)); });
+            made.validate = [](void *object, void *, exia_error *why) {
+                return guard(why, [&] { validate(*static_cast<T *>(object)); });
             };
         return made;
     }
@@ -130,7 +140,10 @@ template <class T, class Make> class maker
         return object ? std::move(object)
                       : throw error(EXIA_EUSER, "the factory answered no object");
     }
-    static std::unique_ptr<T> own(T &&object) { return std::make_unique<T>(std::move(object)); }
+    static std::unique_ptr<T> own(T &&object)
+    {
+        return std::make_unique<T>(std::move(object));
+    }
     static void validate(T &object)
     {
         if constexpr (std::is_convertible_v<decltype(object.validate()), bool>) {
@@ -162,8 +175,12 @@ template <class T> class lease
 {
   public:
     lease() = default;
-    explicit lease(const exia_lease &taken) : c_(taken) {}
-    lease(lease &&other) noexcept : c_(std::exchange(other.c_, {})) {}
+    explicit lease(const exia_lease &taken) : c_(taken)
+    {
+    }
+    lease(lease &&other) noexcept : c_(std::exchange(other.c_, {}))
+    {
+    }
     lease &operator=(lease &&other) noexcept
     {
         std::swap(c_, other.c_);
@@ -175,11 +192,26 @@ template <class T> class lease
             exia_lease_return(&c_, nullptr);
     }
 
-    T *get() const noexcept { return static_cast<T *>(c_.object); }
-    T *operator->() const noexcept { return get(); }
-    std::add_lvalue_reference_t<T> operator*() const { return *get(); }
-    explicit operator bool() const noexcept { return c_.object != nullptr; }
-    const exia_lease &c() const noexcept { return c_; }
+    T *get() const noexcept
+    {
+        return static_cast<T *>(c_.object);
+    }
+    T *operator->() const noexcept
+    {
+        return get();
+    }
+    std::add_lvalue_reference_t<T> operator*() const
+    {
+        return *get();
+    }
+    explicit operator bool() const noexcept
+    {
+        return c_.object != nullptr;
+    }
+    const exia_lease &c() const noexcept
+    {
+        return c_;
+    }
 
     /* Before the end of the scope, to see its failure. */
     void give_back()
@@ -202,8 +234,13 @@ template <class T> class lease
 class place : public detail::handle<exia_place, exia_place_free>
 {
   public:
-    explicit place(exia_place *taken) : handle(taken) {}
-    int fd() const noexcept { return exia_place_fd(c()); }
+    explicit place(exia_place *taken) : handle(taken)
+    {
+    }
+    int fd() const noexcept
+    {
+        return exia_place_fd(c());
+    }
 
     /* None: it is not its turn yet. */
     template <class T> std::optional<lease<T>> borrow(const char *where = nullptr)
@@ -232,9 +269,17 @@ class place : public detail::handle<exia_place, exia_place_free>
 class component
 {
   public:
-    explicit component(exia_component *found) : c_(found) {}
-    exia_component *c() const noexcept { return c_; }
-    const char *name() const noexcept { return exia_component_name(c_); }
+    explicit component(exia_component *found) : c_(found)
+    {
+    }
+    exia_component *c() const noexcept
+    {
+        return c_;
+    }
+    const char *name() const noexcept
+    {
+        return exia_component_name(c_);
+    }
 
     /* `where`: EXIA_HERE, for those who look for leaks. */
     template <class T>
@@ -245,8 +290,14 @@ class component
             detail::call(exia_component_borrow, &out, c_, int64_t(wait.count()), where);
         return lease<T>(out);
     }
-    place open_place() const { return place(detail::made<exia_place>(exia_place_open, c_)); }
-    rows loans() const { return detail::list(exia_component_loans, c_); }
+    place open_place() const
+    {
+        return place(detail::made<exia_place>(exia_place_open, c_));
+    }
+    rows loans() const
+    {
+        return detail::list(exia_component_loans, c_);
+    }
 
     /* Put another factory behind it, as pool::add().  `options` NULL: they stay. */
     template <class T, class Make = detail::construct<T>>
@@ -277,8 +328,8 @@ class pool : public detail::handle<exia_pool, exia_pool_free>
     /* A component of T's: made by `make`, a callable that answers a T or a std::unique_ptr<T> and
      * takes an exia::needs or nothing; or by T's own constructor.  T's members activate(),
      * passivate() and validate() (false, or an exception: replaced) are called where there are any. */
-    template <class T, class Make> component add(std::string_view name, Make make,
-                                                 const component_options &options = {})
+    template <class T, class Make>
+    component add(std::string_view name, Make make, const component_options &options = {})
     {
         auto owned = std::make_unique<detail::maker<T, Make>>(std::move(make));
         exia_factory factory = owned->factory();
@@ -286,8 +337,7 @@ class pool : public detail::handle<exia_pool, exia_pool_free>
         static_cast<void>(owned.release()); /* the pool's from now on */
         return added;
     }
-    template <class T>
-    component add(std::string_view name, const component_options &options = {})
+    template <class T> component add(std::string_view name, const component_options &options = {})
     {
         return add<T>(name, detail::construct<T>(), options);
     }
@@ -326,10 +376,22 @@ class pool : public detail::handle<exia_pool, exia_pool_free>
     {
         detail::call(exia_pool_on_wait, c(), ask, payload);
     }
-    rows list() const { return detail::list(exia_pool_list, c()); }
-    dag plan() const { return dag(detail::made<exia_dag>(exia_pool_plan, c())); }
-    void maintain() { detail::call(exia_pool_maintain, c()); }
-    void clear() { detail::call(exia_pool_clear, c()); }
+    rows list() const
+    {
+        return detail::list(exia_pool_list, c());
+    }
+    dag plan() const
+    {
+        return dag(detail::made<exia_dag>(exia_pool_plan, c()));
+    }
+    void maintain()
+    {
+        detail::call(exia_pool_maintain, c());
+    }
+    void clear()
+    {
+        detail::call(exia_pool_clear, c());
+    }
     void close(milliseconds wait = forever)
     {
         detail::call(exia_pool_close, c(), int64_t(wait.count()));
