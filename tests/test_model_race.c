@@ -14,7 +14,7 @@
 #include "support/models.h"
 #include "support/trace.h"
 
-enum { MOST_PROCESSES = 8, MOST_NOTES = 400000, ENTRIES_A_MODEL = 1500 };
+enum { MOST_PROCESSES = 8, MOST_NOTES = 400000, ENTRIES_A_MODEL = 1500, LEAST_CALLS = 100 };
 
 typedef enum what { PUBLISH, MOVE, ROLLBACK, REMOVE, KINDS } what;
 static const char *const verbs[KINDS] = {"publish", "move", "rollback", "remove"};
@@ -151,7 +151,8 @@ static void work(int number, double until, uint32_t seed)
     exia_library *library = NULL;
     exia_error why = {0};
     uint32_t dice = seed * 2654435761u + (uint32_t)number + 1;
-    while (seconds_now() < until && atomic_load(&shared->wrong) == 0) {
+    while ((seconds_now() < until || atomic_load(&shared->count) < LEAST_CALLS) &&
+           atomic_load(&shared->wrong) == 0) {
         if (library == NULL &&
             exia_library_open(&library, check_path("library"), NULL, &why) != EXIA_OK) {
             wrong("%s: %s", "open", why.text);
