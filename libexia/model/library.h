@@ -302,9 +302,6 @@ exia_status exia__blob_read(void *into, size_t size, exia__blobs *blobs, const c
                             const exia_job *job, exia_error *err);
 /* The text that a key of this digest holds, checked. */
 exia_status exia__blob_load(char **out, exia__blobs *blobs, const char *sha256, exia_error *err);
-exia_status exia__base64_encode(char **out, const void *data, size_t size, exia_error *err);
-/* Exactly `size` bytes, and up to two more are written behind them.  @return EXIA_ECORRUPT */
-exia_status exia__base64_decode(void *into, size_t size, const char *text, exia_error *err);
 
 /* ---- part.c --------------------------------------------------------------------------------- */
 
