@@ -27,5 +27,6 @@
 #include "exia/pool.h"
 #include "exia/registry.h"
 #include "exia/store.h"
+#include "exia/trust.h"
 
 #endif

@@ -168,7 +168,11 @@ EXIA_API const char *exia_model_facts(const exia_model *model);
 /* What a pickle inside may do: JSON, borrowed.  {"trusted": true} where only this user can have
  * written the model, else {"trusted": false, "why", "packages": [..], "constructors": [..]}: the
  * policy's lists, to which a loader must keep.  A library that mapped the parts without EXIA_OPEN_
- * VERIFY has not read their digests. */
+ * VERIFY has not read their digests.
+ *
+ * Either also has {"signed": {by, key, comment}} where a signature by a trusted key (exia/trust.h) is
+ * why, or may be: after EXIA_OPEN_VERIFY it makes the model trusted; without, what was mapped can
+ * still change, so copy a part, compare the copy's SHA-256 with the facts, and trust the copy. */
 EXIA_API const char *exia_model_policy(const exia_model *model);
 
 /* What the version was written under: the object that was given as `environment` in the facts (whose
@@ -178,6 +182,49 @@ EXIA_API const char *exia_model_policy(const exia_model *model);
  */
 EXIA_API exia_status exia_model_environment(char **out, const exia_model *model, exia_error *err);
 EXIA_API void exia_model_free(exia_model *model);
+
+/* ---- signatures ----------------------------------------------------------------------------- */
+
+/* What a signature of this version is over, to the byte: its row without `aliases`, and with
+ * `"exia": "version/1"`, as one JSON object.
+ *
+ *     {"environment":null,"exia":"version/1","imports":[],"metrics":{"auc":0.5},"name":"digits",
+ *      "params":{},"parent":null,"parts":[{"format":"bytes","name":"model","sha256":"2c26b46b...",
+ *      "size":3}],"tags":{},"time":"2026-01-31T23:59:59.123Z","version":7,"who":"me@here","why":null}
+ *
+ * (without the line breaks).  No space and no line break is outside of texts; the keys of each object
+ * are in the order of their bytes.  Texts are UTF-8, with \" \\ \b \f \n \r \t and, for the other bytes
+ * below 0x20, \u00XX (upper-case) written so, and all else as it is.  Integers are decimal; other
+ * numbers are as C's "%.17g" writes them, without '+' and leading zeros in an exponent, and with ".0"
+ * behind where there is neither a point nor an exponent.  To be freed with exia_text_free(). */
+EXIA_API exia_status exia_model_record(char **out, const exia_model *model, exia_error *err);
+
+typedef struct exia_sign_options {
+    size_t struct_size;
+    const char *secret_file; /* NULL: key.pem in the user's home of Exia */
+    const char *password;    /* of that file; NULL: it is not encrypted */
+    const char *comment;     /* one line, which is signed, too; NULL: "digits@7" and the time */
+    const char *signature;   /* NULL, or one made elsewhere over the record, such as by minisign */
+    const char *message;     /* why; goes into the history */
+} exia_sign_options;
+
+/* Sign a version: every part is compared with its digest, then the signature is added to the log.  It
+ * goes with the version wherever that is exported to.
+ *
+ * @return EXIA_ENOTFOUND: no such version, or no such key; EXIA_EDENIED: the password is missing
+ *         (native 1) or wrong, or others may read the key; EXIA_EUNTRUSTED: the signature given is not
+ *         of this version, or by no key that is trusted
+ */
+EXIA_API exia_status exia_model_sign(exia_library *library, const char *selector,
+                                     const exia_sign_options *options, exia_error *err);
+
+/* The signatures of a version: rows {state, key, by, comment, why, signature}.  `state` is "good",
+ * "revoked", "unknown" (`key`, an id, is of no key in the trust file) or "bad" (not of this version);
+ * `by` and `why` are what the trust file says; `signature` is minisign's text. */
+EXIA_API exia_status exia_model_signatures(exia_rows **out, const exia_model *model,
+                                           exia_error *err);
+
+/* ---- parts ---------------------------------------------------------------------------------- */
 
 /* The bytes of one part.
  *

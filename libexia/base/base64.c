@@ -22,6 +22,7 @@ exia_status exia__base64_decode(void *into, size_t size, const char *text, exia_
 {
     size_t length = strlen(text), padding = (3 - size % 3) % 3;
     int good = length == (size + 2) / 3 * 4 && strcspn(text, "=") == length - padding &&
+               strspn(text + length - padding, "=") == padding &&
                (length == 0 || EVP_DecodeBlock(into, (const unsigned char *)text, (int)length) ==
                                    (int)(size + padding));
     return good ? EXIA_OK : exia__fail(err, EXIA_ECORRUPT, 0, "its bytes are not valid base64");

@@ -12,10 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/json.h"
 #include "base/memory.h"
-
-enum { POLICY_LIMIT = 1 << 20 };
 
 /* Is this the group that many systems give each user for himself alone, together with a umask of
  * 002?  Then what it may write only he may write. */
@@ -92,79 +89,5 @@ exia_status exia__trust_path(char **why, const char *path, exia_error *err)
             break;
     }
     (free)(real); /* realpath's own memory */
-    return rc;
-}
-
-static exia_status check_list(const json_t *policy, const char *key, const char *path,
-                              exia_error *err)
-{
-    const json_t *list = json_object_get(policy, key);
-    size_t i = 0;
-    json_t *item = NULL;
-    if (list != NULL && !json_is_array(list))
-        return exia__fail(err, EXIA_EINVAL, 0, "%s: \"%s\" must be a list of names", path, key);
-    json_array_foreach(list, i, item)
-    {
-        if (!json_is_string(item))
-            return exia__fail(err, EXIA_EINVAL, 0, "%s: \"%s\" must be a list of names", path, key);
-    }
-    return EXIA_OK;
-}
-
-static exia_status check_policy(const json_t *policy, const char *path, exia_error *err)
-{
-    const char *key = NULL;
-    json_t *value = NULL;
-    json_int_t format = json_integer_value(json_object_get(policy, "format"));
-    if (format != 1)
-        return exia__fail(err, format > 1 ? EXIA_EVERSION : EXIA_EINVAL, 0,
-                          "%s: \"format\" must be 1", path);
-    json_object_foreach((json_t *)policy, key, value)
-    {
-        if (strcmp(key, "format") != 0 && strcmp(key, "packages") != 0 &&
-            strcmp(key, "constructors") != 0)
-            return exia__fail(err, EXIA_EINVAL, 0, "%s: \"%.60s\" is not known", path, key);
-    }
-    exia_status rc = check_list(policy, "packages", path, err);
-    return rc < 0 ? rc : check_list(policy, "constructors", path, err);
-}
-
-exia_status exia__trust_policy(json_t **out, const char *trust_file, exia_error *err)
-{
-    char *home = NULL, *path = NULL, *text = NULL, *why = NULL;
-    size_t size = 0;
-    json_t *policy = NULL;
-    exia_status rc = EXIA_OK;
-    *out = NULL;
-    if (trust_file != NULL) {
-        rc = exia__text_copy(&path, trust_file, err);
-    } else {
-        rc = exia__home(&home, NULL, err);
-        if (rc == EXIA_OK)
-            rc = exia__path_join(&path, home, "trust.json", err);
-    }
-    if (rc == EXIA_OK)
-        rc = exia__file_read(&text, &size, path, POLICY_LIMIT, err);
-    if (rc == EXIA_ENOTFOUND && trust_file == NULL) {
-        policy = json_pack("{s:i}", "format", 1);
-        rc = policy ? exia__forgive(err) : exia__fail_memory(err);
-    } else if (rc == EXIA_OK) {
-        rc = exia__json_object(&policy, text, size, path, EXIA_EINVAL, err);
-    }
-    if (rc == EXIA_OK)
-        rc = check_policy(policy, path, err);
-    if (rc == EXIA_OK && text != NULL) /* whoever writes it decides what runs */
-        rc = exia__trust_path(&why, path, err);
-    if (rc == EXIA_OK && why != NULL)
-        rc = exia__fail(err, EXIA_EUNTRUSTED, 0, "the policy %s is not taken: %s", path, why);
-    if (rc == EXIA_OK) {
-        *out = policy;
-        policy = NULL;
-    }
-    json_decref(policy);
-    exia__release(why);
-    exia__release(text);
-    exia__release(path);
-    exia__release(home);
     return rc;
 }

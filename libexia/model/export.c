@@ -1,7 +1,8 @@
 /* A version as a plain directory, which needs no library: version.json and one file a part.  It is built
  * beside its place and renamed, and every byte is hashed on its way out, so what appears is whole.
  *
- *     version.json  {format: 1, library: ID, version: ROW, environment: OBJECT | null} */
+ *     version.json  {format: 1, library: ID, version: ROW, environment: OBJECT | null,
+ *                    signatures: [TEXT..]} */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -88,8 +89,10 @@ static exia_status write_version(exporting *now, const char *library, exia_error
             rc = exia__forgive(err);
     }
     if (rc == EXIA_OK) {
-        version = json_pack("{s:i, s:s?, s:O, s:O?}", "format", 1, "library", library, "version",
-                            row, "environment", recorded);
+        json_t *signatures = now->model->signatures;
+        version = json_pack("{s:i, s:s?, s:O, s:O?, s:o}", "format", 1, "library", library,
+                            "version", row, "environment", recorded, "signatures",
+                            signatures ? json_incref(signatures) : json_array());
         rc = exia__json_text(&text, version, err);
     }
     if (rc == EXIA_OK)
@@ -187,6 +190,39 @@ exia_status exia_library_export(exia_library *library, const char *selector, con
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
+/* The row has the digest of the environment, which lies beside it. */
+static exia_status check_environment(const json_t *version, const char *path, exia_error *err)
+{
+    const json_t *object = json_object_get(version, "environment");
+    const char *digest = exia__json_string(json_object_get(version, "version"), "environment");
+    char hex[EXIA__HEX_SIZE] = "", *text = NULL;
+    exia_status rc = EXIA_OK;
+    if (json_is_object(object)) {
+        rc = exia__json_canonical(&text, object, err);
+        if (rc == EXIA_OK)
+            rc = exia__hash_hex(hex, text, strlen(text), err);
+    }
+    if (rc == EXIA_OK && strcmp(hex, digest ? digest : "") != 0)
+        rc = exia__fail(err, EXIA_ECORRUPT, 0, "%s has not the environment that its row names",
+                        path);
+    exia__release(text);
+    return rc;
+}
+
+static exia_status check_signatures(const json_t *version, const char *path, exia_error *err)
+{
+    const json_t *signatures = json_object_get(version, "signatures");
+    size_t i = 0;
+    json_t *signature = NULL;
+    int good = signatures == NULL || json_is_array(signatures);
+    json_array_foreach((json_t *)signatures, i, signature)
+    {
+        good = good && json_is_string(signature);
+    }
+    return good ? EXIA_OK
+                : exia__fail(err, EXIA_ECORRUPT, 0, "%s: \"signatures\" is no list of texts", path);
+}
+
 static exia_status read_version(json_t **out, const char *directory, exia_error *err)
 {
     char *path = NULL, *text = NULL;
@@ -210,6 +246,10 @@ static exia_status read_version(json_t **out, const char *directory, exia_error 
             rc = exia__fail(err, EXIA_ECORRUPT, 0, "%s does not name a version", path);
         else
             rc = exia__parts_check(json_object_get(row, "parts"), 0, err);
+        if (rc == EXIA_OK)
+            rc = check_environment(version, path, err);
+        if (rc == EXIA_OK)
+            rc = check_signatures(version, path, err);
     }
     if (rc == EXIA_OK) {
         *out = version;
@@ -259,6 +299,7 @@ exia_status exia_model_open_directory(exia_model **out, const char *directory,
     if (rc == EXIA_OK) {
         json_t *environment = json_object_get(version, "environment");
         model->environment = json_is_object(environment) ? json_incref(environment) : NULL;
+        model->signatures = json_incref(json_object_get(version, "signatures"));
         rc = exia__model_policy_set(model, "a plain directory may come from anywhere", trust_file,
                                     err);
     }

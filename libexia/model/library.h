@@ -344,6 +344,7 @@ typedef struct exia__open_part {
     void *memory;        /* our own, where it is not mapped */
     char *path;          /* NULL: no local file */
     int fd;
+    int compared; /* its bytes, in our own memory, with the digest */
     _Atomic(exia__tensors *) tensors; /* the header, once somebody asked */
 } exia__open_part;
 
@@ -359,8 +360,9 @@ void exia__part_close(exia__open_part *part);
 /* ---- open.c --------------------------------------------------------------------------------- */
 
 struct exia_model {
-    char *facts, *policy;
+    char *facts, *policy, *trust_file;
     json_t *parts;       /* as the log has them */
+    json_t *signatures;  /* their texts; NULL: none */
     json_t *environment; /* the digest of a blob, an object, or null */
     exia__blobs *blobs;  /* NULL: a plain directory */
     exia__open_part *part;
@@ -370,9 +372,6 @@ struct exia_model {
 exia_status exia__open_flags(unsigned flags, exia_error *err);
 /* A model whose parts are named and not yet open. */
 exia_status exia__model_new(exia_model **out, json_t *parts, exia_error *err);
-/* `why` NULL: only this user can have written it. */
-exia_status exia__model_policy_set(exia_model *model, const char *why, const char *trust_file,
-                                   exia_error *err);
 /* The part of that name; NULL: the only one. */
 exia_status exia__model_part(exia__open_part **out, const exia_model *model, const char *name,
                              exia_error *err);
@@ -385,6 +384,14 @@ exia_status exia__origin_write(exia_library *library, const char *name, const ch
 /* The versions up to `*versions` came from elsewhere, as `*why` says (may be NULL, else to be freed). */
 exia_status exia__origin_read(int64_t *versions, char **why, exia_library *library,
                               const char *name, exia_error *err);
+
+/* ---- sign.c --------------------------------------------------------------------------------- */
+
+/* Settle what a pickle in it may do, by the signatures and by which parts were compared with their
+ * digests; call it last.  `why` NULL: only this user can have written it.
+ * @return EXIA_EUNTRUSTED: it is not what was signed */
+exia_status exia__model_policy_set(exia_model *model, const char *why, const char *trust_file,
+                                   exia_error *err);
 
 /* ---- tensors.c ------------------------------------------------------------------------------ */
 

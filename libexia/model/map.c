@@ -35,12 +35,13 @@ static exia_status allocate(exia__open_part *part, exia_error *err)
     return EXIA_OK;
 }
 
-static exia_status check_digest(const exia__open_part *part, exia_error *err)
+static exia_status check_digest(exia__open_part *part, exia_error *err)
 {
     char hex[EXIA__HEX_SIZE];
     exia_status rc = exia__hash_hex(hex, part->data, part->size, err);
     if (rc == EXIA_OK && strcmp(hex, part->sha256) != 0)
         rc = exia__fail(err, EXIA_ECORRUPT, 0, "its SHA-256 is %s, not %s", hex, part->sha256);
+    part->compared = rc == EXIA_OK;
     return rc;
 }
 

@@ -11,28 +11,6 @@
 
 /* ---- who may have written it ---------------------------------------------------------------- */
 
-exia_status exia__model_policy_set(exia_model *model, const char *why, const char *trust_file,
-                                   exia_error *err)
-{
-    if (why == NULL)
-        return exia__text_copy(&model->policy, "{\"trusted\":true}", err);
-    if (!exia__text_valid(why, strlen(why))) /* a path may hold any bytes, JSON may not */
-        why = "others may write where it lies";
-    json_t *policy = NULL, *answer = NULL;
-    exia_status rc = exia__trust_policy(&policy, trust_file, err);
-    if (rc == EXIA_OK) {
-        json_t *packages = json_object_get(policy, "packages");
-        json_t *constructors = json_object_get(policy, "constructors");
-        answer = json_pack("{s:b, s:s, s:o, s:o}", "trusted", 0, "why", why, "packages",
-                           packages ? json_incref(packages) : json_array(), "constructors",
-                           constructors ? json_incref(constructors) : json_array());
-        rc = exia__json_text(&model->policy, answer, err);
-    }
-    json_decref(answer);
-    json_decref(policy);
-    return rc;
-}
-
 /* A mapped file counts as its writers do; bytes that were compared with the log count as the log. */
 static exia_status look_at_parts(char **why, const exia_model *model, unsigned flags,
                                  exia_error *err)
@@ -147,6 +125,8 @@ static exia_status find(exia_model **out, int *foreign, exia_library *library,
         rc = exia__text_copy(&model->facts, version->text, err);
     if (rc == EXIA_OK)
         model->environment = json_incref(json_object_get(version->row, "environment"));
+    if (rc == EXIA_OK)
+        model->signatures = json_incref(version->signatures);
     /* an origin is written before the entries that it speaks of, so it is known with the head */
     if (rc == EXIA_OK && fold->origin_head != fold->head) {
         rc = exia__origin_read(&fold->foreign, NULL, library, fold->name, err);
@@ -211,9 +191,11 @@ void exia_model_free(exia_model *model)
     exia__release(model->part);
     json_decref(model->parts);
     json_decref(model->environment);
+    json_decref(model->signatures);
     exia__blobs_free(model->blobs);
     exia__release(model->facts);
     exia__release(model->policy);
+    exia__release(model->trust_file);
     exia__release(model);
 }
 
