@@ -16,7 +16,7 @@ major := $(firstword $(subst ., ,$(version)))
 # What the system must have: to build, more for the demo, more for the tests.
 packages_build := pkg-config libsqlite3-dev libzstd-dev libssl-dev libjansson-dev libarchive-dev
 packages_demo := $(packages_build) python3-dev python3-venv
-packages_test := $(packages_demo) libcmocka-dev zstd libarchive-tools g++
+packages_test := $(packages_demo) libcmocka-dev minisign zstd libarchive-tools g++
 packages_check := $(packages_test) valgrind
 packages_bench := $(packages_demo) g++ libaprutil1-dev
 python_demo := "cffi>=1.16" "setuptools>=77" "cloudpickle>=3" "numpy>=1.24" "scikit-learn>=1.3"

@@ -319,10 +319,10 @@ TEST(a_list_of_keys_with_anything_odd_in_it_is_an_error_and_not_a_shorter_list)
         check_format("[{\"name\": \"a\", \"key\": \"%s\", \"revoked\": null}]", public),
         check_format("[{\"name\": \"a\", \"key\": \"%s\", \"revoked\": false}]", public),
         check_format("[{\"name\": \"a\", \"key\": \"%s\", \"revoked\": \"\"}]", public),
-        check_format("[{\"name\": \"a\", \"key\": \"%s\"}, {\"name\": \"b\", \"key\": \"%s\"}]", public,
-                     public),
-        check_format("[{\"name\": \"a\", \"key\": \"%s\"}, {\"name\": \"a\", \"key\": \"%s\"}]", public,
-                     "RWTBDmtHYJpOJnJ6HM/PCOmK56zxRdk2898dkMm7r5vNKXtvWS6/Ei73"),
+        check_format("[{\"name\": \"a\", \"key\": \"%s\"}, {\"name\": \"b\", \"key\": \"%s\"}]",
+                     public, public),
+        check_format("[{\"name\": \"a\", \"key\": \"%s\"}, {\"name\": \"a\", \"key\": \"%s\"}]",
+                     public, "RWTBDmtHYJpOJnJ6HM/PCOmK56zxRdk2898dkMm7r5vNKXtvWS6/Ei73"),
     };
     exia_rows *rows = NULL;
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {

@@ -155,7 +155,8 @@ static exia_status add_key(const change *now, json_t *keys, exia_error *err)
         if (same_name)
             return exia__fail(err, EXIA_EEXISTS, 0, "%s has another key: take another name", name);
     }
-    return exia__json_append(keys, json_pack("{s:s, s:s}", "name", now->name, "key", now->key), err);
+    return exia__json_append(keys, json_pack("{s:s, s:s}", "name", now->name, "key", now->key),
+                             err);
 }
 
 static exia_status revoke_key(const change *now, json_t *keys, exia_error *err)
@@ -176,8 +177,8 @@ static exia_status revoke_key(const change *now, json_t *keys, exia_error *err)
         if (rc < 0)
             break;
         exia__key_id_text(id, point.id);
-        if (strcmp(exia__json_string(key, "name"), now->name) != 0 && strcmp(text, now->name) != 0 &&
-            strcmp(id, now->name) != 0)
+        if (strcmp(exia__json_string(key, "name"), now->name) != 0 &&
+            strcmp(text, now->name) != 0 && strcmp(id, now->name) != 0)
             continue;
         found = 1;
         if (exia__json_string(key, "revoked") != NULL)

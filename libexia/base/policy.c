@@ -59,15 +59,17 @@ static exia_status check_key(exia__public_key *point, const json_t *key, const c
     static const char *const members[] = {"name", "key", "revoked", "why", NULL};
     if (!json_is_object(key) || !is_text(key, "name", 1) || !is_text(key, "key", 1) ||
         !is_text(key, "revoked", 0) || !is_text(key, "why", 0))
-        return exia__fail(err, EXIA_EINVAL, 0,
-                          "%s: each of \"keys\" must be {\"name\", \"key\"}, and once it is revoked "
-                          "\"revoked\" and \"why\"",
-                          path);
+        return exia__fail(
+            err, EXIA_EINVAL, 0,
+            "%s: each of \"keys\" must be {\"name\", \"key\"}, and once it is revoked "
+            "\"revoked\" and \"why\"",
+            path);
     exia_status rc = check_members(key, members, path, err);
     if (rc < 0)
         return rc;
     rc = exia__name_check(exia__json_string(key, "name"), "key's name", err);
-    return rc < 0 ? exia__prefix(err, rc, "%s", path) : exia__public_key_parse(point, exia__json_string(key, "key"), path, err);
+    return rc < 0 ? exia__prefix(err, rc, "%s", path)
+                  : exia__public_key_parse(point, exia__json_string(key, "key"), path, err);
 }
 
 /* Every key well-formed, none under two names, no name for two. */
@@ -203,7 +205,8 @@ exia_status exia__trust_judge(json_t **out, const json_t *policy, const char *si
     exia_status rc = exia__signature_parse(&parsed, signature, err);
     if (rc == EXIA_EINVAL) {
         exia__forgive(err);
-        *out = json_pack("{s:s, s:n, s:n, s:n, s:n}", "state", "bad", "key", "by", "comment", "why");
+        *out =
+            json_pack("{s:s, s:n, s:n, s:n, s:n}", "state", "bad", "key", "by", "comment", "why");
         return *out ? EXIA_OK : exia__fail_memory(err);
     }
     json_array_foreach(json_object_get(policy, "keys"), i, key)

@@ -107,11 +107,13 @@ exia_status exia__signature_parse(exia__signature *out, const char *text, exia_e
     size_t size = 0, comment_size = 0;
     *out = (exia__signature){0};
     if (strlen(text) > EXIA__SIGNATURE_LIMIT || !cut_line(&line, &size, &at, untrusted) ||
-        !is_comment(line, size) || !cut_bytes(raw, 74, &at) || !cut_line(&comment, &comment_size, &at, trusted) ||
-        !cut_bytes(global, 64, &at) || *at != '\0' || !is_comment(comment, comment_size))
+        !is_comment(line, size) || !cut_bytes(raw, 74, &at) ||
+        !cut_line(&comment, &comment_size, &at, trusted) || !cut_bytes(global, 64, &at) ||
+        *at != '\0' || !is_comment(comment, comment_size))
         return exia__fail(err, EXIA_EINVAL, 0, "this is no signature in minisign's format");
     if (memcmp(raw, "ED", 2) != 0 && memcmp(raw, "Ed", 2) != 0)
-        return exia__fail(err, EXIA_EINVAL, 0, "the signature is of an algorithm that is not known");
+        return exia__fail(err, EXIA_EINVAL, 0,
+                          "the signature is of an algorithm that is not known");
     out->hashed = raw[1] == 'D';
     memcpy(out->id, raw + 2, 8);
     memcpy(out->bytes, raw + 10, 64);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/name.h"

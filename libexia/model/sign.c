@@ -16,9 +16,9 @@
 
 /* ---- the record ----------------------------------------------------------------------------- */
 
-static const char *const members[] = {"name",    "version", "time",   "who",    "why",
-                                      "tags",    "metrics", "params", "parent", "environment",
-                                      "imports", "parts"};
+static const char *const members[] = {"name",   "version",     "time",    "who",
+                                      "why",    "tags",        "metrics", "params",
+                                      "parent", "environment", "imports", "parts"};
 enum { MEMBERS = sizeof members / sizeof *members };
 
 static exia_status fill_record(json_t *record, const json_t *row, exia_error *err)
@@ -133,8 +133,9 @@ static exia_status weigh(char **said, const json_t **good, const json_t *judged,
     *said = NULL;
     *good = find_state(judged, "good");
     if (*good != NULL)
-        return exia__text_format(said, err, "; it is signed by %s, but not all of its parts were "
-                                            "compared with their digests",
+        return exia__text_format(said, err,
+                                 "; it is signed by %s, but not all of its parts were "
+                                 "compared with their digests",
                                  known(*good, "by"));
     if (bad != NULL)
         return exia__fail(err, EXIA_EUNTRUSTED, 0,
@@ -143,10 +144,9 @@ static exia_status weigh(char **said, const json_t **good, const json_t *judged,
                           known(bad, "key"), known(bad, "by"));
     if (revoked != NULL) {
         const char *why = exia__json_string(revoked, "why");
-        return exia__text_format(said, err,
-                                 "; its signature counts no more: the key %s (%s) was revoked%s%s",
-                                 known(revoked, "key"), known(revoked, "by"), why ? ": " : "",
-                                 why ? why : "");
+        return exia__text_format(
+            said, err, "; its signature counts no more: the key %s (%s) was revoked%s%s",
+            known(revoked, "key"), known(revoked, "by"), why ? ": " : "", why ? why : "");
     }
     if (unknown != NULL)
         return exia__text_format(said, err, "; it is signed by the key %s, which is not trusted",
@@ -231,8 +231,8 @@ exia_status exia_model_signatures(exia_rows **out, const exia_model *model, exia
     json_array_foreach(judged, i, one)
     {
         if (rc == EXIA_OK)
-            rc = exia__json_set(one, "signature",
-                                json_incref(json_array_get(model->signatures, i)), err);
+            rc = exia__json_set(one, "signature", json_incref(json_array_get(model->signatures, i)),
+                                err);
         if (rc == EXIA_OK)
             rc = exia__rows_add(rows, one, err);
     }
@@ -253,7 +253,7 @@ typedef struct signing {
     char *signature;
 } signing;
 
-static exia_status build_sign(json_t *entry, int64_t *result, const exia__fold *fold, void *payload,
+static exia_status build_sign(json_t *entry, int64_t *result, exia__fold *fold, void *payload,
                               exia_error *err)
 {
     const signing *now = payload;
@@ -263,8 +263,8 @@ static exia_status build_sign(json_t *entry, int64_t *result, const exia__fold *
         rc = exia__fail(err, EXIA_ENOTFOUND, 0, "version %lld of %s was removed",
                         (long long)now->number, fold->name);
     if (rc == EXIA_OK)
-        rc = exia__json_set(entry, "version",
-                            json_pack("{s:I}", "number", (json_int_t)now->number), err);
+        rc = exia__json_set(entry, "version", json_pack("{s:I}", "number", (json_int_t)now->number),
+                            err);
     if (rc == EXIA_OK)
         rc = exia__json_set(entry, "signature", json_string(now->signature), err);
     return rc;
@@ -340,7 +340,11 @@ exia_status exia_model_sign(exia_library *library, const char *selector,
         rc = exia__text_copy(&now.signature, ours.signature, err);
     if (rc == EXIA_OK)
         rc = exia__token(token, err);
-    exia__intent intent = {"sign", token, ours.message, build_sign, &now, NULL};
+    exia__intent intent = {.verb = "sign",
+                           .token = token,
+                           .message = ours.message,
+                           .build = build_sign,
+                           .payload = &now};
     if (rc == EXIA_OK)
         rc = exia__library_commit(&now.number, library, name, &intent, err);
     exia__release(now.signature);

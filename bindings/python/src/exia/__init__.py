@@ -6,6 +6,7 @@
     Dag         graphs of what comes before what: order, levels, cycles, parallel runs;
                 TopologicalSorter is graphlib's class
     Library     trained models: versions, metrics, aliases, rollback, search
+    keys        whose signatures count; new_key, trust_key, revoke_key
     Package     a workspace packed into one verified file; new_workspace, add_component, pack
     Registry    packages here and elsewhere: push, pull, install; then load("package:entry")
 
@@ -17,6 +18,7 @@ What the library has to tell, such as a retry or a dropped lease, goes to the lo
 nowhere unless you ask for it.
 """
 
+from exia._keys import keys, new_key, revoke_key, trust_key
 from exia._lease import Lease
 from exia._modules import components, kits
 from exia._native import ffi as _ffi
@@ -92,10 +94,14 @@ __all__ = [
     "VersionError",
     "add_component",
     "components",
+    "keys",
     "kits",
     "load",
+    "new_key",
     "new_workspace",
     "open_model",
     "operation",
     "pack",
+    "revoke_key",
+    "trust_key",
 ]

@@ -14,6 +14,7 @@ import importlib
 import inspect
 import io
 import json
+import mmap
 import pickle
 import sys
 from functools import cache
@@ -182,7 +183,7 @@ def source(view: memoryview) -> dict[str, str]:
 
 
 @collector_paused()
-def decode(view: memoryview, policy: dict[str, Any], what: str) -> Any:
+def decode(view: memoryview, policy: dict[str, Any], what: str, digest: str = "") -> Any:
     """Turn a safetensors part into the object that was written.
 
     Parameters
@@ -193,8 +194,13 @@ def decode(view: memoryview, policy: dict[str, Any], what: str) -> Any:
         `exia_model_policy()`, as a dict.
     what
         The model and part, for errors.
+    digest
+        The part's SHA-256, as it is signed where the policy says so.
     """
     metadata, tensors = parse(view)
+    if metadata.get("exia") == "object/1" and "signed" in policy and not policy["trusted"]:
+        view, policy = _compared(view, digest, what), {"trusted": True}
+        metadata, tensors = parse(view)
     kind = metadata.get("exia", "tensors/1")
     if kind == "object/1":
         return _decode_object(view, metadata, tensors, policy, what)
@@ -204,6 +210,15 @@ def decode(view: memoryview, policy: dict[str, Any], what: str) -> Any:
     if metadata.get("python") == "array" and list(arrays) == ["array"]:
         return arrays["array"]
     return dict(arrays)
+
+
+def _compared(view: memoryview, digest: str, what: str) -> memoryview:
+    """Copy a part and compare the copy: what is mapped may change after it was looked at."""
+    copy = memoryview(mmap.mmap(-1, view.nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    copy[:] = view.cast("B")
+    if hashlib.sha256(copy).hexdigest() != digest:
+        raise CorruptError(f"{what} is not what was signed: it has another digest")
+    return copy
 
 
 def _decode_object(

@@ -25,11 +25,12 @@ from exia._arguments import (
     unwrap,
 )
 from exia._backup import Backups
-from exia._handle import Handle, call, owned, take_text
+from exia._handle import call, owned, take_text
 from exia._native import ffi, lib
 from exia._part import Part, open_flags
 from exia._progress import Job
 from exia._rows import Rows, rows
+from exia._signing import Signed, Signer
 from exia._upkeep import Upkeep
 from exia.errors import EnvironmentWarning, InvalidError, NotFoundError
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 Metrics = Mapping[str, float]
 
 
-class Model(Handle):
+class Model(Signed):
     """One open version: nothing that happens to the library later touches it.
 
     What was read from it stays valid after `close`, and after the library is gone.
@@ -70,7 +71,11 @@ class Model(Handle):
 
     @property
     def policy(self) -> dict[str, Any]:
-        """What a pickle inside may do: {"trusted": True}, or the lists of the policy, and why."""
+        """What a pickle inside may do: {"trusted": True}, or the lists of the policy, and why.
+
+        With `signed`, {by, key, comment}, where a signature by a trusted key settles it: `read`
+        then compares what it loads with the digests that are signed.
+        """
         return dict(json.loads(ffi.string(lib.exia_model_policy(self._c))))
 
     @property
@@ -169,7 +174,8 @@ class Model(Handle):
         if format == "safetensors":
             if self.facts.get("imports"):
                 self._compare()
-            return _objects.decode(view, self.policy, f"{self}, part {name!r}")
+            digest = self.parts[name]["sha256"]
+            return _objects.decode(view, self.policy, f"{self}, part {name!r}", digest)
         return bytes(view) if format == "bytes" else view
 
     def _compare(self) -> None:
@@ -211,7 +217,7 @@ def open_model(
     return Model(out[0])
 
 
-class Library(Upkeep, Backups):
+class Library(Upkeep, Backups, Signer):
     """A library of models: immutable numbered versions, aliases that move, a log that is the truth.
 
     Parameters
