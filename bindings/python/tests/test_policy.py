@@ -149,6 +149,25 @@ def test_a_refusal_says_what_to_add_and_where() -> None:
     assert "\n" not in text
 
 
+def test_an_extension_of_copyreg_is_no_way_past_the_policy() -> None:
+    import copyreg
+
+    copyreg.add_extension("posix", "getpid", 0xF1)
+    try:
+        assert pickle.loads(b"\x80\x02\x82\xf1.") is os.getpid  # and now it is cached
+        for opcode in (b"\x82\xf1", b"\x83\xf1\0", b"\x84\xf1\0\0\0"):
+            with pytest.raises(exia.UntrustedError, match="no policy can allow"):
+                load(b"\x80\x02" + opcode + b".", ["posix"], ["posix.getpid"])
+    finally:
+        copyreg.remove_extension("posix", "getpid", 0xF1)
+
+
+def test_a_class_that_removes_a_directory_when_it_dies_is_not_listed_by_its_package() -> None:
+    pytest.importorskip("numpy.lib._datasource")
+    with pytest.raises(exia.UntrustedError, match=r"Repository"):
+        load(named("numpy.lib._datasource", "Repository"), ["numpy"])
+
+
 def test_a_module_that_is_not_listed_is_not_even_imported(tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "evil_module.py").write_text("raise SystemError('imported')\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -37,7 +37,8 @@ NEVER = {
 
 # They open, write or remove the files that they are told to: a package's name does not list them.
 FILES = {
-    "numpy.DataSource", "numpy.lib.npyio.DataSource", "numpy.lib.npyio.NpzFile", "numpy.memmap",
+    "numpy.DataSource", "numpy.lib._datasource.DataSource", "numpy.lib._datasource.Repository",
+    "numpy.lib.npyio.DataSource", "numpy.lib.npyio.NpzFile", "numpy.memmap",
 }  # fmt: skip
 
 ALIGNED = 0x80  # among the flags of a dtype
@@ -97,6 +98,10 @@ class PolicyUnpickler(_Unpickler):  # type: ignore[misc]
         found = super().find_class(module, name)
         self._handed[id(found)] = found
         return found
+
+    def get_extension(self, code: int) -> None:
+        """Refuse a registered extension: what it stands for may be cached, past `find_class`."""
+        self._refuse(f"the extension {code} of copyreg, which no policy can allow")
 
     def _allows(self, module: str, name: str) -> bool:
         """Whether the policy hands it out; a module of no listed package is not imported for it."""
