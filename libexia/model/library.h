@@ -344,7 +344,7 @@ typedef struct exia__open_part {
     void *memory;        /* our own, where it is not mapped */
     char *path;          /* NULL: no local file */
     int fd;
-    int compared; /* its bytes, in our own memory, with the digest */
+    int compared;                     /* its bytes, in our own memory, with the digest */
     _Atomic(exia__tensors *) tensors; /* the header, once somebody asked */
 } exia__open_part;
 
