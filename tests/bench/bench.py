@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import platform
 import shutil
 import subprocess
@@ -11,11 +10,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import joblib
 import numpy as np
 from dag import bench_dag
+from objects import bench_objects
 from pool import bench_pool
-from rows import ROUNDS, row
+from rows import row
 from versions import bench_versions
 
 import exia
@@ -34,60 +33,6 @@ def machine() -> str:
     frequency = governor.read_text().strip() if governor.exists() else "not known"
     cores = len(os.sched_getaffinity(0))
     return f"{names[0] if names else platform.machine()}, {cores} core(s), governor {frequency}"
-
-
-def bench_models(directory: Path) -> None:
-    arrays = {
-        f"a{i}": np.random.default_rng(i).random(1 << 20, dtype=np.float32) for i in range(64)
-    }
-    size = sum(a.nbytes for a in arrays.values()) >> 20
-    lib = exia.Library(directory / "library")
-    lib.write("m", arrays)
-    joblib.dump(arrays, directory / "m.joblib")
-    (directory / "m.pickle").write_bytes(pickle.dumps(arrays, protocol=5))
-
-    def total(read: dict[str, np.ndarray]) -> float:
-        return sum(float(a[::1024].sum()) for a in read.values())
-
-    def unpickle() -> object:
-        return pickle.loads((directory / "m.pickle").read_bytes())
-
-    def mapped() -> object:
-        return joblib.load(directory / "m.joblib", mmap_mode="c")
-
-    row(
-        f"model read, {size} MiB in 64 arrays, lazily",
-        lambda: lib.read("m"),
-        "joblib mmap_mode=c",
-        mapped,
-    )
-    row(f"model read, {size} MiB in 64 arrays, lazily", lambda: lib.read("m"), "pickle 5", unpickle)
-    row(
-        "... touching every page",
-        lambda: total(lib.read("m")),
-        "joblib mmap_mode=c",
-        lambda: total(mapped()),
-    )
-
-    source = directory / "source"
-    source.write_bytes(b"".join(a.tobytes() for a in arrays.values()))
-    count = 0
-    fresh = iter(range(ROUNDS))
-
-    def write() -> None:
-        nonlocal count
-        count += 1
-        arrays["a0"][0] = count  # another content, so that nothing is found to be there already
-        lib.write("w", arrays)
-
-    def copy() -> None:
-        # a fresh file each time, as a version is: blocks just freed come back much sooner
-        with open(source, "rb") as read, open(directory / f"copy{next(fresh)}", "wb") as out:
-            shutil.copyfileobj(read, out, 1 << 20)
-            out.flush()
-            os.fsync(out.fileno())
-
-    row(f"model write, {size} MiB, durable", write, "cp + fsync", copy)
 
 
 def bench_packages(directory: Path) -> None:
@@ -135,9 +80,8 @@ def main() -> None:
     subprocess.run([BUILD / "bench-dag"], check=True)
     print()
     bench_dag()
-    print(f"\njoblib {joblib.__version__}, numpy {np.__version__}")
     with tempfile.TemporaryDirectory(dir=BUILD) as directory:
-        bench_models(Path(directory))
+        bench_objects(Path(directory))
         bench_versions(Path(directory))
         bench_packages(Path(directory))
 
