@@ -21,7 +21,9 @@
 #include "drivers/file.h"
 #include "store/driver.h"
 
-enum { PIECE_SIZE = 1 << 20, OLD_SECONDS = 24 * 60 * 60 };
+/* By writes of 2 MiB and more the page cache takes a file in pieces as large, which a reader maps far
+ * sooner than small ones. */
+enum { READ_SIZE = 1 << 20, WRITE_SIZE = 4 << 20, OLD_SECONDS = 24 * 60 * 60 };
 static const char staging_name[] = ".staging";
 
 /* Open a blob for reading, and see that it is a file. */
@@ -149,7 +151,7 @@ static exia_status stage(int *fd, int *folder, char token[EXIA__TOKEN_SIZE],
 static exia_status fill(int fd, const exia_source *source, exia__work *work, const char *key,
                         exia_error *err)
 {
-    size_t room = source->size < PIECE_SIZE ? (size_t)source->size : PIECE_SIZE;
+    size_t room = source->size < WRITE_SIZE ? (size_t)source->size : WRITE_SIZE;
     char *piece = exia__resize(NULL, room);
     exia_status rc = piece ? EXIA_OK : exia__fail_memory(err);
     for (uint64_t done = 0; rc == EXIA_OK && done < source->size;) {
@@ -261,7 +263,7 @@ static exia_status file_get(void *payload, const char *key, uint64_t offset, uin
         goto done;
     }
     uint64_t left = size < end - offset ? size : end - offset, total = left;
-    size_t room = left < PIECE_SIZE ? (size_t)left : PIECE_SIZE;
+    size_t room = left < READ_SIZE ? (size_t)left : READ_SIZE;
     piece = exia__resize(NULL, room);
     if (piece == NULL)
         rc = exia__fail_memory(err);
