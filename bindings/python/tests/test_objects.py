@@ -379,6 +379,19 @@ def test_code_of_another_python_is_refused_and_its_text_is_there() -> None:
     assert "lambda x: x" in next(iter(_objects.source(data).values()))
 
 
+def test_a_code_object_alone_is_of_one_python_too() -> None:
+    data = memoryview(joined([scale.__code__]))
+    assert "return value * 2" in _objects.source(data)["scale"]
+    other = memoryview(bytes(data).replace(b"cpython-3", b"cpython-9"))
+    with pytest.raises(exia.VersionError, match=r"cpython-9.*source"):
+        _objects.decode(other, TRUSTED, "x@1")
+
+
+def test_what_is_imported_by_name_is_of_every_python() -> None:
+    data = joined([functools.reduce, os.path.join, Model, np.arange(3)])
+    assert b"cpython" not in data
+
+
 # ---- through the library ------------------------------------------------------------------------
 
 
