@@ -245,6 +245,7 @@ TEST(a_graph_is_asked_for_orders_and_paths)
     assert_int_equal(thrown("as many", [&] { dag.edges({load}, {}); }), EXIA_EINVAL);
     dag.keep_order();
     assert_int_equal(thrown("load", [&] { dag.edge(train, load); }), EXIA_ECYCLE);
+    assert_int_equal(dag.cycle_shown().size(), 2);
     assert_int_equal(dag.cycle().size(), 0);
     dag.remove_edges({load}, {train});
     assert_int_equal(dag.remove({clean})[train], 1);
@@ -350,6 +351,16 @@ TEST(versions_are_written_found_and_mapped)
     assert_int_equal(count(library.history("digits", "champion")), 5);
     assert_int_equal(thrown("", [&] { library.rollback_to("digits", "champion", "2000-01-01"); }),
                      EXIA_ENOTFOUND);
+    std::string secret = check_path("key.pem"), trust = check_path("trust.json");
+    assert_non_null(std::strstr(exia::new_key(secret).c_str(), "public_file"));
+    exia::trust_key("me", secret.substr(0, secret.size() - 4) + ".pub", trust);
+    auto signing = exia::options<exia_sign_options>();
+    signing.secret_file = secret.c_str();
+    library.sign("digits@1", &signing);
+    assert_int_equal(count(library.open("digits@1").signatures()), 1);
+    assert_non_null(std::strstr(library.open("digits@1").record().c_str(), "version/1"));
+    exia::revoke_key("me", "lost", trust);
+    assert_int_equal(count(exia::keys(trust)), 1);
     library.export_to("digits@2", check_path("plain"));
     assert_int_equal(exia::model(std::string_view(check_path("plain"))).view("model").size,
                      file.size());

@@ -44,23 +44,22 @@ def directory(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_c_reads_what_python_wrote(directory):
+@pytest.mark.parametrize(
+    ("language", "compiler", "shows"),
+    [("c", "CC", ""), ("cpp", "CXX", '{"name":"tiny","version":2')],
+)
+def test_c_and_cpp_read_what_python_wrote(language, compiler, shows, directory):
     (directory / "program.py").write_text(blocks("python")[0])
-    (directory / "program.c").write_text(block("c"))
+    source = f"program.{language}"
+    (directory / source).write_text(block(language))
     output = run(sys.executable, "program.py")
     assert "2 {'accuracy': 0.97}\n1 {'accuracy': 0.91}\n" in output
+    command = os.environ.get(compiler, "cc" if language == "c" else "g++")
     place = (f"-I{ROOT / 'include'}", f"-L{BUILD}", f"-Wl,-rpath,{BUILD}", "-lexia")
-    run(
-        os.environ.get("CC", "cc"),
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-o",
-        "program",
-        "program.c",
-        *place,
-    )
-    assert run("./program") == "11\n21\n31\n"
+    run(command, "-Wall", "-Wextra", "-Werror", "-o", "program", source, *place)
+    output = run("./program")
+    assert output.startswith("11\n21\n31\n" + shows)
+    assert output.count("\n") == (3 if language == "c" else 5)
 
 
 def test_a_graph_hands_results_on_in_threads_and_in_processes(directory):

@@ -172,6 +172,14 @@ class dag : public detail::handle<exia_dag, exia_dag_free>
     {
         return grouped(exia_dag_cycles);
     }
+    /* The one that the last ECYCLE showed. */
+    nodes cycle_shown() const
+    {
+        const uint32_t *found = nullptr;
+        std::size_t count = 0;
+        detail::call(exia_dag_cycle_shown, &found, &count, c());
+        return {found, count};
+    }
     nodes cycle(uint32_t through = EXIA_NO_NODE)
     {
         return one(exia_dag_cycle, through);

@@ -85,6 +85,16 @@ class model : public detail::handle<exia_model, exia_model_free>
         return detail::take(detail::made<char>(exia_model_environment, c()));
     }
 
+    /* What a signature is over, and the signatures that there are. */
+    std::string record() const
+    {
+        return detail::take(detail::made<char>(exia_model_record, c()));
+    }
+    rows signatures() const
+    {
+        return detail::list(exia_model_signatures, c());
+    }
+
     /* A part by its name; by default the only one. */
     exia_view view(std::string_view part = {}) const
     {
@@ -113,6 +123,26 @@ class model : public detail::handle<exia_model, exia_model_free>
         detail::work(how, exia_model_read_into, into, size, c(), detail::text(part), offset);
     }
 };
+
+/* Keys, in a trust file: the user's by default.  Answers what exia/trust.h says, as JSON. */
+inline std::string new_key(std::string_view secret_file = {}, std::string_view password = {})
+{
+    return detail::take(
+        detail::made<char>(exia_key_new, detail::text(secret_file), detail::text(password)));
+}
+inline rows keys(std::string_view trust_file = {})
+{
+    return detail::list(exia_keys, detail::text(trust_file));
+}
+inline void trust_key(std::string_view name, std::string_view key, std::string_view trust_file = {})
+{
+    detail::call(exia_key_trust, detail::text(trust_file), detail::text(name), detail::text(key));
+}
+inline void revoke_key(std::string_view name, std::string_view why = {},
+                       std::string_view trust_file = {})
+{
+    detail::call(exia_key_revoke, detail::text(trust_file), detail::text(name), detail::text(why));
+}
 
 /* One file of a version to be written; memory must stay until write() returns. */
 struct part {
@@ -220,6 +250,11 @@ class library : public detail::handle<exia_library, exia_library_free>
     {
         detail::work(how, exia_library_export, c(), detail::text(selector),
                      detail::text(directory));
+    }
+
+    void sign(std::string_view selector, const exia_sign_options *options = nullptr)
+    {
+        detail::call(exia_model_sign, c(), detail::text(selector), options);
     }
 
     rows retain(std::string_view rules, const exia_retain_options *options = nullptr,
