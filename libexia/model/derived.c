@@ -114,7 +114,8 @@ static exia_status read_aliases(exia__fold *fold, const json_t *aliases, exia_er
         if (rc == EXIA_OK &&
             (name == NULL || exia__name_check(name, "alias", NULL) < 0 ||
              exia__fold_alias(fold, name) != NULL || stands.seq > fold->head || stands.seq < 0 ||
-             stands.version < 0 || stands.below < 0 || stands.under < 0))
+             stands.version < 0 || stands.version > fold->highest || stands.below < 0 ||
+             stands.below >= stands.seq || stands.under < 0 || stands.under > fold->highest))
             rc = bad(err);
         if (rc == EXIA_OK)
             rc = exia__fold_set(fold, name, &stands, err);
@@ -131,8 +132,8 @@ static exia_status read_model(exia__fold *fold, const json_t *model, exia_error 
     const json_t *aliases = json_object_get(model, "aliases");
     fold->head = number_in(model, "head", 1);
     fold->highest = number_in(model, "highest", 0);
-    if (fold->head < 0 || fold->highest < 0 || !json_is_array(runs) || !json_is_array(aliases) ||
-        exia__entry_time(&ms, time, NULL) < 0)
+    if (fold->head < 0 || fold->highest < 0 || fold->highest > fold->head || !json_is_array(runs) ||
+        !json_is_array(aliases) || exia__entry_time(&ms, time, NULL) < 0)
         return bad(err);
     memcpy(fold->time, time, 25);
     fold->kept = fold->head;
@@ -170,11 +171,14 @@ exia_status exia__derived_load(exia__fold *fold, exia_library *library, exia_err
 {
     json_t *model = NULL;
     int64_t revision = 0;
-    int newer = 0;
+    int newer = 0, there = 1;
     exia_status rc = get_model(&model, &revision, &newer, library, fold->name, err);
     if (rc == EXIA_OK && model != NULL)
         rc = read_model(fold, model, err);
-    if (rc < 0)
+    /* an entry put behind a head that the log has not would leave a gap */
+    if (rc == EXIA_OK && fold->head > 0)
+        rc = exia__log_has(&there, library, fold->name, fold->head, err);
+    if (rc < 0 || !there)
         exia__fold_clear(fold);
     json_decref(model);
     return rc == EXIA_ECORRUPT ? exia__forgive(err) : rc; /* the log is there */
@@ -203,13 +207,15 @@ exia_status exia__derived_jump(int *jumped, exia__fold *fold, exia_library *libr
 
 exia_status exia__derived_check(const json_t *record, const char *key, exia_error *err)
 {
+    char its[EXIA__KEY_SIZE];
     const json_t *row = json_object_get(record, "row");
+    const char *name = exia__json_string(row, "name");
+    exia__version_key(its, name ? name : "", number_in(row, "version", 1));
     if (number_in(record, "format", 1) > 1)
         return exia__fail(err, EXIA_EVERSION, 0, "the record %s is of a newer format", key);
     if (number_in(record, "format", 1) < 0 || number_in(record, "seq", 1) < 0 ||
         (!json_is_null(row) &&
-         (!json_is_object(row) || number_in(record, "publish", 1) < 0 ||
-          exia__json_string(row, "name") == NULL || number_in(row, "version", 1) < 0 ||
+         (!json_is_object(row) || strcmp(its, key) != 0 || number_in(record, "publish", 1) < 0 ||
           exia__json_string(row, "time") == NULL ||
           !json_is_integer(json_object_get(record, "age")))))
         return exia__fail(err, EXIA_ECORRUPT, 0, "the record %s is not valid: run a check", key);
@@ -346,10 +352,12 @@ static exia_status write_once(exia__fold *fold, exia_library *library, exia__put
 {
     json_t *model = NULL;
     int64_t revision = 0;
-    int newer = 0;
+    int newer = 0, ahead = 0;
     exia_status rc = get_model(&model, &revision, &newer, library, fold->name, err);
-    if (rc == EXIA_OK && !newer &&
-        json_integer_value(json_object_get(model, "head")) < fold->head) {
+    int64_t head = json_integer_value(json_object_get(model, "head"));
+    if (rc == EXIA_OK && head > fold->head)
+        rc = exia__log_has(&ahead, library, fold->name, head, err);
+    if (rc == EXIA_OK && !newer && head != fold->head && !ahead) {
         if (puts->count == 0)
             rc = exia__derived_puts(puts, fold, err);
         if (rc == EXIA_OK)

@@ -213,6 +213,9 @@ exia_status exia__log_look(exia_library *library, const char *name, int64_t last
 /* One entry; EXIA_ECORRUPT when it is not there. */
 exia_status exia__log_read(json_t **out, exia_library *library, const char *name, int64_t seq,
                            exia_error *err);
+/* Is there such an entry? */
+exia_status exia__log_has(int *out, exia_library *library, const char *name, int64_t seq,
+                          exia_error *err);
 /* The call that carried this token, among the entries from `from` on and the last thousand; NULL:
  * none. */
 exia_status exia__log_done(const exia__done **out, exia_library *library, exia__fold *fold,

@@ -199,6 +199,17 @@ exia_status exia__log_read(json_t **out, exia_library *library, const char *name
     return rc;
 }
 
+exia_status exia__log_has(int *out, exia_library *library, const char *name, int64_t seq,
+                          exia_error *err)
+{
+    char key[EXIA__KEY_SIZE], *text = NULL;
+    exia__log_key(key, name, seq);
+    exia_status rc = exia__records_get(&text, NULL, library->records, "log", key, NULL, err);
+    exia__release(text);
+    *out = rc == EXIA_OK;
+    return rc == EXIA_ENOTFOUND ? exia__forgive(err) : rc;
+}
+
 /* ---- a part of the log ---------------------------------------------------------------------- */
 
 typedef struct listing {

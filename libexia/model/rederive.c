@@ -82,6 +82,13 @@ static json_int_t reached(const json_t *record)
     return json_integer_value(head ? head : json_object_get(record, "seq"));
 }
 
+/* NULL: it is no JSON. */
+static exia_status read_record(json_t **out, const char *json, exia_error *err)
+{
+    exia_status rc = exia__json_object(out, json, strlen(json), "a record", EXIA_ECORRUPT, err);
+    return rc == EXIA_ECORRUPT ? exia__forgive(err) : rc;
+}
+
 static int64_t number_of(const char *key)
 {
     long long number = 0;
@@ -96,6 +103,27 @@ static exia_status tell(deriving *now, const char *key, const char *text, int me
                               now->report->payload, err);
 }
 
+/* What is wrong with the record `its` of which the log says `ours`; NULL: nothing.  It may be of an
+ * entry that was written since the log was read, or of a newer library: that one's it stays. */
+static exia_status judge(const char **what, deriving *now, const json_t *ours, const json_t *its,
+                         exia_error *err)
+{
+    int written = 0;
+    *what = NULL;
+    if (json_equal(ours, its) || json_integer_value(json_object_get(its, "format")) > 1)
+        return EXIA_OK;
+    if (reached(its) > now->fold->head) {
+        exia_status rc = exia__log_has(&written, now->library, now->name, reached(its), err);
+        *what = written ? NULL : "the record is ahead of the log";
+        return rc;
+    }
+    *what = ours == NULL                   ? "the log has no such version"
+            : its == NULL                  ? "the record is no JSON"
+            : reached(its) < reached(ours) ? "the record lags behind the log"
+                                           : "the record says other than the log";
+    return EXIA_OK;
+}
+
 static exia_status compare(deriving *now, const exia_put *put, exia_error *err)
 {
     char *text = NULL;
@@ -108,13 +136,11 @@ static exia_status compare(deriving *now, const exia_put *put, exia_error *err)
     if (rc == EXIA_OK)
         rc = exia__json_object(&ours, put->json, strlen(put->json), "a record", EXIA_ECORRUPT, err);
     if (rc == EXIA_OK && text != NULL)
-        exia__json_object(&its, text, strlen(text), "a record", EXIA_ECORRUPT, NULL);
-    const char *what = text == NULL                    ? "the record is missing"
-                       : its == NULL                   ? "the record is no JSON"
-                       : reached(its) < reached(ours)  ? "the record lags behind the log"
-                       : reached(its) == reached(ours) ? "the record says other than the log"
-                                                       : NULL;
-    if (rc == EXIA_OK && what != NULL && !json_equal(ours, its)) {
+        rc = read_record(&its, text, err);
+    const char *what = "the record is missing";
+    if (rc == EXIA_OK && text != NULL)
+        rc = judge(&what, now, ours, its, err);
+    if (rc == EXIA_OK && what != NULL) {
         if (now->report->repair)
             rc = exia__records_put(NULL, now->library->records, put->kind, put->key, put->json,
                                    revision, NULL, NULL, err);
@@ -135,15 +161,19 @@ static exia_status found_version(const char *key, const char *json, int64_t revi
 {
     deriving *now = payload;
     json_t *record = NULL;
-    exia_status rc = EXIA_OK;
-    exia__json_object(&record, json, strlen(json), "a record", EXIA_ECORRUPT, NULL);
-    if (number_of(key) > now->fold->highest && reached(record) <= now->fold->head) {
+    const char *what = NULL;
+    if (number_of(key) >= 1 && number_of(key) <= now->fold->highest)
+        return EXIA_OK;
+    exia_status rc = read_record(&record, json, err);
+    if (rc == EXIA_OK)
+        rc = judge(&what, now, NULL, record, err);
+    if (rc == EXIA_OK && what != NULL) {
         if (now->report->repair)
             rc = exia__records_remove(now->library->records, "version", key, revision, NULL, err);
         if (rc == EXIA_ECONFLICT)
             rc = exia__forgive(err);
         else if (rc == EXIA_OK)
-            rc = tell(now, key, "the log has no such version", now->report->repair, err);
+            rc = tell(now, key, what, now->report->repair, err);
     }
     json_decref(record);
     return rc;
