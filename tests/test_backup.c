@@ -142,6 +142,32 @@ TEST(a_library_goes_into_one_file_and_back)
         0);
 }
 
+TEST(who_wants_no_error_gets_a_whole_backup_too)
+{
+    exia_library *library = fill(), *other = open_other("other");
+    check_ok(exia_library_backup(NULL, library, check_path("b.tar.zst"), NULL, NULL, NULL));
+    backup(library, "c.tar.zst");
+    assert_int_equal(
+        system(check_format("a=$(zstd -dc '%s' | wc -c) && test $a = $(zstd -dc '%s' | wc -c)",
+                            check_path("b.tar.zst"), check_path("c.tar.zst"))),
+        0);
+    restore(other, "b.tar.zst");
+    assert_string_equal(content(other), content(library));
+    exia_library_free(library);
+    exia_library_free(other);
+}
+
+TEST(a_restore_brings_back_the_blobs_that_were_lost)
+{
+    exia_library *library = fill();
+    backup(library, "b");
+    assert_int_equal(system(check_format("rm -r '%s'", check_path("library/blobs/sha256"))), 0);
+    assert_int_equal(selected(library, "b.c@1"), EXIA_ECORRUPT);
+    restore(library, "b");
+    check_whole(library);
+    exia_library_free(library);
+}
+
 TEST(an_empty_library_goes_there_and_back)
 {
     exia_library *library = open_library(), *other = open_other("other");

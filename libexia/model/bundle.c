@@ -194,7 +194,7 @@ exia_status exia__bundle_finish(exia__bundle *bundle, const char *list, exia_err
     if (rc == EXIA_OK)
         rc = exia__bundle_end(bundle, err);
     if (rc == EXIA_OK && bundle->archive != NULL) {
-        rc = exia__archive_close(bundle, err);
+        rc = exia__archive_close(bundle, 1, err);
         if (rc == EXIA_OK)
             rc = exia__stage_commit(&bundle->staged, 0, err);
     }
@@ -204,7 +204,7 @@ exia_status exia__bundle_finish(exia__bundle *bundle, const char *list, exia_err
 void exia__bundle_free(exia__bundle *bundle)
 {
     if (bundle->archive != NULL)
-        (void)exia__archive_close(bundle, NULL);
+        (void)exia__archive_close(bundle, 0, NULL);
     exia__stage_free(&bundle->staged);
     if (bundle->lock >= 0)
         close(bundle->lock);

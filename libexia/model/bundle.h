@@ -82,6 +82,7 @@ exia_status exia__archive_member(exia__bundle *bundle, const char *member, uint6
                                  exia_error *err);
 exia_status exia__archive_write(exia__bundle *bundle, const void *data, size_t size,
                                 exia_error *err);
-exia_status exia__archive_close(exia__bundle *bundle, exia_error *err);
+/* Not `whole`: it is given up. */
+exia_status exia__archive_close(exia__bundle *bundle, int whole, exia_error *err);
 
 #endif

@@ -80,12 +80,12 @@ exia_status exia__archive_write(exia__bundle *bundle, const void *data, size_t s
     return EXIA_OK;
 }
 
-exia_status exia__archive_close(exia__bundle *bundle, exia_error *err)
+exia_status exia__archive_close(exia__bundle *bundle, int whole, exia_error *err)
 {
     struct archive *archive = bundle->archive;
     exia_status rc = EXIA_OK;
     bundle->archive = NULL;
-    if (err == NULL) /* given up: what is buffered is not written any more */
+    if (!whole) /* given up: what is buffered need not be written any more */
         archive_write_fail(archive);
     if (archive_write_close(archive) != ARCHIVE_OK)
         rc = fail_archive(archive, "cannot write", bundle->staged.path, err);

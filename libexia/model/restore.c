@@ -143,7 +143,15 @@ static exia_status want(exia__restore *now, const char *hex, int64_t size, exia_
     return exia__json_set(now->wanted, hex, json_integer(size), err);
 }
 
-static exia_status want_version(exia__restore *now, int64_t number, exia_error *err)
+static int is_here(const exia__restore *now, const char *hex, int64_t size)
+{
+    char key[sizeof EXIA__BLOB_PREFIX + EXIA__HEX_SIZE + 3];
+    snprintf(key, sizeof key, EXIA__BLOB_PREFIX "%.2s/%.64s", hex, hex);
+    const exia__listed *blob = exia__listing_find(&now->here, key);
+    return blob != NULL && (size < 0 || blob->size == (uint64_t)size);
+}
+
+static exia_status want_version(exia__restore *now, int64_t number, int lost_only, exia_error *err)
 {
     const char *environment = NULL;
     const json_t *part = NULL, *parts = exia__ledger_version(&environment, now->ledger, number);
@@ -151,11 +159,37 @@ static exia_status want_version(exia__restore *now, int64_t number, exia_error *
     exia_status rc = EXIA_OK;
     json_array_foreach((json_t *)(uintptr_t)parts, i, part)
     {
-        if (rc == EXIA_OK)
-            rc = want(now, exia__json_string(part, "sha256"),
-                      json_integer_value(json_object_get(part, "size")), err);
+        const char *hex = exia__json_string(part, "sha256");
+        int64_t size = json_integer_value(json_object_get(part, "size"));
+        if (rc == EXIA_OK && !(lost_only && is_here(now, hex, size)))
+            rc = want(now, hex, size, err);
     }
-    return rc == EXIA_OK && environment != NULL ? want(now, environment, -1, err) : rc;
+    if (rc == EXIA_OK && environment != NULL && !(lost_only && is_here(now, environment, -1)))
+        rc = want(now, environment, -1, err);
+    return rc;
+}
+
+/* Of the versions that are here already, what was lost. */
+static exia_status want_lost(exia__restore *now, exia_error *err)
+{
+    exia__fold *fold = NULL;
+    exia_job job = exia__work_rest(&now->work);
+    exia_status rc = EXIA_OK;
+    if (now->at->versions_known == 0)
+        return EXIA_OK;
+    if (now->here.items == NULL)
+        rc = exia__listing_read(&now->here, now->library, EXIA__BLOB_PREFIX, &job, err);
+    if (rc == EXIA_OK)
+        rc = exia__library_lock(now->library, err);
+    if (rc < 0)
+        return rc;
+    rc = exia__library_refresh(&fold, now->library, now->at->name, err);
+    for (int64_t n = 1; n <= now->at->versions_known && rc == EXIA_OK; n++) {
+        if (exia__fold_has(fold, n))
+            rc = want_version(now, n, 1, err);
+    }
+    exia__library_unlock(now->library);
+    return rc;
 }
 
 static exia_status end_model(exia__restore *now, exia_error *err)
@@ -167,13 +201,14 @@ static exia_status end_model(exia__restore *now, exia_error *err)
         return EXIA_OK;
     if (now->at->selected) {
         now->at->versions = exia__ledger_highest(now->ledger);
+        rc = want_lost(now, err);
         for (int64_t n = now->at->versions_known + 1; n <= now->at->versions && rc == EXIA_OK; n++)
-            rc = want_version(now, n, err);
+            rc = want_version(now, n, 0, err);
         json_object_foreach(now->at->repaired, number, value)
         {
             long long n = 0;
             if (rc == EXIA_OK && sscanf(number, "%lld", &n) == 1)
-                rc = want_version(now, n, err);
+                rc = want_version(now, n, 0, err);
         }
     }
     exia__ledger_free(now->ledger);
@@ -430,6 +465,7 @@ exia_status exia_library_restore(exia_rows **out, exia_library *library, const c
     json_decref(now.wanted);
     json_decref(now.environments);
     json_decref(now.keys);
+    exia__listing_free(&now.here);
     json_decref(now.index);
     return rc;
 }

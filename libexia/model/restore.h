@@ -30,7 +30,8 @@ typedef struct exia__restore {
     exia__incoming *at;
     int same;             /* so far the log of `at` is what is here */
     exia__ledger *ledger; /* of it */
-    json_t *wanted;       /* HEX -> size: blobs of versions that are new here */
+    exia__listing here;   /* the blobs that were here before */
+    json_t *wanted;       /* HEX -> size: blobs of versions that are new here, or were lost */
     json_t *environments; /* HEX -> true: wanted, and of any size up to that */
     json_t *keys;         /* HEX -> where it lies here */
 } exia__restore;
