@@ -409,8 +409,8 @@ EXIA_API exia_status exia_library_backup(exia_rows **out, exia_library *library,
 
 /* Bring a backup into a library, empty or not.  Content decides: a model that is not there comes as
  * it was, one whose log is the beginning of the backup's gets the rest, and one that has it all stays.
- * A blob of a version that is here, and that was lost or cut short, is stored again (one that lies under another name
- * than the log says exia_library_fsck takes with `repair`).
+ * A blob of a version that is here already is stored again where it was lost or cut short; what then
+ * lies under another name than the log says, exia_library_fsck with `repair` puts right.
  * All that is added was verified before; a model appears in the states that it had.  Again is no
  * error.  What was restored is from elsewhere, so its pickles go by the policy, wherever it lies.  The
  * blobs of one file pass, one at a time, through a temporary file in TMPDIR, else /var/tmp.
