@@ -8,7 +8,8 @@ it is.  Anything else goes through a slower unpickler that hands out nothing but
 - where it lists numpy, the few functions by which numpy makes arrays again,
 
 that calls nothing but what it handed out, and that changes none of it.  Some modules are refused
-even when they are listed: they turn any list of names into "everything".
+even when they are listed: they turn any list of names into "everything".  And no object may pose as
+an array: numpy would believe the address that it gives.
 """
 
 from __future__ import annotations
@@ -22,35 +23,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, ClassVar
 
+from exia._listed import ARRAYS, NEVER, NUMPY, PLAIN, REACHING
 from exia.errors import UntrustedError
 
-# Data that pickles name; they make values of plain data and nothing else.
-PLAIN = {f"builtins.{c.__name__}" for c in (bytearray, complex, frozenset, range, set, slice)}
-
-# They call, import, compile, or reach into others.
-NEVER = {
-    "_codecs", "_ctypes", "_functools", "_imp", "_operator", "_pickle", "_posixsubprocess",
-    "builtins", "cloudpickle", "codecs", "copyreg", "ctypes", "functools", "gc", "imp",
-    "importlib", "inspect", "marshal", "operator", "os", "pickle", "pkgutil", "posix", "runpy",
-    "subprocess", "sys", "types",
-}  # fmt: skip
-
-# They open, write or remove the files that they are told to: a package's name does not list them.
-FILES = {
-    "numpy.DataSource", "numpy.lib._datasource.DataSource", "numpy.lib._datasource.Repository",
-    "numpy.lib.npyio.DataSource", "numpy.lib.npyio.NpzFile", "numpy.memmap",
-}  # fmt: skip
-
 ALIGNED = 0x80  # among the flags of a dtype
-
-# What arrays and scalars pickle into, by numpy 1 and by numpy 2: functions that make nothing else.
-# They go with the package "numpy"; the states of dtypes are checked.
-NUMPY = {
-    "numpy._core.multiarray._reconstruct", "numpy.core.multiarray._reconstruct",
-    "numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar",
-    "numpy._core.numeric._frombuffer", "numpy.core.numeric._frombuffer",
-}  # fmt: skip
-
 SHOWN = 40  # names in an error
 
 _Unpickler: Any = pickle._Unpickler  # the one in Python: C's has no hooks
@@ -122,7 +98,7 @@ class PolicyUnpickler(_Unpickler):  # type: ignore[misc]
         if not isinstance(found, type) or not self._in_package(found.__module__):
             return False
         module, name = found.__module__, found.__qualname__
-        if _is_never(module, name) or f"{module}.{name}" in FILES:
+        if _is_never(module, name) or any(_reaches(base) for base in found.__mro__):
             return False
         return getattr(sys.modules.get(module), name, None) is found
 
@@ -164,26 +140,50 @@ class PolicyUnpickler(_Unpickler):  # type: ignore[misc]
     def _check_call(self, function: Any) -> None:
         if id(function) not in self._handed:
             self._refuse(f"to call {type(function).__name__} {str(function)[:60]!r}, a made object")
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and isinstance(function, type) and issubclass(function, numpy.ndarray):
+            self._refuse(
+                f"to call {function.__name__}, which no policy can allow: it takes any memory for "
+                "objects, and numpy itself writes another call"
+            )
+
+    def _check_made(self) -> None:
+        """Refuse what was just made where it, not its class, says that it is an array."""
+        made = self.stack[-1]
+        if type(made).__module__ == "builtins" or id(made) in self._handed:
+            return
+        own = getattr(made, "__dict__", {})
+        for name in ARRAYS:
+            with contextlib.suppress(Exception):  # what numpy would meet, too
+                if name in own or (hasattr(made, name) and not hasattr(type(made), name)):
+                    break
+        else:
+            return
+        self._refuse(f"an object of {type(made).__name__} to pose as an array by {name}")
 
     def load_reduce(self) -> None:
         """Call only what was handed out."""
         self._check_call(self.stack[-2])
         super().load_reduce()
+        self._check_made()
 
     def load_newobj(self) -> None:
         """As load_reduce."""
         self._check_call(self.stack[-2])
         super().load_newobj()
+        self._check_made()
 
     def load_newobj_ex(self) -> None:
         """As load_reduce."""
         self._check_call(self.stack[-3])
         super().load_newobj_ex()
+        self._check_made()
 
-    def load_obj(self) -> None:
-        """As load_reduce."""
-        self._check_call(self.stack[0])
-        super().load_obj()
+    def _instantiate(self, klass: Any, args: Any) -> None:
+        """As load_reduce, for INST and OBJ."""
+        self._check_call(klass)
+        super()._instantiate(klass, args)
+        self._check_made()
 
     def load_build(self) -> None:
         """Set the state of objects, never that of a class or function."""
@@ -197,13 +197,25 @@ class PolicyUnpickler(_Unpickler):  # type: ignore[misc]
         if numpy is not None and isinstance(target, numpy.ndarray) and target.size:
             self._refuse("to change an array that has its data, which others may see")
         super().load_build()
+        self._check_made()
+
+    def load_setitem(self) -> None:
+        """Set an item, which some classes take for an attribute."""
+        super().load_setitem()
+        self._check_made()
+
+    def load_setitems(self) -> None:
+        """As load_setitem."""
+        super().load_setitems()
+        self._check_made()
 
     dispatch: ClassVar[dict[int, Any]] = {
         **_Unpickler.dispatch,
         pickle.REDUCE[0]: load_reduce,
         pickle.NEWOBJ[0]: load_newobj,
         pickle.NEWOBJ_EX[0]: load_newobj_ex,
-        pickle.OBJ[0]: load_obj,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
         pickle.BUILD[0]: load_build,
     }
 
@@ -237,6 +249,11 @@ def _is_dtype_state(numpy: Any, made: Any, state: Any) -> bool:
 
 def _is_never(module: str, name: str) -> bool:
     return "." in name or module.split(".")[0] in NEVER
+
+
+def _reaches(found: type) -> bool:
+    full = f"{found.__module__}.{found.__qualname__}."
+    return any(full.startswith(f"{listed}.") for listed in REACHING)
 
 
 def _shown(name: str) -> str:
