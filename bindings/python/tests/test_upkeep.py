@@ -330,7 +330,8 @@ def sql(tmp_path: Path, statement: str) -> None:
         ("delete from record where kind = 'version' and key like 'm/%2'", 2, "is missing"),
         ("delete from record where kind = 'model' and key = 'm'", None, "is missing"),
         (
-            "update record set json = replace(json, '0.75', '0.25') where kind = 'version'",
+            "update record set json = replace(json, 'auc\":0.75', 'auc\":0.25')"
+            " where kind = 'version'",
             2,
             "says other than the log",
         ),
