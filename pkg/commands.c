@@ -13,6 +13,8 @@
     {OPTION_LIBRARY, 0, "library", "URL", "this library, not HOME/models", false},                 \
     {OPTION_BLOBS, 0, "blobs", "URL", "where its files are, when not beside its records", false}
 #define MESSAGE {OPTION_MESSAGE, 'm', "message", "TEXT", "why; goes into the history", false}
+#define PASSWORD {OPTION_PASSWORD_STDIN, 0, "password-stdin", NULL,                                \
+                  "the key's password is the first line of stdin", false}
 #define EXPECT {OPTION_EXPECT, 0, "expect", "VERSION",                                             \
         "move the alias only if it stands there (none: nowhere)", false}
 /* clang-format on */
@@ -490,6 +492,67 @@ const struct command commands[] = {
         .least = 1,
         .most = -1,
         .options = {LIBRARY},
+    },
+    {
+        .name = "model sign",
+        .run = run_model_sign,
+        .synopsis = "SELECTOR [--key FILE]",
+        .summary = "Sign a version, so that it is trusted where your key is.",
+        .about = "Prints NAME@VERSION.  Every part is compared with its digest first.  An "
+                 "encrypted key asks for its password on a terminal.",
+        .keys = "name, version",
+        .least = 1,
+        .most = 1,
+        .options =
+            {
+                {OPTION_KEY, 0, "key", "FILE", "the secret key (HOME/key.pem)", false},
+                PASSWORD,
+                {OPTION_COMMENT, 0, "comment", "TEXT", "one line, which is signed, too", false},
+                MESSAGE,
+                LIBRARY,
+            },
+    },
+    {
+        .name = "key new",
+        .run = run_key_new,
+        .synopsis = "[FILE]",
+        .summary = "Make a pair of keys to sign with.",
+        .about = "Prints the public key.  The secret one goes to FILE, or HOME/key.pem, for you "
+                 "alone; the public one beside it, as minisign writes it: FILE.pub for FILE.pem.  "
+                 "On a terminal a password is asked for; an empty one leaves the file as it is.",
+        .keys = "id, key, secret_file, public_file",
+        .most = 1,
+        .options = {PASSWORD},
+    },
+    {
+        .name = "key ls",
+        .run = run_key_ls,
+        .synopsis = "",
+        .summary = "List the keys whose signatures count, and those revoked.",
+        .keys = "name, id, key, revoked, why",
+    },
+    {
+        .name = "key trust",
+        .run = run_key_trust,
+        .synopsis = "NAME KEY",
+        .summary = "From now on signatures of this key count, as those of NAME.",
+        .about = "KEY is the public key, \"RW...\" as minisign writes it, or a file that has it.  "
+                 "It is kept in HOME/trust.json.",
+        .keys = "name",
+        .least = 2,
+        .most = 2,
+    },
+    {
+        .name = "key revoke",
+        .run = run_key_revoke,
+        .synopsis = "KEY",
+        .summary = "From now on no signature of this key counts, whenever it was made.",
+        .about = "KEY is its name, its id or the public key itself.",
+        .keys = "name",
+        .least = 1,
+        .most = 1,
+        .options = {{OPTION_MESSAGE, 'm', "message", "TEXT",
+                     "why; for those who meet such a signature", false}},
     },
     {
         .name = "help",

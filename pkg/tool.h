@@ -22,6 +22,7 @@ enum option_key {
     OPTION_AS,
     OPTION_BEST,
     OPTION_BLOBS,
+    OPTION_COMMENT,
     OPTION_DIRECTORY,
     OPTION_DRY_RUN,
     OPTION_ENTRY,
@@ -34,6 +35,7 @@ enum option_key {
     OPTION_HELP,
     OPTION_HOME,
     OPTION_JSON,
+    OPTION_KEY,
     OPTION_LAST,
     OPTION_LEVEL,
     OPTION_LIBRARY,
@@ -45,6 +47,7 @@ enum option_key {
     OPTION_PACKAGES,
     OPTION_PARAM,
     OPTION_PART,
+    OPTION_PASSWORD_STDIN,
     OPTION_PATTERN,
     OPTION_QUICK,
     OPTION_QUIET,
@@ -179,6 +182,17 @@ exia_status package_open(exia_package **package, json_t **facts, const char *fil
 /* "name@version#tag" out of such facts, to be freed. */
 char *package_identity(const json_t *facts);
 
+/* A password, to be wiped.  Reading it: from stdin with --password-stdin, else on the terminal, which
+ * must be there; choosing one asks twice there. */
+enum { PASSWORD_MOST = 1000 };
+struct password {
+    char text[PASSWORD_MOST + 1];
+};
+bool password_can_ask(void);
+exia_status password_read(struct password *out, const struct call *call, exia_error *err);
+exia_status password_choose(struct password *out, const struct call *call, exia_error *err);
+void password_wipe(struct password *password);
+
 void help_overview(void);
 void help_command(const struct command *command);
 void help_family(const char *word);
@@ -189,6 +203,7 @@ run_fn run_init, run_new, run_add, run_pack, run_inspect, run_verify, run_unpack
     run_remote_check, run_push, run_pull, run_install, run_uninstall, run_list, run_which,
     run_model_ls, run_model_show, run_model_get, run_model_put, run_model_alias, run_model_rollback,
     run_model_protect, run_model_history, run_model_rm, run_model_gc, run_model_retain,
-    run_model_fsck, run_model_backup, run_model_restore, run_help, run_completion;
+    run_model_fsck, run_model_backup, run_model_restore, run_model_sign, run_key_new, run_key_ls,
+    run_key_trust, run_key_revoke, run_help, run_completion;
 
 #endif
