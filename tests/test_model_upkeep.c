@@ -124,6 +124,33 @@ static int stop(const char *step, uint64_t done, uint64_t total, void *payload)
     return strcmp(step, payload) == 0;
 }
 
+/* What a check says of a log that has one more entry, far behind the others. */
+static const char *say_of_entry(const char *key, const char *json)
+{
+    scene now = begin();
+    exia_fsck_totals totals;
+    exia_rows *rows = NULL;
+    exia_job job = {.struct_size = sizeof job, .timeout_ms = 20000};
+    check_ok(exia__records_put(NULL, now.library->records, "log", key, json, EXIA_ABSENT, NULL,
+                               NULL, &err));
+    check_ok(exia_library_fsck(&rows, &totals, now.library, NULL, &job, &err));
+    end(&now);
+    return rows_text(rows);
+}
+
+TEST(an_entry_far_behind_the_others_is_told_and_not_waited_for)
+{
+    static const char jump[] =
+        "{\"format\":1,\"do\":\"publish\",\"token\":\"t\",\"time\":"
+        "\"2100-01-01T00:00:00.000Z\",\"who\":\"x\",\"version\":{"
+        "\"number\":900719925474099,\"parts\":[{\"name\":\"model\",\"format\":"
+        "\"bytes\",\"size\":1,\"sha256\":\"2d711642b726b04401627ca9fbac32f5c8530"
+        "fb1903cc4db02258717921a4881\",\"inline\":\"eA==\"}]}}";
+    const char *said = say_of_entry("m/log/9999999999999999", jump);
+    assert_non_null(strstr(said, "it is missing, and so are all up to 9999999999999998"));
+    assert_non_null(strstr(said, "entry 9999999999999999: it does not publish version 4"));
+}
+
 TEST(a_check_can_be_stopped)
 {
     scene now = begin();
