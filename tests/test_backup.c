@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "store/store.h"
+#include "support/faulty.h"
 #include "support/models.h"
 
 enum { CANNOT_MOUNT = 77 };
@@ -292,6 +293,41 @@ TEST(a_target_that_went_on_by_itself_is_left_alone_or_is_a_conflict)
     assert_string_equal(content(other), all);
     exia_library_free(library);
     exia_library_free(other);
+}
+
+static void publish_too(void *payload)
+{
+    write_model(payload, "b.c", "mine", NULL, NULL, 0);
+}
+
+TEST(a_restore_beside_a_writer_is_a_conflict_only_where_the_writer_was_first)
+{
+    exia_library *library = fill();
+    int first = 0, second = 0;
+    backup(library, "b");
+    faulty_register();
+    for (long nth = 1;; nth++) {
+        const char *folder = check_path(check_format("target%ld", nth));
+        exia_library_options options = {.struct_size = sizeof options,
+                                        .blobs_url = check_format("file:%s/blobs", folder)};
+        exia_library *target = NULL, *writer = open_other(check_format("target%ld", nth));
+        check_ok(exia_library_open(&target, check_format("faulty:sqlite:%s/catalog.db", folder),
+                                   &options, &err));
+        faulty = (faulty_plan){.nth = nth, .instead = publish_too, .payload = writer};
+        exia_status rc = exia_library_restore(NULL, target, check_path("b"), NULL, NULL, &err);
+        int reached = faulty.calls >= nth;
+        faulty = (faulty_plan){0};
+        int lost = strcmp(bytes_of(target, "b.c@1"), "mine") == 0;
+        assert_int_equal(rc, lost ? EXIA_ECONFLICT : EXIA_OK);
+        first += lost;
+        second += !lost && selected(target, "b.c") == 2;
+        exia_library_free(target);
+        exia_library_free(writer);
+        if (!reached)
+            break;
+    }
+    assert_true(first > 0 && second > 0);
+    exia_library_free(library);
 }
 
 TEST(a_restored_library_is_backed_up_and_restored_as_the_first_was)

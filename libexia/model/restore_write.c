@@ -36,18 +36,15 @@ static exia_status place_entry(const exia__restore *now, json_t *entry, exia_err
     return rc;
 }
 
-/* The model as it stands here, which must be as the first reading found it. */
+/* The model as it stands here. */
 static exia_status begin(adding *now, exia_error *err)
 {
     exia_library *library = now->of->library;
-    const exia__incoming *at = now->of->at;
     exia__fold *fold = NULL;
     exia_status rc = exia__library_lock(library, err);
     if (rc < 0)
         return rc;
-    rc = exia__library_refresh(&fold, library, at->name, err);
-    if (rc == EXIA_OK && fold->head != at->stands)
-        rc = exia__fail(err, EXIA_ECONFLICT, 0, "it changed meanwhile: restore again");
+    rc = exia__library_refresh(&fold, library, now->of->at->name, err);
     exia__fold_free(now->fold);
     now->fold = NULL;
     if (rc == EXIA_OK)
@@ -106,6 +103,8 @@ static exia_status add_line(adding *now, int64_t seq, const char *line, size_t s
         rc = place_entry(now->of, entry, err);
     if (rc == EXIA_OK && looks_back(entry))
         rc = flush(now, err);
+    if (rc == EXIA_OK && now->fold->head != seq - 1) /* the first reading found it so */
+        rc = exia__fail(err, EXIA_ECONFLICT, 0, "it changed meanwhile: restore again");
     if (rc == EXIA_OK)
         rc = apply(now, entry, err);
     if (rc == EXIA_OK)
