@@ -289,7 +289,7 @@ exia_status exia__entry_time(int64_t *ms, const char *time, exia_error *err)
     return EXIA_OK;
 }
 
-static exia_status check_head(const exia__fold *fold, const json_t *entry, exia_error *err)
+exia_status exia__entry_check(const json_t *entry, const char *before, exia_error *err)
 {
     int64_t ms = 0;
     const json_t *format = json_object_get(entry, "format"), *why = json_object_get(entry, "why");
@@ -299,12 +299,12 @@ static exia_status check_head(const exia__fold *fold, const json_t *entry, exia_
     if (json_integer_value(format) > 1)
         return exia__fail(err, EXIA_EVERSION, 0, "format %lld is newer than this library",
                           (long long)json_integer_value(format));
-    if (exia__json_string(entry, "do") == NULL || token == NULL || *token == '\0' ||
-        exia__json_string(entry, "who") == NULL ||
+    if (exia__json_string(entry, "do") == NULL || token == NULL ||
+        exia__name_check(token, "token", NULL) < 0 || exia__json_string(entry, "who") == NULL ||
         (why != NULL && !json_is_string(why) && !json_is_null(why)))
         return nonsense(err, "it does not say what was done, by whom and why");
     exia_status rc = exia__entry_time(&ms, time, err);
-    if (rc == EXIA_OK && strcmp(time, fold->time) < 0)
+    if (rc == EXIA_OK && strcmp(time, before) < 0)
         rc = nonsense(err, "its time is not behind that of the entry before");
     return rc;
 }
@@ -315,7 +315,7 @@ static exia_status apply(exia__fold *fold, exia_library *library, json_t *entry,
     const char *verb = NULL;
     int64_t result = 0;
     size_t at = 0;
-    exia_status rc = check_head(fold, entry, err);
+    exia_status rc = exia__entry_check(entry, fold->time, err);
     if (rc == EXIA_OK)
         rc = find_verb(&at, entry, err);
     if (rc == EXIA_OK)

@@ -15,7 +15,7 @@ enum { MOST_ATTEMPTS = 10 };
 
 /* ---- which models --------------------------------------------------------------------------- */
 
-static exia_status add_model(exia__backup *now, const char *name, size_t size, exia_error *err)
+static exia_status add_model(exia__backup *now, const char *name, exia_error *err)
 {
     exia_status rc = exia__grow(&now->models, &now->model_capacity, now->model_count + 1,
                                 sizeof *now->models, err);
@@ -23,38 +23,23 @@ static exia_status add_model(exia__backup *now, const char *name, size_t size, e
         return rc;
     exia__outgoing *made = &now->models[now->model_count];
     *made = (exia__outgoing){0};
-    rc = exia__text_copy_n(&made->name, name, size, err);
+    rc = exia__text_copy(&made->name, name, err);
     if (rc == EXIA_OK)
         now->model_count++;
     return rc;
 }
 
-static exia_status found_model(const char *key, const char *json, int64_t revision, void *payload,
-                               exia_error *err)
-{
-    int64_t seq = 0;
-    size_t size = exia__log_key_read(&seq, key);
-    (void)json;
-    (void)revision;
-    if (size == 0)
-        return exia__fail(err, EXIA_ECORRUPT, 0, "the log has a record with the key %.100s", key);
-    return add_model(payload, key, size, err);
-}
-
-/* One entry of each: behind it the scan goes on with the next model. */
 static exia_status find_models(exia__backup *now, exia_error *err)
 {
-    char after[EXIA__KEY_SIZE];
-    size_t before = 0;
-    exia_status rc = EXIA_OK;
-    do {
-        exia_job job = exia__work_rest(&now->work);
-        before = now->model_count;
-        if (before > 0)
-            exia__log_key(after, now->models[before - 1].name, INT64_C(9999999999999999));
-        rc = exia__records_scan(now->library->records, "log", "", before ? after : NULL, 1, NULL,
-                                found_model, now, &job, err);
-    } while (rc == EXIA_OK && now->model_count > before);
+    char *name = NULL;
+    exia_status rc = exia__next_model(&name, now->library, "", err);
+    while (rc == EXIA_OK && name != NULL) {
+        char *last = name;
+        rc = add_model(now, last, err);
+        if (rc == EXIA_OK)
+            rc = exia__next_model(&name, now->library, last, err);
+        exia__release(last);
+    }
     return rc;
 }
 
@@ -68,7 +53,7 @@ static exia_status name_models(exia__backup *now, const exia_backup_options *opt
         for (size_t k = 0; rc == EXIA_OK && k < now->model_count; k++)
             again |= strcmp(now->models[k].name, options->models[i]) == 0;
         if (rc == EXIA_OK && !again)
-            rc = add_model(now, options->models[i], strlen(options->models[i]), err);
+            rc = add_model(now, options->models[i], err);
     }
     return rc;
 }

@@ -3,6 +3,7 @@
 #define EXIA_MODEL_BACKUP_H
 
 #include "model/bundle.h"
+#include "model/upkeep.h"
 
 /* One version that the new entries publish; `seq` 0: they also remove it. */
 typedef struct exia__lived {

@@ -338,29 +338,9 @@ static const struct {
              {"remove", do_remove},   {"sign", do_sign}, {"repair", do_repair},
              {"protect", do_protect}};
 
-static exia_status check_head(const exia__ledger *ledger, const json_t *entry, exia_error *err)
-{
-    int64_t ms = 0;
-    const json_t *format = json_object_get(entry, "format"), *why = json_object_get(entry, "why");
-    const char *time = exia__json_string(entry, "time"), *token = exia__json_string(entry, "token");
-    if (!json_is_integer(format) || json_integer_value(format) < 1)
-        return nonsense(err, "it has no format");
-    if (json_integer_value(format) > 1)
-        return exia__fail(err, EXIA_EVERSION, 0, "format %lld is newer than this library",
-                          (long long)json_integer_value(format));
-    if (exia__json_string(entry, "do") == NULL || token == NULL ||
-        exia__name_check(token, "token", NULL) < 0 || exia__json_string(entry, "who") == NULL ||
-        (why != NULL && !json_is_string(why) && !json_is_null(why)))
-        return nonsense(err, "it does not say what was done, by whom and why");
-    exia_status rc = exia__entry_time(&ms, time, err);
-    if (rc == EXIA_OK && strcmp(time, ledger->time) < 0)
-        rc = nonsense(err, "its time is not behind that of the entry before");
-    return rc;
-}
-
 exia_status exia__ledger_take(exia__ledger *ledger, const json_t *entry, exia_error *err)
 {
-    exia_status rc = check_head(ledger, entry, err);
+    exia_status rc = exia__entry_check(entry, ledger->time, err);
     if (rc < 0)
         return rc;
     const char *verb = exia__json_string(entry, "do");

@@ -105,6 +105,9 @@ exia_status exia__fold_apply(exia__fold *fold, exia_library *library, json_t *en
 /* What an entry did and what its call answered; `*verb` is a constant.  @return EXIA_EVERSION */
 exia_status exia__entry_result(const char **verb, int64_t *result, const json_t *entry,
                                exia_error *err);
+/* What every entry says: its format, what was done, by whom, and when, not before the time `before`.
+ * @return EXIA_ECORRUPT, EXIA_EVERSION */
+exia_status exia__entry_check(const json_t *entry, const char *before, exia_error *err);
 /* The milliseconds of an entry's time; EXIA_ECORRUPT: it is none. */
 exia_status exia__entry_time(int64_t *ms, const char *time, exia_error *err);
 
