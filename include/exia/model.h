@@ -59,12 +59,17 @@ typedef struct exia_write_options {
     int64_t expect;      /* zero is EXIA_ABSENT: say EXIA_ANY to move it from anywhere */
     const char *message; /* why; goes into the history */
     const char *token;   /* names this intent for a repeated call; NULL: a fresh one */
+    int dry_run;         /* not zero: store nothing; see `origin` for what is answered */
 } exia_write_options;
 
 /* The facts, all optional: `tags` (an object of texts, numbers and booleans), `metrics` (an object of
  * numbers; "NaN", "Infinity" and "-Infinity" by name), `params` (any object), `parent` (a version of
  * this model, or "other@3"), `environment` (any object; kept once, by digest), `imports` (a list of
- * texts). */
+ * texts), `origin` (a text: where this was made, when it was not made here: a path, a URL).
+ *
+ * What has an origin goes by the policy for pickles, wherever the library lies, and comes once: where a
+ * version of the model with an origin has the same parts by name and content, nothing is written and
+ * that version is the answer.  A dry run answers it, too, else 0. */
 
 /* Publish the next version: the parts, then one commit.  After EXIA_OK it survives a power loss;
  * after a failure nothing is visible.  Numbers have no gaps, under any number of writers.
@@ -174,6 +179,10 @@ EXIA_API const char *exia_model_facts(const exia_model *model);
  * why, or may be: after EXIA_OPEN_VERIFY it makes the model trusted; without, what was mapped can
  * still change, so copy a part, compare the copy's SHA-256 with the facts, and trust the copy. */
 EXIA_API const char *exia_model_policy(const exia_model *model);
+
+/* The same of anything that would come from elsewhere, such as by an import: what the policy lists.
+ * JSON, to be freed with exia_text_free(). */
+EXIA_API exia_status exia_library_policy(char **out, const exia_library *library, exia_error *err);
 
 /* What the version was written under: the object that was given as `environment` in the facts (whose
  * row holds only its digest).  JSON, to be freed with exia_text_free().

@@ -95,13 +95,26 @@ static exia_status check_imports(const json_t *value, exia_error *err)
                 : exia__fail(err, EXIA_EINVAL, 0, "facts: imports must be a list of texts");
 }
 
+static exia_status check_origin(const json_t *value, exia_error *err)
+{
+    const char *text = json_string_value(value);
+    size_t size = text ? strnlen(text, MESSAGE_LIMIT + 1) : 0;
+    if (size == 0 || size > MESSAGE_LIMIT || !exia__text_valid(text, size))
+        return exia__fail(err, EXIA_EINVAL, 0, "facts: origin must be one line of text, not empty");
+    return EXIA_OK;
+}
+
 static const struct {
     const char *key;
     exia_status (*check)(const json_t *value, exia_error *err);
-    json_t *(*standard)(void);
-} members[] = {{"tags", check_tags, json_object},        {"metrics", check_metrics, json_object},
-               {"params", check_object, json_object},    {"parent", check_parent, json_null},
-               {"environment", check_object, json_null}, {"imports", check_imports, json_array}};
+    json_t *(*standard)(void); /* NULL: absent */
+} members[] = {{"tags", check_tags, json_object},
+               {"metrics", check_metrics, json_object},
+               {"params", check_object, json_object},
+               {"parent", check_parent, json_null},
+               {"environment", check_object, json_null},
+               {"imports", check_imports, json_array},
+               {"origin", check_origin, NULL}};
 enum { MEMBERS = sizeof members / sizeof *members };
 
 static exia_status check_keys(const json_t *facts, exia_error *err)
@@ -116,7 +129,7 @@ static exia_status check_keys(const json_t *facts, exia_error *err)
         if (i == MEMBERS)
             return exia__fail(err, EXIA_EINVAL, 0,
                               "facts: \"%.60s\" is not known: use tags, metrics, params, parent, "
-                              "environment and imports",
+                              "environment, imports and origin",
                               key);
     }
     return EXIA_OK;
@@ -143,7 +156,7 @@ exia_status exia__facts_read(json_t **out, const char *text, exia_error *err)
             value = NULL;
         if (value != NULL)
             rc = members[i].check(value, err);
-        if (rc == EXIA_OK)
+        if (rc == EXIA_OK && (value != NULL || members[i].standard != NULL))
             rc = exia__json_set(version, members[i].key,
                                 value ? json_incref(value) : members[i].standard(), err);
     }

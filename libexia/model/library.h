@@ -147,6 +147,7 @@ typedef struct exia__version {
     json_t *row;        /* as a search shows it, but for the aliases */
     json_t *parts;      /* as the log has them, with key or inline; never changed */
     json_t *signatures; /* the texts that `sign` entries added; NULL: none; never changed */
+    json_t *origin;     /* where it was made; NULL: here; never changed */
     char *text;         /* the row with the aliases of `head`; NULL: not made yet */
     int64_t head;
 } exia__version;
@@ -311,7 +312,8 @@ exia_status exia__blob_load(char **out, exia__blobs *blobs, const char *sha256, 
 
 /* ---- part.c --------------------------------------------------------------------------------- */
 
-/* Make a part durable; `*out` is its member of the log entry.  `within`: inside the entry.
+/* Make a part durable; `*out` is its member of the log entry.  `within`: inside the entry.  `library`
+ * NULL: store nothing, only describe it.
  * @return EXIA_ECONFLICT: the file changed while it was read */
 exia_status exia__part_store(json_t **out, exia_library *library, const exia_part *part, int within,
                              exia__work *work, exia_error *err);

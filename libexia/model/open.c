@@ -11,6 +11,12 @@
 
 /* ---- who may have written it ---------------------------------------------------------------- */
 
+/* Where a version came from, when it was not written here. */
+typedef struct origin {
+    json_t *said; /* in its entry; NULL: nothing */
+    int restored; /* with a backup */
+} origin;
+
 /* A mapped file counts as its writers do; bytes that were compared with the log count as the log. */
 static exia_status look_at_parts(char **why, const exia_model *model, unsigned flags,
                                  exia_error *err)
@@ -24,19 +30,40 @@ static exia_status look_at_parts(char **why, const exia_model *model, unsigned f
     return rc;
 }
 
-static exia_status decide(exia_model *model, exia_library *library, const char *foreign,
-                          unsigned flags, exia_error *err)
+/* What a version's own entry says of its origin comes before what is said of its model. */
+static exia_status decide(exia_model *model, exia_library *library, const char *name,
+                          const origin *from, unsigned flags, exia_error *err)
 {
     char *why = NULL;
     exia_status rc = EXIA_OK;
-    if (library->untrusted == NULL && foreign != NULL)
-        rc = exia__origin_read(&(int64_t){0}, &why, library, foreign, err);
+    if (library->untrusted == NULL && from->said != NULL)
+        rc = exia__text_format(&why, err, "it was imported from %s", json_string_value(from->said));
+    else if (library->untrusted == NULL && from->restored)
+        rc = exia__origin_read(&(int64_t){0}, &why, library, name, err);
     else if (library->untrusted == NULL)
         rc = look_at_parts(&why, model, flags, err);
     if (rc == EXIA_OK)
         rc =
             exia__model_policy_set(model, why ? why : library->untrusted, library->trust_file, err);
     exia__release(why);
+    return rc;
+}
+
+exia_status exia_library_policy(char **out, const exia_library *library, exia_error *err)
+{
+    exia_model any = {0};
+    if (out != NULL)
+        *out = NULL;
+    if (out == NULL || library == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "exia_library_policy: an argument is NULL");
+    exia_status rc =
+        exia__model_policy_set(&any, "it comes from elsewhere", library->trust_file, err);
+    if (rc == EXIA_OK) {
+        *out = any.policy;
+        any.policy = NULL;
+    }
+    exia__release(any.policy);
+    exia__release(any.trust_file);
     return rc;
 }
 
@@ -101,8 +128,8 @@ static exia_status open_parts(exia_model *model, exia_library *library, unsigned
     return rc;
 }
 
-/* What the library knows of the version.  `*foreign`: it came from elsewhere. */
-static exia_status find(exia_model **out, int *foreign, exia_library *library,
+/* What the library knows of the version. */
+static exia_status find(exia_model **out, origin *from, exia_library *library,
                         const exia__selector *selector, exia_error *err)
 {
     exia__fold *fold = NULL;
@@ -127,12 +154,14 @@ static exia_status find(exia_model **out, int *foreign, exia_library *library,
         model->environment = json_incref(json_object_get(version->row, "environment"));
     if (rc == EXIA_OK)
         model->signatures = json_incref(version->signatures);
+    if (rc == EXIA_OK)
+        from->said = json_incref(version->origin);
     /* an origin is written before the entries that it speaks of, so it is known with the head */
     if (rc == EXIA_OK && fold->origin_head != fold->head) {
         rc = exia__origin_read(&fold->foreign, NULL, library, fold->name, err);
         fold->origin_head = rc == EXIA_OK ? fold->head : 0;
     }
-    *foreign = rc == EXIA_OK && number <= fold->foreign;
+    from->restored = rc == EXIA_OK && number <= fold->foreign;
     exia__library_unlock(library);
     if (rc == EXIA_OK) {
         *out = model;
@@ -155,7 +184,7 @@ exia_status exia_model_open(exia_model **out, exia_library *library, const char 
 {
     exia__selector parsed = {0};
     exia_model *model = NULL;
-    int foreign = 0;
+    origin from = {0};
     if (out != NULL)
         *out = NULL;
     if (out == NULL || library == NULL)
@@ -164,7 +193,7 @@ exia_status exia_model_open(exia_model **out, exia_library *library, const char 
     if (rc == EXIA_OK)
         rc = exia__selector_parse(&parsed, selector, err);
     if (rc == EXIA_OK)
-        rc = find(&model, &foreign, library, &parsed, err);
+        rc = find(&model, &from, library, &parsed, err);
     if (rc == EXIA_OK) {
         model->blobs = exia__blobs_keep(library->blobs);
         rc = open_parts(model, library, flags, err);
@@ -172,12 +201,13 @@ exia_status exia_model_open(exia_model **out, exia_library *library, const char 
             rc = exia__prefix(err, rc, "%s", selector);
     }
     if (rc == EXIA_OK)
-        rc = decide(model, library, foreign ? parsed.name : NULL, flags, err);
+        rc = decide(model, library, parsed.name, &from, flags, err);
     if (rc == EXIA_OK) {
         *out = model;
         model = NULL;
     }
     exia_model_free(model);
+    json_decref(from.said);
     exia__selector_free(&parsed);
     return rc;
 }

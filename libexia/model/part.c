@@ -136,12 +136,12 @@ static exia_status store_file(json_t **out, exia_library *library, const exia_pa
     if (rc == EXIA_OK)
         rc = same_file(&now, err);
     exia_source source = {read_file, (uint64_t)now.info.st_size, now.sha256, &now};
-    if (rc == EXIA_OK)
+    if (rc == EXIA_OK && library != NULL)
         rc = store_blob(&key, library, &source, work, err);
     if (rc == EXIA_OK)
         rc = same_file(&now, err);
     if (rc == EXIA_OK)
-        rc = describe(out, part, now.sha256, source.size, "key", key, err);
+        rc = describe(out, part, now.sha256, source.size, "key", key ? key : "", err);
     if (now.fd >= 0)
         close(now.fd);
     exia__hash_free(now.hash);
@@ -244,11 +244,12 @@ static exia_status store_memory(json_t **out, exia_library *library, const exia_
     memory_of(&now, part);
     exia_source source = {read_memory, exia__part_size(part), sha256, &now};
     exia_status rc = hash_memory(sha256, &now, source.size, work, err);
-    if (rc == EXIA_OK)
+    if (rc == EXIA_OK && library != NULL)
         rc = within ? encode_memory(&kept, &now, (size_t)source.size, err)
                     : store_blob(&kept, library, &source, work, err);
     if (rc == EXIA_OK)
-        rc = describe(out, part, sha256, source.size, within ? "inline" : "key", kept, err);
+        rc = describe(out, part, sha256, source.size, within ? "inline" : "key", kept ? kept : "",
+                      err);
     exia__release(kept);
     return rc;
 }

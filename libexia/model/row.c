@@ -57,7 +57,8 @@ exia_status exia__facts_check(const json_t *version, exia_error *err)
     } members[] = {{"tags", JSON_OBJECT},
                    {"metrics", JSON_OBJECT},
                    {"params", JSON_OBJECT},
-                   {"imports", JSON_ARRAY}};
+                   {"imports", JSON_ARRAY},
+                   {"origin", JSON_STRING}};
     for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
         const json_t *value = json_object_get(version, members[i].key);
         if (value != NULL && json_typeof(value) != members[i].type)

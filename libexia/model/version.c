@@ -14,6 +14,7 @@ static void clear(exia__version *version)
     json_decref(version->row);
     json_decref(version->parts);
     json_decref(version->signatures);
+    json_decref(version->origin);
     *version = (exia__version){0};
 }
 
@@ -100,6 +101,8 @@ static exia_status read_entries(exia__version *made, exia_library *library, cons
         rc = exia__parts_check(json_object_get(version, "parts"), 1, err);
     if (rc == EXIA_OK)
         made->parts = json_incref(json_object_get(version, "parts"));
+    if (rc == EXIA_OK)
+        made->origin = json_incref(json_object_get(version, "origin"));
     json_decref(entry);
     json_array_foreach(json_object_get(record, "later"), i, seq)
     {

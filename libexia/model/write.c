@@ -13,6 +13,7 @@ typedef struct writing {
     const char *name, *alias, *token, *message;
     int64_t expect;
     int given;                           /* the token is the caller's */
+    int there;                           /* an older version has it all: nothing was written */
     json_t *version;                     /* the member of the entry: facts, parts, number */
     int64_t number;                      /* what it became */
     json_t *stored;                      /* its parts, as the log has them */
@@ -22,7 +23,9 @@ typedef struct writing {
 
 /* ---- what is stored before the entry -------------------------------------------------------- */
 
-static exia_status store_parts(writing *now, const exia_part *parts, size_t count, exia_error *err)
+/* `library` NULL: only describe them. */
+static exia_status store_parts(writing *now, exia_library *library, const exia_part *parts,
+                               size_t count, exia_error *err)
 {
     size_t within = 0;
     json_t *list = json_array();
@@ -34,7 +37,7 @@ static exia_status store_parts(writing *now, const exia_part *parts, size_t coun
             break;
         uint64_t size = exia__part_size(&parts[i]);
         int fits = parts[i].path == NULL && size <= EXIA__INLINE_LIMIT - within;
-        rc = exia__part_store(&part, now->library, &parts[i], fits, &now->work, err);
+        rc = exia__part_store(&part, library, &parts[i], fits, &now->work, err);
         if (rc == EXIA_OK)
             rc = exia__json_append(list, part, err);
         within += fits ? (size_t)size : 0;
@@ -151,8 +154,80 @@ static exia_status check_options(const exia_library *library, const exia_write_o
         rc = exia__message_check(options->message, err);
     if (rc == EXIA_OK && options->token != NULL)
         rc = exia__name_check(options->token, "token", err);
-    if (rc == EXIA_OK && library->read_only)
+    if (rc == EXIA_OK && library->read_only && !options->dry_run)
         rc = exia__fail(err, EXIA_EDENIED, 0, "the library was opened read-only");
+    return rc;
+}
+
+/* ---- what came before ----------------------------------------------------------------------- */
+
+typedef struct looking {
+    const json_t *parts;
+    exia_library *library;
+    exia__fold *fold;
+    int64_t number; /* 0: none yet */
+} looking;
+
+static int same_parts(const json_t *a, const json_t *b)
+{
+    size_t count = json_array_size(a), same = 0;
+    if (json_array_size(b) != count)
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *one = json_array_get(a, i);
+        for (size_t k = 0; k < count; k++) {
+            const json_t *other = json_array_get(b, k);
+            same +=
+                strcmp(exia__json_string(one, "name"), exia__json_string(other, "name")) == 0 &&
+                strcmp(exia__json_string(one, "sha256"), exia__json_string(other, "sha256")) == 0;
+        }
+    }
+    return same == count;
+}
+
+static exia_status look_at(const json_t *row, void *payload, exia_error *err)
+{
+    looking *now = payload;
+    exia__version *version = NULL;
+    int64_t number = json_integer_value(json_object_get(row, "version"));
+    if (now->number != 0 || !same_parts(json_object_get(row, "parts"), now->parts))
+        return EXIA_OK;
+    exia_status rc = exia__version_get(&version, now->library, now->fold, number, err);
+    if (rc == EXIA_OK && version->origin != NULL)
+        now->number = number;
+    return rc;
+}
+
+/* The newest version that came from elsewhere with the same parts; 0: none.  Call it locked. */
+static exia_status find_same(int64_t *number, const writing *now, exia__fold *fold, exia_error *err)
+{
+    looking look = {json_object_get(now->version, "parts"), now->library, fold, 0};
+    exia__filter *filter = NULL;
+    char *text = NULL;
+    exia_status rc = exia__text_format(&text, err, "name = '%s'", fold->name);
+    if (rc == EXIA_OK)
+        rc = exia__filter_parse(&filter, text, err);
+    if (rc == EXIA_OK)
+        rc = exia__search_model(now->library, fold, filter, look_at, &look, err);
+    *number = rc == EXIA_OK ? look.number : 0;
+    exia__filter_free(filter);
+    exia__release(text);
+    return rc;
+}
+
+static exia_status only_look(writing *now, const exia_part *parts, size_t count, exia_error *err)
+{
+    exia__fold *fold = NULL;
+    exia_status rc = store_parts(now, NULL, parts, count, err);
+    if (rc < 0 || json_object_get(now->version, "origin") == NULL)
+        return rc;
+    rc = exia__library_lock(now->library, err);
+    if (rc < 0)
+        return rc;
+    rc = exia__library_refresh(&fold, now->library, now->name, err);
+    if (rc == EXIA_OK)
+        rc = find_same(&now->number, now, fold, err);
+    exia__library_unlock(now->library);
     return rc;
 }
 
@@ -172,8 +247,15 @@ static exia_status build_publish(json_t *entry, int64_t *result, exia__fold *fol
                                  exia_error *err)
 {
     writing *now = payload;
+    exia_status rc = EXIA_OK;
+    if (json_object_get(now->version, "origin") != NULL) {
+        rc = find_same(result, now, fold, err);
+        now->there = rc == EXIA_OK && *result != 0;
+        if (rc < 0 || now->there)
+            return rc < 0 ? rc : EXIA_DONE;
+    }
     *result = fold->highest + 1;
-    exia_status rc = check_parent(fold, now->version, err);
+    rc = check_parent(fold, now->version, err);
     if (rc == EXIA_OK)
         rc = exia__json_set(now->version, "number", json_integer(*result), err);
     if (rc == EXIA_OK)
@@ -222,6 +304,22 @@ static exia_status look_ahead(int *known, writing *now, exia_error *err)
     return rc;
 }
 
+static exia_status publish(writing *now, int known, const exia_part *parts, size_t count,
+                           exia_error *err)
+{
+    exia_status rc = known ? EXIA_OK : store_parts(now, now->library, parts, count, err);
+    if (rc == EXIA_OK) /* also of a repeated call: a collector may have been there in between */
+        rc = store_environment(now, err);
+    if (rc == EXIA_OK && !known) {
+        exia_job left = exia__work_rest(&now->work);
+        exia__intent intent = {"publish",     now->token, now->message, now->given,
+                               build_publish, now,        &left};
+        rc = exia__library_commit(&now->number, now->library, now->name, &intent, err);
+        now->stored = json_incref(json_object_get(now->version, "parts"));
+    }
+    return rc == EXIA_OK && !now->there ? settle(now, parts, count, err) : rc;
+}
+
 exia_status exia_model_write(int64_t *version, exia_library *library, const char *name,
                              const exia_part *parts, size_t part_count,
                              const exia_write_options *options, const exia_job *job,
@@ -256,19 +354,10 @@ exia_status exia_model_write(int64_t *version, exia_library *library, const char
     now.given = ours.token != NULL;
     now.message = ours.message;
     rc = look_ahead(&known, &now, err);
-    if (rc == EXIA_OK && !known)
-        rc = store_parts(&now, parts, part_count, err);
-    if (rc == EXIA_OK) /* also of a repeated call: a collector may have been there in between */
-        rc = store_environment(&now, err);
-    if (rc == EXIA_OK && !known) {
-        exia_job left = exia__work_rest(&now.work);
-        exia__intent intent = {"publish",     now.token, ours.message, now.given,
-                               build_publish, &now,      &left};
-        rc = exia__library_commit(&now.number, library, name, &intent, err);
-        now.stored = json_incref(json_object_get(now.version, "parts"));
-    }
-    if (rc == EXIA_OK)
-        rc = settle(&now, parts, part_count, err);
+    if (rc == EXIA_OK && !ours.dry_run)
+        rc = publish(&now, known, parts, part_count, err);
+    else if (rc == EXIA_OK && !known)
+        rc = only_look(&now, parts, part_count, err);
     if (rc == EXIA_OK)
         *version = now.number;
 done:
