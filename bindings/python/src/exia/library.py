@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import warnings
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exia import _environment, _objects
+from exia import _environment, _objects, _pickles
 from exia._arguments import (
     flag,
     integer,
@@ -22,16 +21,17 @@ from exia._arguments import (
     refuse,
     text,
     text_or_null,
-    unwrap,
 )
 from exia._backup import Backups
 from exia._handle import call, owned, take_text
+from exia._import import Imports
 from exia._native import ffi, lib
 from exia._part import Part, open_flags
 from exia._progress import Job
 from exia._rows import Rows, rows
 from exia._signing import Signed, Signer
 from exia._upkeep import Upkeep
+from exia._write import expected, numbers, publish
 from exia.errors import EnvironmentWarning, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
@@ -176,6 +176,9 @@ class Model(Signed):
                 self._compare()
             digest = self.parts[name]["sha256"]
             return _objects.decode(view, self.policy, f"{self}, part {name!r}", digest)
+        if format in _pickles.FORMATS:
+            digest = self.parts[name]["sha256"]
+            return _pickles.read(view, format, self.policy, f"{self}, part {name!r}", digest)
         return bytes(view) if format == "bytes" else view
 
     def _compare(self) -> None:
@@ -217,7 +220,7 @@ def open_model(
     return Model(out[0])
 
 
-class Library(Upkeep, Backups, Signer):
+class Library(Upkeep, Backups, Imports, Signer):
     """A library of models: immutable numbered versions, aliases that move, a log that is the truth.
 
     Parameters
@@ -328,35 +331,16 @@ class Library(Upkeep, Backups, Signer):
         imports = sorted(set().union(*(part.imports for part in encoded.values())))
         facts = {
             "tags": tags if tags is None else plain(mapping(tags, "tags"), "tags"),
-            "metrics": metrics if metrics is None else _numbers(mapping(metrics, "metrics")),
+            "metrics": metrics if metrics is None else numbers(mapping(metrics, "metrics")),
             "params": params if params is None else plain(mapping(params, "params"), "params"),
             "parent": _parent(parent),
             "imports": imports,
             "environment": _environment.environment(imports),
         }
         facts = {key: value for key, value in facts.items() if value is not None}
-        strings = [
-            owned(json.dumps(facts, allow_nan=False).encode()),
-            owned(text_or_null(alias, "alias")),
-            owned(text_or_null(message, "message")),
-            owned(text_or_null(token, "token")),
-        ]
-        options = ffi.new("exia_write_options *")
-        options.struct_size = ffi.sizeof("exia_write_options")
-        options.facts, options.alias, options.message, options.token = strings
-        options.expect = _expected(expect)
-        version = ffi.new("int64_t *")
-        c_parts = ffi.new("exia_part[]", len(encoded))
-        alive = [
-            _fill_part(c, part, value)
-            for c, (part, value) in zip(c_parts, encoded.items(), strict=True)
-        ]
-        with Job() as job:
-            call(
-                lib.exia_model_write, version, self._c, text(name, "name"),
-                c_parts, len(alive), options, job.c,
-            )  # fmt: skip
-        return int(version[0])
+        return publish(
+            self._c, name, encoded, facts, alias=alias, expect=expect, message=message, token=token
+        )
 
     def alias(
         self,
@@ -382,7 +366,7 @@ class Library(Upkeep, Backups, Signer):
         number = lib.EXIA_ABSENT if version is None else integer(version, "version", 0)
         call(
             lib.exia_alias_move, self._c, text(name, "name"), text(alias, "alias"), number,
-            _expected(expect), text_or_null(message, "message"),
+            expected(expect), text_or_null(message, "message"),
         )  # fmt: skip
 
     def rollback(
@@ -414,7 +398,7 @@ class Library(Upkeep, Backups, Signer):
         """
         version = ffi.new("int64_t *")
         names = version, self._c, text(name, "name"), text(alias, "alias")
-        why = _expected(expect), text_or_null(message, "message")
+        why = expected(expect), text_or_null(message, "message")
         if to is None:
             call(lib.exia_alias_rollback, *names, *why)
         else:
@@ -546,10 +530,6 @@ class Library(Upkeep, Backups, Signer):
             )  # fmt: skip
 
 
-def _expected(expect: int | None) -> int:
-    return int(lib.EXIA_ANY) if expect is None else integer(expect, "expect", 0)
-
-
 def _utc(time: datetime | str) -> str:
     """Write a time as the log does; a datetime without a zone is local."""
     if isinstance(time, str):
@@ -559,22 +539,6 @@ def _utc(time: datetime | str) -> str:
     return time.astimezone(timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
-def _fill_part(c_part: Any, name: str, value: _objects.Encoded) -> list[Any]:
-    """Describe a part to C; what it points to is in the answer."""
-    alive = [
-        owned(text(name, "a part's name")),
-        owned(text(value.format, "format")),
-        owned(path_or_null(value.path, "path")),
-    ]
-    c_part.name, c_part.format, c_part.path = alive
-    if value.path is None:
-        buffers = [ffi.from_buffer(piece) for piece in value.pieces]
-        pieces = ffi.new("exia_slice[]", [(b, len(b)) for b in buffers])
-        c_part.pieces, c_part.piece_count = pieces, len(buffers)
-        alive += [pieces, buffers]
-    return alive
-
-
 def _parent(parent: int | str | None) -> int | str | None:
     if parent is None:
         return None
@@ -582,16 +546,3 @@ def _parent(parent: int | str | None) -> int | str | None:
         text(parent, "parent")
         return parent
     return integer(parent, "parent", 1)
-
-
-def _numbers(metrics: Metrics) -> dict[str, Any]:
-    """Make metrics JSON, which has no infinities: they go by name."""
-    numbers: dict[str, Any] = {}
-    for key, value in metrics.items():
-        what, number = f"metrics[{key!r}]", unwrap(value)
-        if isinstance(number, bool) or not isinstance(number, int | float):
-            refuse(value, what, "a number")
-        if isinstance(number, float) and not math.isfinite(number):
-            number = "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
-        numbers[key] = plain(number, what)
-    return numbers
