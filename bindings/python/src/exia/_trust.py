@@ -88,7 +88,9 @@ class PolicyUnpickler(_Unpickler):  # type: ignore[misc]
             self._refuse(f"{_shown(full)}, which no policy can allow")
         if full in self._constructors or (full in NUMPY and "numpy" in self._packages):
             return True
-        return self._in_package(module) and self._lives(super().find_class(module, name))
+        if not self._in_package(module) or _reaches(full):  # which is not imported for it, either
+            return False
+        return self._lives(super().find_class(module, name))
 
     def _in_package(self, module: str) -> bool:
         return any(module == p or module.startswith(p + ".") for p in self._packages)
@@ -98,7 +100,9 @@ class PolicyUnpickler(_Unpickler):  # type: ignore[misc]
         if not isinstance(found, type) or not self._in_package(found.__module__):
             return False
         module, name = found.__module__, found.__qualname__
-        if _is_never(module, name) or any(_reaches(base) for base in found.__mro__):
+        if _is_never(module, name) or any(
+            _reaches(f"{base.__module__}.{base.__qualname__}") for base in found.__mro__
+        ):
             return False
         return getattr(sys.modules.get(module), name, None) is found
 
@@ -248,12 +252,12 @@ def _is_dtype_state(numpy: Any, made: Any, state: Any) -> bool:
 
 
 def _is_never(module: str, name: str) -> bool:
-    return "." in name or module.split(".")[0] in NEVER
+    parts = module.split(".")
+    return "." in name or parts[0] in NEVER or "__main__" in parts  # a program: it runs as it comes
 
 
-def _reaches(found: type) -> bool:
-    full = f"{found.__module__}.{found.__qualname__}."
-    return any(full.startswith(f"{listed}.") for listed in REACHING)
+def _reaches(full: str) -> bool:
+    return any(f"{full}.".startswith(f"{listed}.") for listed in REACHING)
 
 
 def _shown(name: str) -> str:
