@@ -296,3 +296,33 @@ exia_status exia__copy_to(int fd, int from, const char *path, exia_error *err)
     exia__release(block);
     return rc;
 }
+
+int exia__is_network(uint32_t type)
+{
+    static const uint32_t types[] = {
+        0x6969 /* NFS */,
+        0x517b /* SMB */,
+        0xff534d42 /* CIFS */,
+        0xfe534d42 /* SMB2 */,
+        0x564c /* NCP */,
+        0x5346414f /* AFS */,
+        0x6b414653 /* kAFS */,
+        0x73757245 /* Coda */,
+        0x01021997 /* 9P */,
+        0x65735546 /* FUSE */,
+        0x00c36400 /* Ceph */,
+        0x0bd00bd0 /* Lustre */,
+        0x47504653 /* GPFS */,
+        0x01161970 /* GFS2 */,
+        0x7461636f /* OCFS2 */,
+        0x19830326 /* BeeGFS */,
+        0x20030528 /* OrangeFS */,
+        0xaad7aaea /* PanFS */,
+        0x786f4256 /* VirtualBox */,
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        if (types[i] == type)
+            return 1;
+    }
+    return 0;
+}

@@ -57,6 +57,8 @@ exia_status exia__path_absolute(char **out, const char *path, exia_error *err);
 const char *exia__path_base(const char *path); /* behind the last '/' */
 /* What is before it: "." for a bare name. */
 exia_status exia__path_folder(char **out, const char *path, exia_error *err);
+/* Is that type of a file system (statfs(2)) one whose pages come over a network? */
+int exia__is_network(uint32_t type);
 int exia__path_exists(const char *path); /* also a dangling link */
 
 /* `home`, or when NULL EXIA_HOME, else XDG_DATA_HOME/exia, else ~/.local/share/exia; absolute. */

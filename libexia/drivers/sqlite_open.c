@@ -21,35 +21,8 @@ enum { APPLICATION_ID = 0x45584941 /* "EXIA" */, HEADER_SIZE = 100 };
 /* WAL needs memory that all processes share, which these do not give between machines. */
 static int is_network(const char *path)
 {
-    static const unsigned long types[] = {
-        0x6969 /* NFS */,
-        0x517b /* SMB */,
-        0xff534d42 /* CIFS */,
-        0xfe534d42 /* SMB2 */,
-        0x564c /* NCP */,
-        0x5346414f /* AFS */,
-        0x6b414653 /* kAFS */,
-        0x73757245 /* Coda */,
-        0x01021997 /* 9P */,
-        0x65735546 /* FUSE */,
-        0x00c36400 /* Ceph */,
-        0x0bd00bd0 /* Lustre */,
-        0x47504653 /* GPFS */,
-        0x01161970 /* GFS2 */,
-        0x7461636f /* OCFS2 */,
-        0x19830326 /* BeeGFS */,
-        0x20030528 /* OrangeFS */,
-        0xaad7aaea /* PanFS */,
-        0x786f4256 /* VirtualBox */,
-    };
     struct statfs info;
-    if (statfs(path, &info) != 0)
-        return 0; /* opening will tell */
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        if (((unsigned long)info.f_type & 0xffffffff) == types[i])
-            return 1;
-    }
-    return 0;
+    return statfs(path, &info) == 0 && exia__is_network((uint32_t)info.f_type);
 }
 
 /* The bytes of an empty database, to be freed by sqlite3_free. */

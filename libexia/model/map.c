@@ -45,28 +45,10 @@ static exia_status check_digest(exia__open_part *part, exia_error *err)
     return rc;
 }
 
-/* File systems whose pages come over a network, by their magic numbers (statfs(2)). */
 static int is_remote(int fd)
 {
-    static const uint32_t magics[] = {0x6969 /* NFS */,
-                                      0x517B /* SMB */,
-                                      0xFE534D42 /* SMB2 */,
-                                      0xFF534D42 /* CIFS */,
-                                      0x65735546 /* FUSE */,
-                                      0x0BD00BD0 /* Lustre */,
-                                      0x00C36400 /* Ceph */,
-                                      0x5346414F /* AFS */,
-                                      0x01021997 /* 9P */,
-                                      0x47504653 /* GPFS */,
-                                      0x19830326 /* BeeGFS */};
     struct statfs info;
-    if (fstatfs(fd, &info) != 0)
-        return 0;
-    for (size_t i = 0; i < sizeof magics / sizeof *magics; i++) {
-        if ((uint32_t)info.f_type == magics[i])
-            return 1;
-    }
-    return 0;
+    return fstatfs(fd, &info) == 0 && exia__is_network((uint32_t)info.f_type);
 }
 
 static exia_status map(exia__open_part *part, unsigned flags, exia_error *err)
