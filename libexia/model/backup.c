@@ -15,8 +15,9 @@ enum { MOST_ATTEMPTS = 10 };
 
 /* ---- which models --------------------------------------------------------------------------- */
 
-static exia_status add_model(exia__backup *now, const char *name, exia_error *err)
+static exia_status add_model(const char *name, void *payload, exia_error *err)
 {
+    exia__backup *now = payload;
     exia_status rc = exia__grow(&now->models, &now->model_capacity, now->model_count + 1,
                                 sizeof *now->models, err);
     if (rc < 0)
@@ -29,31 +30,18 @@ static exia_status add_model(exia__backup *now, const char *name, exia_error *er
     return rc;
 }
 
-static exia_status find_models(exia__backup *now, exia_error *err)
-{
-    char *name = NULL;
-    exia_status rc = exia__next_model(&name, now->library, "", err);
-    while (rc == EXIA_OK && name != NULL) {
-        char *last = name;
-        rc = add_model(now, last, err);
-        if (rc == EXIA_OK)
-            rc = exia__next_model(&name, now->library, last, err);
-        exia__release(last);
-    }
-    return rc;
-}
-
 static exia_status name_models(exia__backup *now, const exia_backup_options *options,
                                exia_error *err)
 {
-    exia_status rc = options->models == NULL ? find_models(now, err) : EXIA_OK;
+    exia_status rc =
+        options->models == NULL ? exia__each_model(now->library, add_model, now, err) : EXIA_OK;
     for (size_t i = 0; options->models != NULL && i < options->model_count && rc == EXIA_OK; i++) {
         int again = 0;
         rc = exia__name_check(options->models[i], "model name", err);
         for (size_t k = 0; rc == EXIA_OK && k < now->model_count; k++)
             again |= strcmp(now->models[k].name, options->models[i]) == 0;
         if (rc == EXIA_OK && !again)
-            rc = add_model(now, options->models[i], err);
+            rc = add_model(options->models[i], now, err);
     }
     return rc;
 }

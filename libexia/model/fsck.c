@@ -116,22 +116,19 @@ static exia_status bad_record(const char *what, const char *model, int64_t versi
     return tell(now, &found, err, "%s", text);
 }
 
+static exia_status check_model(const char *name, void *payload, exia_error *err)
+{
+    check *now = payload;
+    const exia__derived_report report = {bad_record, now, now->options.repair};
+    return json_object_get(now->told, name)
+               ? EXIA_OK
+               : exia__rederive(now->library, name, &report, &now->work, err);
+}
+
 /* What is derived from each log that can be read. */
 static exia_status check_derived(check *now, exia_error *err)
 {
-    const exia__derived_report report = {bad_record, now, now->options.repair};
-    char *name = NULL, *next = NULL;
-    exia_status rc = exia__next_model(&name, now->library, "", err);
-    while (rc == EXIA_OK && name != NULL) {
-        if (json_object_get(now->told, name) == NULL)
-            rc = exia__rederive(now->library, name, &report, &now->work, err);
-        if (rc == EXIA_OK)
-            rc = exia__next_model(&next, now->library, name, err);
-        exia__release(name);
-        name = next;
-        next = NULL;
-    }
-    exia__release(name);
+    exia_status rc = exia__each_model(now->library, check_model, now, err);
     if (rc == EXIA_ECORRUPT && now->broken) /* a record that is no entry: it was told */
         rc = exia__forgive(err);
     return rc;

@@ -380,8 +380,9 @@ static exia_status take_name(const char *key, const char *json, int64_t revision
     return exia__text_copy_n(payload, key, size, err);
 }
 
-/* One scan of one record: the first one behind all that the model's log can have. */
-exia_status exia__next_model(char **out, exia_library *library, const char *name, exia_error *err)
+/* The model behind `name`, "" for the first; NULL: it is the last one.  One scan of one record: the
+ * first one behind all that the model's log can have. */
+static exia_status next_model(char **out, exia_library *library, const char *name, exia_error *err)
 {
     char after[EXIA__KEY_SIZE] = "";
     *out = NULL;
@@ -389,4 +390,22 @@ exia_status exia__next_model(char **out, exia_library *library, const char *name
         exia__log_key(after, name, INT64_C(9999999999999999));
     return exia__records_scan(library->records, "log", NULL, *after ? after : NULL, 1, NULL,
                               take_name, out, NULL, err);
+}
+
+exia_status exia__each_model(exia_library *library,
+                             exia_status (*call)(const char *name, void *payload, exia_error *err),
+                             void *payload, exia_error *err)
+{
+    char *name = NULL;
+    exia_status rc = next_model(&name, library, "", err);
+    while (rc == EXIA_OK && name != NULL) {
+        char *next = NULL;
+        rc = call(name, payload, err);
+        if (rc == EXIA_OK)
+            rc = next_model(&next, library, name, err);
+        exia__release(name);
+        name = next;
+    }
+    exia__release(name);
+    return rc;
 }

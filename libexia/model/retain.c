@@ -362,8 +362,9 @@ static exia_status remove_rest(retention *now, exia_error *err)
     return rc;
 }
 
-static exia_status retain_model(retention *now, const char *name, exia_error *err)
+static exia_status retain_model(const char *name, void *payload, exia_error *err)
 {
+    retention *now = payload;
     now->name = name;
     now->versions = json_array();
     exia_status rc = now->versions ? EXIA_OK : exia__fail_memory(err);
@@ -385,24 +386,6 @@ static exia_status retain_model(retention *now, const char *name, exia_error *er
         rc = remove_rest(now, err);
     json_decref(now->versions);
     now->versions = NULL;
-    return rc;
-}
-
-/* ---- all models ----------------------------------------------------------------------------- */
-
-static exia_status retain_all(retention *now, exia_error *err)
-{
-    char *name = NULL, *next = NULL;
-    exia_status rc = exia__next_model(&name, now->library, "", err);
-    while (rc == EXIA_OK && name != NULL) {
-        rc = retain_model(now, name, err);
-        if (rc == EXIA_OK)
-            rc = exia__next_model(&next, now->library, name, err);
-        exia__release(name);
-        name = next;
-        next = NULL;
-    }
-    exia__release(name);
     return rc;
 }
 
@@ -445,7 +428,8 @@ exia_status exia_library_retain(exia_rows **out, exia_library *library, const ch
     if (rc == EXIA_OK)
         rc = begin(&now, library, rules, &ours, job, err);
     if (rc == EXIA_OK)
-        rc = ours.name ? retain_model(&now, ours.name, err) : retain_all(&now, err);
+        rc = ours.name ? retain_model(ours.name, &now, err)
+                       : exia__each_model(library, retain_model, &now, err);
     if (rc == EXIA_OK) {
         *out = now.rows;
         now.rows = NULL;

@@ -38,8 +38,10 @@ exia_status exia__references_read(exia__references *out, exia_library *library,
 /* One that names the blob, and is over or not; NULL: none. */
 const exia__reference *exia__references_find(const exia__references *references, const char *key,
                                              int over);
-/* The model behind `name` in the order of names, "" for the first; NULL: it is the last one. */
-exia_status exia__next_model(char **out, exia_library *library, const char *name, exia_error *err);
+/* Call for each model that has a log, in the order of names; also for one that comes meanwhile. */
+exia_status exia__each_model(exia_library *library,
+                             exia_status (*call)(const char *name, void *payload, exia_error *err),
+                             void *payload, exia_error *err);
 const char *exia__reference_text(const exia__references *references, size_t at);
 void exia__references_free(exia__references *references);
 
