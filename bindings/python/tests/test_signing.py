@@ -89,6 +89,37 @@ def test_minisign_checks_our_signature_and_we_check_its(foreign: Path, tmp_path:
         assert {row["state"] for row in library.open("m").signatures} == {"good"}
 
 
+def test_a_signed_model_in_an_installed_package_is_trusted_by_its_key(
+    tmp_path: Path, home: Path
+) -> None:
+    author = exia.new_key(tmp_path / "author.pem")
+    exia.new_workspace(tmp_path / "workspace", "carrier")
+    with exia.Library(tmp_path / "workspace" / "models") as library:
+        library.write("m", operator.itemgetter(1))
+        library.sign("m", key=tmp_path / "author.pem")
+        library.write("unsigned", operator.itemgetter(1))
+        library.export("m", tmp_path / "workspace" / "plain")
+    with exia.Registry() as registry:
+        registry.register(exia.pack(tmp_path / "workspace", tmp_path / "carrier.veda"))
+        installed = Path(registry.install("carrier"))
+    with exia.Library(installed / "models", read_only=True) as library:
+        with pytest.raises(exia.UntrustedError, match=f"key {author['id']}, which is not trusted"):
+            library.read("m")
+        exia.trust_key("author", author["key"])
+        with library.open("m", verify=True) as model:
+            assert model.policy["signed"]["by"] == "author"
+            assert model.read()([1, 2]) == 2
+        with pytest.raises(exia.UntrustedError, match="came in a package"):
+            library.read("unsigned")
+    with exia.open_model(installed / "plain", verify=True) as model:
+        assert model.policy["signed"]["by"] == "author"
+        assert model.read()([1, 2]) == 2
+    exia.revoke_key("author")
+    with exia.open_model(installed / "plain", verify=True) as model:
+        with pytest.raises(exia.UntrustedError, match="revoked"):
+            model.read()
+
+
 def test_keys_want_sound_arguments(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="key must be a path"):
         exia.trust_key("a", None, trust=tmp_path / "t.json")  # type: ignore[arg-type]
