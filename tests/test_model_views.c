@@ -112,7 +112,7 @@ static long smaps(const void *data, const char *field)
     char line[512], start[32], format[64];
     long found = -1;
     int here = 0;
-    snprintf(start, sizeof start, "%lx-", (unsigned long)(uintptr_t)data);
+    snprintf(start, sizeof start, "%08lx-", (unsigned long)(uintptr_t)data);
     snprintf(format, sizeof format, "%s: %%ld kB", field);
     FILE *file = fopen("/proc/self/smaps", "r");
     assert_non_null(file);
@@ -280,6 +280,8 @@ static int touch_and_wait(void)
     exia_model *model = NULL;
     exia_library *library = NULL;
     char byte = 0;
+    close(asked[1]); /* or the end of the parent, in a check that fails, would not be seen */
+    close(told[0]);
     if (exia_library_open(&library, check_path("library"), NULL, NULL) < 0 ||
         exia_model_open(&model, library, "m", EXIA_OPEN_POPULATE, NULL) < 0)
         return 1;
