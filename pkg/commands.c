@@ -357,6 +357,24 @@ const struct command commands[] = {
             },
     },
     {
+        .name = "model import",
+        .run = run_model_import,
+        .synopsis = "NAME PATH...",
+        .summary = "Take in files that were made elsewhere, each as the next version of a model.",
+        .about =
+            "PATH is a file (of safetensors, ONNX, joblib, pickle, or any other) or a directory "
+            "that model get wrote.  What is there already stays as it is.  No pickle is "
+            "loaded; whoever reads it later does so by the policy, for it is from elsewhere.  "
+            "Python's Library.import_from also takes directories and MLflow's store.",
+        .keys = "do, name, version, source",
+        .least = 2,
+        .most = -1,
+        .options = {{OPTION_DRY_RUN, 'n', "dry-run", NULL,
+                     "change nothing, tell what would be done", false},
+                    MESSAGE,
+                    LIBRARY},
+    },
+    {
         .name = "model alias",
         .run = run_model_alias,
         .synopsis = "NAME ALIAS (VERSION | none)",

@@ -36,6 +36,8 @@ STORY = [
     ("remote", "remove", "depot"),
     ("model", "put", "digits", "weights", "--alias", "champion"),
     ("model", "put", "digits", "weights", "--alias", "champion", "--metric", "auc=0.5"),
+    ("model", "import", "elsewhere", "weights"),
+    ("model", "rm", "elsewhere@1"),
     ("model", "ls"),
     ("model", "show", "digits"),
     ("model", "get", "digits"),
