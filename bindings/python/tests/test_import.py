@@ -88,6 +88,20 @@ def test_what_does_not_look_like_a_model_is_left_and_told(
     assert did(library.import_from(files / "readme.md")) == [("imported", "readme.md", 1)]
 
 
+def test_a_broken_safetensors_file_is_left_and_told(library: exia.Library, tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "empty.safetensors").write_bytes(b"")
+    (files / "noise.safetensors").write_bytes(b"noise" * 10)
+    (files / "good.safetensors").write_bytes(struct.pack("<Q", 2) + b"{}")
+    rows = library.import_from(files)
+    assert [row["do"] for row in rows] == ["left", "imported", "left"]
+    assert all("no safetensors file" in rows[i]["why"] for i in (0, 2))
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    with pytest.raises(exia.InvalidError, match="no regular file"):
+        library.import_from(tmp_path / "pipe.safetensors")
+
+
 # ---- names and versions -------------------------------------------------------------------------
 
 
@@ -96,7 +110,7 @@ def test_names_and_the_order_of_versions_come_from_the_paths(
 ) -> None:
     root = tmp_path / "zoo"
     files = ["fraud_v10.onnx", "fraud_v2.onnx", "fraud-v1.5.onnx", "resnet50.onnx"]
-    files += ["churn/2/model.onnx", "churn/10/model.onnx", "churn/v1/weights.safetensors"]
+    files += ["churn/2/model.onnx", "churn/10/model.onnx", "churn/v1/weights.pkl"]
     files += ["model.onnx", "a b.onnx"]
     for file in files:
         (root / file).parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +121,7 @@ def test_names_and_the_order_of_versions_come_from_the_paths(
         came[row["name"]].append(str(Path(row["tags"]["import.source"]).relative_to(root)))
     assert came == {
         "fraud": ["fraud-v1.5.onnx", "fraud_v2.onnx", "fraud_v10.onnx"],
-        "churn": ["churn/v1/weights.safetensors", "churn/2/model.onnx", "churn/10/model.onnx"],
+        "churn": ["churn/v1/weights.pkl", "churn/2/model.onnx", "churn/10/model.onnx"],
         "resnet50": ["resnet50.onnx"],
         "zoo": ["model.onnx"],
         "a-b": ["a b.onnx"],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -20,8 +21,9 @@ from exia._handle import Handle, call, take_text
 from exia._native import ffi, lib
 from exia._objects import Encoded
 from exia._rows import Rows, rows
+from exia._tensors import parse
 from exia._write import publish
-from exia.errors import ExiaError, InvalidError, NotFoundError
+from exia.errors import CorruptError, ExiaError, InvalidError, NotFoundError
 
 FORMATS = {
     ".safetensors": "safetensors", ".onnx": "onnx", ".joblib": "joblib", ".pkl": "pickle",
@@ -140,6 +142,8 @@ class Imports(Handle):
         model = found.parts.get("model")
         if convert and model is not None and model.format in _pickles.FORMATS:
             return self._convert(found, model, dry, trust)
+        if model is not None and model.format == "safetensors" and model.path is not None:
+            _check_tensors(model.path)
         facts = _facts(found)
         there = publish(self._c, found.name, found.parts, facts, dry_run=True)
         number = there
@@ -235,7 +239,7 @@ def _find(source: str | os.PathLike[str]) -> Iterator[Found | Left]:
     if not root.exists():
         raise NotFoundError(f"there is no {root}")
     root = root.absolute()
-    if root.is_file():
+    if not root.is_dir():
         yield _file(root, root.parent)
     elif (root / EXPORTED).is_file():
         yield _exported(root)
@@ -315,7 +319,25 @@ def _exported(directory: Path) -> Found:
         )
 
 
+def _check_tensors(file: Path) -> None:
+    """Refuse a file whose header is not valid: it could not be read later."""
+    _check_regular(file)
+    try:
+        with open(file, "rb") as opened:
+            view = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:  # ValueError: it is empty
+        raise CorruptError(f"{file} is no safetensors file: {error}") from None
+    with view, memoryview(view) as bytes_of:
+        parse(bytes_of)
+
+
+def _check_regular(file: Path) -> None:
+    if file.exists() and not file.is_file():  # a pipe would block
+        raise InvalidError(f"{file} is no regular file")
+
+
 def _read(file: Path) -> bytes:
+    _check_regular(file)
     try:
         return file.read_bytes()
     except OSError as error:

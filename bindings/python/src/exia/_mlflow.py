@@ -28,6 +28,8 @@ def store(source: str | os.PathLike[str]) -> str | None:
         if where.is_dir():
             runs = where.name == "mlruns" or (where / "0" / "meta.yaml").is_file()
             return where.as_uri() if runs else None
+        if not where.is_file():
+            return None
         with open(where, "rb") as file:
             return f"sqlite:///{where}" if file.read(len(MAGIC)) == MAGIC else None
     except (OSError, TypeError, ValueError):
