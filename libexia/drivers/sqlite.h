@@ -13,6 +13,7 @@ enum { EXIA__SQLITE_SCHEMA = 2 }; /* the version of the tables */
 
 typedef enum exia__statement {
     EXIA__BEGIN,
+    EXIA__BEGIN_READ, /* one snapshot, and the file's locks asked for once */
     EXIA__COMMIT,
     EXIA__ROLLBACK,
     EXIA__GET,

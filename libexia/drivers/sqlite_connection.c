@@ -19,6 +19,7 @@ enum { SLICE_MS = 50 /* between two looks at a cancel */ };
 
 static const char *const statement_texts[EXIA__STATEMENTS] = {
     [EXIA__BEGIN] = "BEGIN IMMEDIATE",
+    [EXIA__BEGIN_READ] = "BEGIN",
     [EXIA__COMMIT] = "COMMIT",
     [EXIA__ROLLBACK] = "ROLLBACK",
     [EXIA__GET] = "SELECT key, json, revision FROM record WHERE kind = ?1 AND key = ?2",

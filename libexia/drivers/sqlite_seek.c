@@ -4,7 +4,7 @@
  * Which path: the range that only few records are in (fewer than all, where all are wanted); else what they are to be
  * ordered by; else the rarest equality, or all, newest first.  One more equality is looked up for each
  * record; what else is asked the core looks at itself.
- * As in a scan, a page is read, the connection is let go, the page is told. */
+ * As in a scan, a page is read, in one transaction, the connection is let go, the page is told. */
 #include <math.h>
 #include <string.h>
 
@@ -14,7 +14,7 @@
 #include "drivers/sqlite.h"
 
 enum { NUMBER, TEXT, BOOLEAN, RANKS };
-enum { FEW = 256, MANY = 8192, FIRST_ROWS = 32, PAGE_ROWS = 512, PAGE_BYTES = 1 << 20 };
+enum { RARE = 8, FEW = 256, MANY = 8192, FIRST_ROWS = 32, PAGE_ROWS = 512, PAGE_BYTES = 1 << 20 };
 
 /* A range, parsed; of one rank. */
 typedef struct bounds {
@@ -105,22 +105,26 @@ static exia_status count(int *out, exia__sqlite *self, const char *kind, const b
 
 /* ---- the plan ------------------------------------------------------------------------------- */
 
-/* The range that the fewest records are in, if there are less than `*least`, which becomes how many. */
-static exia_status rarest(const bounds **out, int *least, exia__sqlite *self, const exia_seek *seek,
+/* The range that the fewest records are in, if there are less than `most`.  A rare one is mostly told
+ * before much is counted. */
+static exia_status rarest(const bounds **out, int most, exia__sqlite *self, const exia_seek *seek,
                           const bounds *ranges, int single, exia_error *err)
 {
-    const int most = *least;
+    const bounds *found = NULL;
     exia_status rc = EXIA_OK;
-    for (size_t i = 0; rc == EXIA_OK && i < seek->range_count; i++) {
-        int here = 0;
-        if (single && !ranges[i].single)
-            continue;
-        rc = count(&here, self, seek->kind, &ranges[i], most, err);
-        if (rc == EXIA_OK && here < *least) {
-            *least = here;
-            *out = &ranges[i];
+    for (int turn = 0; rc == EXIA_OK && found == NULL && turn < 2; turn++) {
+        int least = turn == 0 ? RARE : most;
+        for (size_t i = 0; rc == EXIA_OK && i < seek->range_count; i++) {
+            int here = least;
+            if (!single || ranges[i].single)
+                rc = count(&here, self, seek->kind, &ranges[i], least, err);
+            if (rc == EXIA_OK && here < least) {
+                least = here;
+                found = &ranges[i];
+            }
         }
     }
+    *out = found ? found : *out;
     return rc;
 }
 
@@ -138,11 +142,11 @@ static exia_status plan(walk *out, int *ordered, const exia_seek *seek, const bo
                         exia_error *err)
 {
     const bounds *few = NULL, *bounded = NULL, *single = equality(seek, ranges, NULL);
-    int fewest = seek->limit > 0 ? FEW : MANY, rare = MANY;
-    exia_status rc = rarest(&few, &fewest, out->self, seek, ranges, 0, err);
+    exia_status rc =
+        rarest(&few, seek->limit > 0 ? FEW : MANY, out->self, seek, ranges, 0, err);
     if (rc == EXIA_OK && few == NULL && seek->order == NULL && single != NULL &&
         equality(seek, ranges, single->path) != NULL)
-        rc = rarest(&single, &rare, out->self, seek, ranges, 1, err);
+        rc = rarest(&single, MANY, out->self, seek, ranges, 1, err);
     for (size_t i = 0; i < seek->range_count; i++) {
         if (seek->order != NULL && strcmp(ranges[i].path, seek->order) == 0)
             bounded = &ranges[i];
@@ -298,7 +302,9 @@ exia_status exia__sqlite_seek(int *ordered, void *payload, const exia_seek *seek
         rc = read_bounds(&ranges[i], &seek->ranges[i], err);
     if (rc == EXIA_OK)
         rc = open_walk(&now, seek, err);
-    for (size_t limit = FIRST_ROWS; rc == EXIA_OK && more;
+    /* one row more tells that the last one wanted has no tie */
+    for (size_t limit = seek->limit > 0 && seek->limit < FIRST_ROWS ? seek->limit + 1 : FIRST_ROWS;
+         rc == EXIA_OK && more;
          limit = limit < PAGE_ROWS ? 2 * limit : PAGE_ROWS) {
         const exia_job rest = exia__work_rest(&work);
         exia__work turn;
@@ -306,11 +312,13 @@ exia_status exia__sqlite_seek(int *ordered, void *payload, const exia_seek *seek
         rc = exia__sqlite_enter(self, &turn, &rest, err);
         if (rc < 0)
             break;
-        if (!planned)
+        rc = exia__sqlite_run(self, EXIA__BEGIN_READ, NULL, err);
+        if (rc == EXIA_OK && !planned)
             rc = plan(&now, ordered, seek, ranges, err);
         planned = 1;
         if (rc == EXIA_OK)
             rc = read_page(&page, &more, &now, limit, err);
+        rc = exia__sqlite_conclude(self, rc, err);
         exia__sqlite_leave(self);
         if (rc == EXIA_OK)
             rc = exia__work_step(&work, "seeking", ++pages, 0, err);
