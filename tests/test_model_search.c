@@ -116,6 +116,55 @@ TEST(search_sees_what_another_handle_wrote)
     exia_library_free(two);
 }
 
+static int first_row_says(exia_library *library, const char *filter, const char *text)
+{
+    exia_rows *rows = NULL;
+    const char *row = NULL;
+    check_ok(exia_library_search(&rows, library, filter, &err));
+    assert_int_equal(exia_rows_next(&row, rows, &err), EXIA_OK);
+    int says = strstr(row, text) != NULL;
+    exia_rows_free(rows);
+    return says;
+}
+
+TEST(a_row_that_was_found_before_is_shown_as_it_is_now)
+{
+    exia_library *one = open_library(), *two = open_library();
+    write_model(two, "m", "x", NULL, "live", EXIA_ABSENT);
+    write_model(two, "m", "x", NULL, NULL, 0);
+    for (int i = 0; i < 2; i++) {
+        assert_true(first_row_says(one, "version = 1", "\"aliases\":[\"live\"]"));
+        assert_true(first_row_says(one, "name = 'm' limit 1", "\"aliases\":[]"));
+    }
+    check_ok(exia_alias_move(two, "m", "live", 2, 1, NULL, &err));
+    assert_true(first_row_says(one, "version = 1", "\"aliases\":[]"));
+    assert_true(first_row_says(one, "name = 'm' limit 1", "\"aliases\":[\"live\"]"));
+    check_ok(exia_model_remove(two, "m", 1, NULL, &err));
+    assert_string_equal(found(one, "version = 1"), "");
+    assert_string_equal(found(one, "name = 'm'"), "m@2 ");
+    exia_library_free(one);
+    exia_library_free(two);
+}
+
+TEST(a_name_and_a_number_find_one_version)
+{
+    exia_library *library = five_versions();
+    write_model(library, "other", "x", NULL, NULL, 0);
+    assert_string_equal(found(library, "name = 'm' and version = 4"), "m@4 ");
+    assert_string_equal(found(library, "4.0 = version and name = 'm'"), "m@4 ");
+    assert_string_equal(found(library, "name = 'm' and version = 4 and tags.t = 'y'"), "");
+    assert_string_equal(found(library, "name = 'm' and version = 4 order by time limit 0"), "");
+    assert_string_equal(found(library, "name = 'm' and version in (4, 2)"), "m@4 m@2 ");
+    assert_string_equal(found(library, "name = 'm' and version = 4 and version = 2"), "");
+    assert_string_equal(found(library, "name = 'm' and (version = 4 or version = 2)"), "m@4 m@2 ");
+    static const char *const none[] = {"0",    "-4",  "6",     "'4'",
+                                       "true", "4.5", "1e300", "9223372036854775807"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        assert_string_equal(found(library, check_format("name = 'm' and version = %s", none[i])),
+                            "");
+    exia_library_free(library);
+}
+
 /* ---- by the index as by looking at every row ------------------------------------------------ */
 
 enum { VERSIONS = 700 };

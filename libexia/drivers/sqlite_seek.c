@@ -14,7 +14,8 @@
 #include "drivers/sqlite.h"
 
 enum { NUMBER, TEXT, BOOLEAN, RANKS };
-enum { RARE = 8, FEW = 256, MANY = 8192, FIRST_ROWS = 32, PAGE_ROWS = 512, PAGE_BYTES = 1 << 20 };
+enum { RARE = 32, FEW = 256, MANY = 8192, STEP = 8 };
+enum { FIRST_ROWS = 32, PAGE_ROWS = 512, PAGE_BYTES = 1 << 20 };
 
 /* A range, parsed; of one rank. */
 typedef struct bounds {
@@ -105,21 +106,21 @@ static exia_status count(int *out, exia__sqlite *self, const char *kind, const b
 
 /* ---- the plan ------------------------------------------------------------------------------- */
 
-/* The range that the fewest records are in, if there are less than `most`.  A rare one is mostly told
- * before much is counted. */
-static exia_status rarest(const bounds **out, int most, exia__sqlite *self, const exia_seek *seek,
-                          const bounds *ranges, int single, exia_error *err)
+/* The range that the fewest records are in, if there are less than `most`.  Counted is up to a limit
+ * that grows from `least`, so that a rare one spares the counting of the others. */
+static exia_status rarest(const bounds **out, int least, int most, exia__sqlite *self,
+                          const exia_seek *seek, const bounds *ranges, int single, exia_error *err)
 {
     const bounds *found = NULL;
     exia_status rc = EXIA_OK;
-    for (int turn = 0; rc == EXIA_OK && found == NULL && turn < 2; turn++) {
-        int least = turn == 0 ? RARE : most;
+    for (int limit = least; rc == EXIA_OK && found == NULL && limit < STEP * most; limit *= STEP) {
+        int fewest = limit < most ? limit : most;
         for (size_t i = 0; rc == EXIA_OK && i < seek->range_count; i++) {
-            int here = least;
+            int here = fewest;
             if (!single || ranges[i].single)
-                rc = count(&here, self, seek->kind, &ranges[i], least, err);
-            if (rc == EXIA_OK && here < least) {
-                least = here;
+                rc = count(&here, self, seek->kind, &ranges[i], fewest, err);
+            if (rc == EXIA_OK && here < fewest) {
+                fewest = here;
                 found = &ranges[i];
             }
         }
@@ -142,11 +143,13 @@ static exia_status plan(walk *out, int *ordered, const exia_seek *seek, const bo
                         exia_error *err)
 {
     const bounds *few = NULL, *bounded = NULL, *single = equality(seek, ranges, NULL);
-    exia_status rc =
-        rarest(&few, seek->limit > 0 ? FEW : MANY, out->self, seek, ranges, 0, err);
-    if (rc == EXIA_OK && few == NULL && seek->order == NULL && single != NULL &&
+    exia_status rc = EXIA_OK;
+    if (seek->order != NULL || single == NULL ||
+        seek->range_count > 1) /* else there is no choice */
+        rc = rarest(&few, RARE, seek->limit > 0 ? FEW : MANY, out->self, seek, ranges, 0, err);
+    if (rc == EXIA_OK && few == NULL && seek->order == NULL && seek->limit > 0 && single != NULL &&
         equality(seek, ranges, single->path) != NULL)
-        rc = rarest(&single, MANY, out->self, seek, ranges, 1, err);
+        rc = rarest(&single, FEW * STEP, MANY, out->self, seek, ranges, 1, err);
     for (size_t i = 0; i < seek->range_count; i++) {
         if (seek->order != NULL && strcmp(ranges[i].path, seek->order) == 0)
             bounded = &ranges[i];
@@ -304,8 +307,7 @@ exia_status exia__sqlite_seek(int *ordered, void *payload, const exia_seek *seek
         rc = open_walk(&now, seek, err);
     /* one row more tells that the last one wanted has no tie */
     for (size_t limit = seek->limit > 0 && seek->limit < FIRST_ROWS ? seek->limit + 1 : FIRST_ROWS;
-         rc == EXIA_OK && more;
-         limit = limit < PAGE_ROWS ? 2 * limit : PAGE_ROWS) {
+         rc == EXIA_OK && more; limit = limit < PAGE_ROWS ? 2 * limit : PAGE_ROWS) {
         const exia_job rest = exia__work_rest(&work);
         exia__work turn;
         page.size = 0;

@@ -255,6 +255,7 @@ exia_status exia_library_open(exia_library **out, const char *url,
         goto done;
     }
     library->has_mutex = 1;
+    library->seen_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     library->read_only = ours.read_only != 0;
     library->generation = exia__generation();
     rc = exia__who(&library->who, err);
@@ -281,11 +282,14 @@ void exia_library_free(exia_library *library)
         exia__fold_free(library->folds[i]);
     exia__release(library->folds);
     exia__version_forget(library, NULL, 0);
+    exia__seen_free(library);
     json_decref(library->fold_index);
     exia__records_free(library->records);
     exia__blobs_free(library->blobs);
-    if (library->has_mutex)
+    if (library->has_mutex) {
         pthread_mutex_destroy(&library->mutex);
+        pthread_mutex_destroy(&library->seen_mutex);
+    }
     exia__release(library->id);
     exia__release(library->who);
     exia__release(library->trust_file);

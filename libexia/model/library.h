@@ -17,6 +17,7 @@
 #include "base/hash.h"
 #include "base/job.h"
 #include "base/json.h"
+#include "base/rows.h"
 #include "exia/model.h"
 #include "store/filter.h"
 #include "store/store.h"
@@ -27,6 +28,7 @@ enum {
     EXIA__PARTS_LIMIT = 1000,    /* of a version: each one open holds an fd */
     EXIA__FACTS_LIMIT = 1 << 20, /* bytes of facts; more belongs into a part */
     EXIA__RECENT = 64,           /* versions kept in memory as they were opened last */
+    EXIA__SEEN = 256,            /* rows kept in memory as they were found last */
     EXIA__KEY_SIZE = 128 + sizeof "/log/" + 20
 };
 
@@ -162,6 +164,23 @@ void exia__version_forget(exia_library *library, const char *name, int64_t numbe
 exia_status exia__parts_repair(json_t **out, const json_t *parts, const json_t *repairs,
                                exia_error *err);
 
+/* ---- seen.c --------------------------------------------------------------------------------- */
+
+typedef struct exia__seen {
+    char *json;   /* the record; NULL: a free place */
+    json_t *row;  /* parsed from it */
+    char *shown;  /* the row with its aliases at `head`, written */
+    int64_t head; /* 0: not written yet */
+} exia__seen;
+
+/* The row of a `version` record, NULL where it was removed; owned, never changed. */
+exia_status exia__seen_row(json_t **row, exia_library *library, const char *key, const char *json,
+                           exia_error *err);
+/* Add a row with its aliases; the fold is that of its model.  Call it locked. */
+exia_status exia__seen_show(exia_rows *rows, exia_library *library, const json_t *row,
+                            const exia__fold *fold, exia_error *err);
+void exia__seen_free(exia_library *library);
+
 /* ---- row.c ---------------------------------------------------------------------------------- */
 
 /* Parts as the log or a version.json has them: names, sizes, digests.  `stored`: each has a key or is
@@ -184,6 +203,8 @@ struct exia_library {
     size_t fold_count;
     json_t *fold_index; /* name -> position */
     exia__version recent[EXIA__RECENT];
+    pthread_mutex_t seen_mutex; /* over what was seen, also while the other is held */
+    exia__seen seen[EXIA__SEEN];
     int complete; /* every log has its derived records: a search may trust them */
     char *id, *who, *trust_file;
     char *untrusted; /* why others may have written the records; NULL: only this user can */

@@ -106,15 +106,13 @@ static exia_status look_at(search *now, const char *key, json_t *row, exia_error
 static exia_status found_record(const char *key, const char *json, int64_t revision, void *payload,
                                 exia_error *err)
 {
-    json_t *record = NULL;
+    search *now = payload;
+    json_t *row = NULL;
     (void)revision;
-    exia_status rc = exia__json_object(&record, json, strlen(json), "a record", EXIA_ECORRUPT, err);
-    if (rc == EXIA_OK)
-        rc = exia__derived_check(record, key, err);
-    json_t *row = json_object_get(record, "row");
-    if (rc == EXIA_OK && json_is_object(row))
-        rc = look_at(payload, key, row, err);
-    json_decref(record);
+    exia_status rc = exia__seen_row(&row, now->library, key, json, err);
+    if (rc == EXIA_OK && row != NULL)
+        rc = look_at(now, key, row, err);
+    json_decref(row);
     return rc;
 }
 
@@ -173,6 +171,36 @@ exia_status exia__library_complete(exia_library *library, exia_error *err)
 
 /* ---- a search ------------------------------------------------------------------------------- */
 
+/* The number of the one version that can match; 0: the filter names none. */
+static int64_t only_number(const exia_seek *seek)
+{
+    for (size_t i = 0; i < seek->range_count; i++) {
+        const exia_range *range = &seek->ranges[i];
+        if (strcmp(range->path, "/version") != 0 || range->low == NULL || range->high == NULL ||
+            strcmp(range->low, range->high) != 0)
+            continue;
+        size_t digits = strspn(range->low, "0123456789");
+        if (range->low[digits] == '\0' && digits > 0 && digits < 16)
+            return atoll(range->low);
+    }
+    return 0;
+}
+
+static exia_status look_up(search *now, const char *name, int64_t number, exia_error *err)
+{
+    char key[EXIA__KEY_SIZE], *text = NULL;
+    int64_t revision = 0;
+    exia__version_key(key, name, number);
+    exia_status rc =
+        exia__records_get(&text, &revision, now->library->records, now->seek.kind, key, NULL, err);
+    if (rc == EXIA_ENOTFOUND)
+        rc = exia__forgive(err);
+    else if (rc == EXIA_OK)
+        rc = found_record(key, text, revision, now, err);
+    exia__release(text);
+    return rc < 0 ? rc : show_group(now, err);
+}
+
 static exia_status walk(search *now, exia_error *err)
 {
     const char *order = now->seek.order;
@@ -230,8 +258,9 @@ static exia_status run(search *now, const char *name, exia_error *err)
                             .order = plan.order,
                             .descending = plan.descending,
                             .limit = now->limit == SIZE_MAX ? 0 : now->limit};
+    int64_t number = name ? only_number(&now->seek) : 0;
     if (rc == EXIA_OK)
-        rc = walk(now, err);
+        rc = number > 0 ? look_up(now, name, number, err) : walk(now, err);
     exia__plan_free(&plan);
     return rc;
 }
@@ -257,8 +286,9 @@ typedef struct answer {
     json_t *fresh;
 } answer;
 
-static exia_status aliases_of(json_t **out, answer *now, const json_t *row, exia_error *err)
+static exia_status show_row(const json_t *row, void *payload, exia_error *err)
 {
+    answer *now = payload;
     exia__fold *fold = NULL;
     const char *name = exia__json_string(row, "name");
     const json_t *known = json_object_get(now->fresh, name);
@@ -273,26 +303,8 @@ static exia_status aliases_of(json_t **out, answer *now, const json_t *row, exia
     if (rc == EXIA_OK && at == NULL)
         rc = exia__json_set(now->fresh, name, json_true(), err);
     if (rc == EXIA_OK)
-        rc =
-            exia__fold_aliases(out, fold, json_integer_value(json_object_get(row, "version")), err);
+        rc = exia__seen_show(now->rows, now->library, row, fold, err);
     exia__library_unlock(now->library);
-    return rc;
-}
-
-static exia_status show_row(const json_t *row, void *payload, exia_error *err)
-{
-    answer *now = payload;
-    json_t *aliases = NULL;
-    exia_status rc = aliases_of(&aliases, now, row, err);
-    if (rc < 0)
-        return rc;
-    json_t *shown = json_copy((json_t *)(uintptr_t)row);
-    rc = shown ? exia__json_set(shown, "aliases", json_incref(aliases), err)
-               : exia__fail_memory(err);
-    if (rc == EXIA_OK)
-        rc = exia__rows_add(now->rows, shown, err);
-    json_decref(shown);
-    json_decref(aliases);
     return rc;
 }
 
