@@ -115,9 +115,8 @@ def test_a_signed_model_in_an_installed_package_is_trusted_by_its_key(
         assert model.policy["signed"]["by"] == "author"
         assert model.read()([1, 2]) == 2
     exia.revoke_key("author")
-    with exia.open_model(installed / "plain", verify=True) as model:
-        with pytest.raises(exia.UntrustedError, match="revoked"):
-            model.read()
+    with pytest.raises(exia.UntrustedError, match="revoked"):
+        exia.open_model(installed / "plain", verify=True).read()
 
 
 def test_keys_want_sound_arguments(tmp_path: Path) -> None:
