@@ -15,7 +15,8 @@ NEVER = {
 }  # fmt: skip
 
 # Modules and classes that run, import, open, write or remove what they are told to, or take an
-# address for an array, and all that derive from them: a package's name does not list them.
+# address for an array, or break when called, and all that derive from them: a package's name does
+# not list them.
 REACHING = {
     "joblib", "numpy.DataSource", "numpy._core._internal", "numpy.core._internal",
     "numpy.ctypeslib", "numpy.distutils", "numpy.f2py", "numpy.lib._datasource",
@@ -23,6 +24,7 @@ REACHING = {
     "numpy.lib.stride_tricks", "numpy.memmap", "numpy.testing", "pandas.ExcelFile",
     "pandas.ExcelWriter", "pandas.HDFStore", "pandas.core.computation", "pandas.io",
     "scipy._lib._ccallback", "scipy._lib._util.MapWrapper", "scipy.io",
+    "scipy.spatial._qhull._Qhull",
     "scipy.stats._distn_infrastructure", "sklearn.datasets", "sklearn.externals",
     "sklearn.utils._testing", "sklearn.utils.parallel",
 }  # fmt: skip
