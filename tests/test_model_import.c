@@ -6,13 +6,19 @@
 
 static const char facts[] = "{\"origin\":\"/elsewhere/x.pkl\",\"tags\":{\"t\":1}}";
 
-static int64_t import(exia_library *library, const char *name, const char *bytes, int dry_run)
+static exia_status import_to(int64_t *version, exia_library *library, const char *name,
+                             const char *bytes, int dry_run, exia_error *error)
 {
     exia_part part = {.name = "model", .format = "pickle", .data = bytes, .size = strlen(bytes)};
     exia_write_options options = {
         .struct_size = sizeof options, .facts = facts, .expect = EXIA_ANY, .dry_run = dry_run};
+    return exia_model_write(version, library, name, &part, 1, &options, NULL, error);
+}
+
+static int64_t import(exia_library *library, const char *name, const char *bytes, int dry_run)
+{
     int64_t version = -1;
-    check_ok(exia_model_write(&version, library, name, &part, 1, &options, NULL, &err));
+    check_ok(import_to(&version, library, name, bytes, dry_run, &err));
     return version;
 }
 
@@ -82,28 +88,36 @@ TEST(the_same_parts_come_once_and_a_dry_run_tells_where_they_are)
     exia_library_free(library);
 }
 
-enum { WRITERS = 4 };
+typedef struct writer {
+    exia_library *library; /* its own */
+    int64_t version;
+    exia_status status;
+    exia_error error;
+} writer;
 
 static void *import_once(void *payload)
 {
-    exia_library *library = open_library();
-    int64_t *version = payload;
-    *version = import(library, "x", "the same", 0);
-    exia_library_free(library);
+    writer *now = payload;
+    now->status = import_to(&now->version, now->library, "x", "the same", 0, &now->error);
     return NULL;
 }
 
 TEST(writers_that_import_the_same_at_once_make_one_version)
 {
+    enum { WRITERS = 4 };
     pthread_t thread[WRITERS];
-    int64_t version[WRITERS] = {0};
-    exia_library *library = open_library();
+    writer writers[WRITERS] = {0};
     for (size_t i = 0; i < WRITERS; i++)
-        assert_int_equal(pthread_create(&thread[i], NULL, import_once, &version[i]), 0);
+        writers[i].library = open_library();
+    for (size_t i = 0; i < WRITERS; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, import_once, &writers[i]), 0);
     for (size_t i = 0; i < WRITERS; i++)
         assert_int_equal(pthread_join(thread[i], NULL), 0);
+    for (size_t i = 0; i < WRITERS; i++) {
+        assert_int_equal(writers[i].status, EXIA_OK);
+        assert_int_equal(writers[i].version, 1);
+    }
+    assert_string_equal(found(writers[0].library, NULL), "x@1 ");
     for (size_t i = 0; i < WRITERS; i++)
-        assert_int_equal(version[i], 1);
-    assert_string_equal(found(library, NULL), "x@1 ");
-    exia_library_free(library);
+        exia_library_free(writers[i].library);
 }
