@@ -173,12 +173,14 @@ typedef struct exia__seen {
     int64_t head; /* 0: not written yet */
 } exia__seen;
 
-/* The row of a `version` record, NULL where it was removed; owned, never changed. */
+/* The row of a `version` record, NULL where it was removed; never changed, to be dropped. */
 exia_status exia__seen_row(json_t **row, exia_library *library, const char *key, const char *json,
                            exia_error *err);
 /* Add a row with its aliases; the fold is that of its model.  Call it locked. */
 exia_status exia__seen_show(exia_rows *rows, exia_library *library, const json_t *row,
                             const exia__fold *fold, exia_error *err);
+json_t *exia__seen_keep(exia_library *library, json_t *row); /* one reference more */
+void exia__seen_drop(exia_library *library, json_t *row);    /* and one less; NULL is fine */
 void exia__seen_free(exia_library *library);
 
 /* ---- row.c ---------------------------------------------------------------------------------- */

@@ -58,7 +58,7 @@ static exia_status show_group(search *now, exia_error *err)
             rc = now->show(now->group[i], now->payload, err);
             now->shown++;
         }
-        json_decref(now->group[i]);
+        exia__seen_drop(now->library, now->group[i]);
     }
     now->count = 0;
     return rc;
@@ -83,7 +83,7 @@ static exia_status add(search *now, json_t *row, exia_error *err)
     exia_status rc =
         exia__grow(&now->group, &now->capacity, now->count + 1, sizeof *now->group, err);
     if (rc == EXIA_OK)
-        now->group[now->count++] = json_incref(row);
+        now->group[now->count++] = exia__seen_keep(now->library, row);
     return rc;
 }
 
@@ -112,7 +112,7 @@ static exia_status found_record(const char *key, const char *json, int64_t revis
     exia_status rc = exia__seen_row(&row, now->library, key, json, err);
     if (rc == EXIA_OK && row != NULL)
         rc = look_at(now, key, row, err);
-    json_decref(row);
+    exia__seen_drop(now->library, row);
     return rc;
 }
 
@@ -225,7 +225,7 @@ static exia_status walk(search *now, exia_error *err)
 static void close_search(search *now)
 {
     for (size_t i = 0; i < now->count; i++)
-        json_decref(now->group[i]);
+        exia__seen_drop(now->library, now->group[i]);
     exia__release(now->group);
     json_decref(now->over);
 }

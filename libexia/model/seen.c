@@ -1,6 +1,7 @@
 /* The rows that searches came upon last.  Most searches find what the one before found, and a row costs
  * more to parse and to write than to find.  A record with the very text that was parsed then is the
- * one that is kept, so nothing has to be told when records change. */
+ * one that is kept, so nothing has to be told when records change.  Threads share rows; their counts
+ * of references are changed under the lock only. */
 #include <string.h>
 
 #include "base/error.h"
@@ -98,6 +99,21 @@ exia_status exia__seen_show(exia_rows *rows, exia_library *library, const json_t
     pthread_mutex_unlock(&library->seen_mutex);
     exia__release(text);
     return rc;
+}
+
+json_t *exia__seen_keep(exia_library *library, json_t *row)
+{
+    pthread_mutex_lock(&library->seen_mutex);
+    json_incref(row);
+    pthread_mutex_unlock(&library->seen_mutex);
+    return row;
+}
+
+void exia__seen_drop(exia_library *library, json_t *row)
+{
+    pthread_mutex_lock(&library->seen_mutex);
+    json_decref(row);
+    pthread_mutex_unlock(&library->seen_mutex);
 }
 
 void exia__seen_free(exia_library *library)

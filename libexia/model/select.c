@@ -119,9 +119,9 @@ static exia_status latest(int64_t *number, int64_t back, const exia__fold *fold,
 
 static exia_status keep_row(const json_t *row, void *payload, exia_error *err)
 {
-    (void)err;
-    *(json_t **)payload = json_incref((json_t *)(uintptr_t)row);
-    return EXIA_OK;
+    json_t *copy = json_deep_copy(row); /* the search's own may be shared with other threads */
+    *(json_t **)payload = copy;
+    return copy ? EXIA_OK : exia__fail_memory(err);
 }
 
 /* Of equals the newer; numbers come first both ways, and what is no finite number is none. */
