@@ -309,6 +309,8 @@ static exia_status file_stat(uint64_t *size, int64_t *modified_ms, void *payload
 
 /* ---- touch, remove, now, local -------------------------------------------------------------- */
 
+/* What it answers for is durable: whoever linked the blob may not have synced its folder yet, so that
+ * is done here, after the blob was seen. */
 static exia_status file_touch(void *payload, const char *key, const exia_job *job, exia_error *err)
 {
     exia__blobdir *self = payload;
@@ -318,7 +320,7 @@ static exia_status file_touch(void *payload, const char *key, const exia_job *jo
     (void)job;
     exia_status rc = writable(self, key, err);
     if (rc == EXIA_OK)
-        rc = exia__blobdir_walk(&parent, &name, self, key, EXIA__WALK_SYNC, err);
+        rc = exia__blobdir_walk(&parent, &name, self, key, 0, err);
     if (rc < 0)
         return rc;
     if (fstatat(parent, name, &info, AT_SYMLINK_NOFOLLOW) != 0)
@@ -328,6 +330,10 @@ static exia_status file_touch(void *payload, const char *key, const exia_job *jo
     if (rc == EXIA_OK && utimensat(parent, name, NULL, AT_SYMLINK_NOFOLLOW) != 0)
         rc = exia__blobdir_fail(err, errno, "cannot touch", self, key);
     close(parent);
+    if (rc == EXIA_OK)
+        rc = exia__blobdir_walk(&parent, &name, self, key, EXIA__WALK_SYNC, err);
+    if (rc == EXIA_OK)
+        close(parent);
     return rc;
 }
 
