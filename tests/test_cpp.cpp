@@ -331,6 +331,7 @@ TEST(versions_are_written_found_and_mapped)
     assert_int_equal(count(model.tensors("model")), 2);
     assert_non_null(std::strstr(model.facts(), "0.9"));
     assert_non_null(std::strstr(model.policy(), "trusted"));
+    assert_non_null(std::strstr(library.policy().c_str(), "constructors"));
     assert_int_equal(thrown("environment", [&] { model.environment(); }), EXIA_ENOTFOUND);
     model.advise(EXIA_ADVICE_RANDOM, "model");
     char first[8];

@@ -167,6 +167,7 @@ struct write_options {
     std::string alias;          /* empty: none is moved */
     int64_t expect = EXIA_ANY;  /* where it must stand */
     std::string message, token; /* empty: none */
+    bool dry_run = false;       /* store nothing */
 };
 
 /* A library.  Threads: any. */
@@ -192,6 +193,7 @@ class library : public detail::handle<exia_library, exia_library_free>
         said.expect = options.expect;
         said.message = or_null(options.message);
         said.token = or_null(options.token);
+        said.dry_run = options.dry_run;
         int64_t version = 0;
         detail::work(how, exia_model_write, &version, c(), detail::text(name), given.data(),
                      given.size(), &said);
@@ -200,6 +202,11 @@ class library : public detail::handle<exia_library, exia_library_free>
     model open(std::string_view selector, unsigned flags = 0)
     {
         return model(detail::made<exia_model>(exia_model_open, c(), detail::text(selector), flags));
+    }
+    /* What the policy lists, for what would come from elsewhere. */
+    std::string policy() const
+    {
+        return detail::take(detail::made<char>(exia_library_policy, c()));
     }
     void remove(std::string_view name, int64_t version, std::string_view message = {})
     {
