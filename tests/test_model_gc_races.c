@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -278,6 +279,69 @@ TEST(a_writer_killed_within_the_grace_leaves_whole_versions)
         } while (k > ++i);
     }
     assert_true(written > 20 && deaths > 100);
+}
+
+static void die_later(void *payload)
+{
+    (void)payload;
+    faulty.nth = 1;
+    faulty.for_ever = 1;
+    faulty.status = EXIA_EIO;
+}
+
+static void outstay_then_die(void *payload)
+{
+    collect_here(payload);
+    faulty.nth = second_stop;
+    faulty.instead = die_later;
+}
+
+/* Only this may lose bytes.  What cannot be read then is what the check tells, and nothing else is. */
+static int outstay_and_die(long i, long k, int *lost)
+{
+    scene now = begin(minute, 0);
+    exia_model *model = NULL;
+    exia_rows *rows = NULL;
+    exia_fsck_totals totals;
+    const char *row = NULL;
+    now.runs = 2;
+    second_stop = k;
+    faulty.calls = 0;
+    faulty.nth = i;
+    faulty.instead = outstay_then_die;
+    faulty.payload = &now;
+    publish(now.library);
+    int reached = faulty.for_ever;
+    faulty = (faulty_plan){.skew_ms = faulty.skew_ms};
+    exia_status rc = exia_model_open(&model, now.other, "m@2", EXIA_OPEN_VERIFY, NULL);
+    exia_model_free(model);
+    check_ok(exia_library_fsck(&rows, &totals, now.other, NULL, NULL, &err));
+    int told = 0;
+    while (exia_rows_next(&row, rows, &err) == EXIA_OK)
+        told += strstr(row, "\"error\"") != NULL && strstr(row, "\"version\":2") != NULL;
+    assert_int_equal(told, totals.errors);
+    if (rc == EXIA_ENOTFOUND)
+        assert_int_equal(told, 0); /* it died before the commit */
+    else if (rc < 0)
+        assert_true(told > 0);
+    *lost += told > 0;
+    exia_rows_free(rows);
+    exia_library_free(now.library);
+    exia_library_free(now.other);
+    sweep(now.folder);
+    return reached;
+}
+
+TEST(a_writer_that_outstayed_the_grace_and_was_killed_loses_only_what_the_check_names)
+{
+    enum { MOST_CALLS = 40 };
+    int lost = 0, deaths = 0;
+    for (long i = 1; outstay_and_die(i, i + 1, &lost); i++) {
+        for (long k = i + 2; k < MOST_CALLS && outstay_and_die(i, k, &lost); k++)
+            deaths++;
+        assert_true(i < MOST_CALLS);
+    }
+    assert_true(lost > 0 && deaths > 20);
 }
 
 /* ---- a writer, and a collector, between the steps of a collector ---------------------------- */
