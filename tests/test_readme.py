@@ -90,7 +90,7 @@ def test_trust_json_lets_a_linear_model_from_elsewhere_in_and_nothing_else(direc
 
 
 def test_every_make_target_and_path_that_is_named_is_there():
-    makefile = (ROOT / "Makefile").read_text()
+    makefile = "".join((ROOT / f).read_text() for f in ("Makefile", "tests/tests.mk"))
     for target in re.findall(r"\bmake ([a-z]+)(?=[ `])", README):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
     paths = re.findall(
