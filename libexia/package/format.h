@@ -21,6 +21,7 @@ enum {
     EXIA__MOST_METADATA = 4 << 20,    /* bytes of METADATA.json with its header */
     EXIA__MOST_SIGNATURE = 64 << 10,  /* bytes of SIGNATURE */
     EXIA__MOST_PLAIN = 4 << 20,       /* bytes of one frame, decompressed */
+    EXIA__FIXED_FRAMES = 3,           /* digests, METADATA, end */
     EXIA__LARGE_FILE = 2 << 20,       /* has frames of its own */
     EXIA__MODES = 0755,               /* the bits of a mode that a package carries */
     EXIA__DIGESTS_HEADER = 4 + 4 + 4, /* "VEDA", version, count */

@@ -23,6 +23,29 @@ struct exia_package {
     int is_signed;
 };
 
+/* ---- parts.c -------------------------------------------------------------------------------- */
+
+exia_status exia__package_broken(const exia_package *package, const char *why, exia_error *err);
+/* Perhaps it never was a package. */
+exia_status exia__package_foreign(const exia_package *package, const char *why, exia_error *err);
+
+/* The content of a stored frame, a NUL behind it. */
+exia_status exia__part_stored(char **out, const exia_package *package, const unsigned char *packed,
+                              size_t size, size_t plain_size, exia_error *err);
+/* Is this a member VEDA/... of `size` bytes, with zeros behind its content? */
+exia_status exia__part_member(const exia_package *package, const char *path, const char *tar,
+                              size_t tar_size, uint64_t size, exia_error *err);
+/* METADATA.json, which the number of frames must be known for; then the digests (borrowed by the
+ * frames), the members against METADATA.json and the sizes of the frames, the end of the tar. */
+exia_status exia__part_metadata(exia_package *package, const char *tar, size_t tar_size,
+                                exia_error *err);
+exia_status exia__part_digests_size(const exia_package *package, size_t size, exia_error *err);
+exia_status exia__part_digests(exia_package *package, const unsigned char *at, exia_error *err);
+exia_status exia__part_entries(exia_package *package, exia_error *err);
+exia_status exia__part_end(exia_package *package, const char *tar, size_t size, exia_error *err);
+
+/* ---- stream.c ------------------------------------------------------------------------------- */
+
 /* The decompressed tar, one frame at a time. */
 typedef struct exia__stream {
     const exia_package *package;
