@@ -43,6 +43,8 @@ exia_status exia__directory_make(const char *path, exia_error *err);
 exia_status exia__directory_sync(const char *path, exia_error *err);
 /* Remove a tree, files and links, never through a link; absent is EXIA_OK. */
 exia_status exia__tree_remove(const char *path, exia_error *err);
+/* The same for all that is in an open directory; `path` names it in errors. */
+exia_status exia__tree_empty(int directory, const char *path, exia_error *err);
 /* Copy a file or a tree; links are copied as links, other types are EXIA_EINVAL. */
 exia_status exia__tree_copy(const char *from, const char *to, exia_error *err);
 

@@ -115,40 +115,36 @@ static exia_status remove_entry(level *levels, size_t *depth, const char *name, 
     return EXIA_OK;
 }
 
-exia_status exia__tree_remove(const char *path, exia_error *err)
+/* Empty an open directory, which is closed. */
+static exia_status empty(DIR *dir, const char *path, exia_error *err)
 {
     exia_status rc = EXIA_OK;
-    size_t depth = 0;
-    level levels[MOST_OPEN] = {{NULL, ""}}; /* not allocated: cleaning up works without memory */
-    if (unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR)
-        return EXIA_OK;
-    if (errno != EISDIR && errno != EPERM)
-        return exia__fail_errno(err, errno, "cannot remove", path);
-    levels[0].dir = open_below(AT_FDCWD, path);
-    if (levels[0].dir == NULL)
-        rc = exia__fail_errno(err, errno, "cannot remove", path);
-    else
-        depth = 1;
-    while (rc == EXIA_OK && depth > 0) {
+    level levels[MOST_OPEN] = {{dir, ""}}; /* not allocated: cleaning up works without memory */
+    size_t depth = 1;
+    for (int found = 0; rc == EXIA_OK && depth > 0;) {
         level *top = &levels[depth - 1];
         errno = 0;
         struct dirent *entry = readdir(top->dir);
         if (entry != NULL) {
-            if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
                 rc = remove_entry(levels, &depth, entry->d_name, path, err);
+                found = 1;
+            }
             continue;
         }
         if (errno != 0) {
             rc = exia__fail_errno(err, errno, "cannot read", path);
-            continue;
-        }
-        int at = depth > 1 ? dirfd(levels[depth - 2].dir) : AT_FDCWD;
-        if (unlinkat(at, depth > 1 ? top->name : path, AT_REMOVEDIR) == 0) {
+        } else if (depth == 1 && !found) {
+            break;
+        } else if (depth == 1) { /* something was moved up, or came meanwhile: until none is left */
+            found = 0;
+            rewinddir(top->dir);
+        } else if (unlinkat(dirfd(levels[depth - 2].dir), top->name, AT_REMOVEDIR) == 0) {
             closedir(top->dir);
             top->dir = NULL;
             depth--;
         } else if (errno == ENOTEMPTY || errno == EEXIST) {
-            rewinddir(top->dir); /* something was moved up, or came meanwhile */
+            rewinddir(top->dir);
         } else {
             rc = exia__fail_errno(err, errno, "cannot remove", path);
         }
@@ -158,6 +154,29 @@ exia_status exia__tree_remove(const char *path, exia_error *err)
             closedir(levels[i].dir);
     }
     return rc;
+}
+
+exia_status exia__tree_empty(int directory, const char *path, exia_error *err)
+{
+    DIR *dir = open_below(directory, ".");
+    return dir ? empty(dir, path, err) : exia__fail_errno(err, errno, "cannot empty", path);
+}
+
+exia_status exia__tree_remove(const char *path, exia_error *err)
+{
+    if (unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR)
+        return EXIA_OK;
+    if (errno != EISDIR && errno != EPERM)
+        return exia__fail_errno(err, errno, "cannot remove", path);
+    for (;;) {
+        DIR *dir = open_below(AT_FDCWD, path);
+        exia_status rc =
+            dir ? empty(dir, path, err) : exia__fail_errno(err, errno, "cannot remove", path);
+        if (rc < 0 || rmdir(path) == 0)
+            return rc;
+        if (errno != ENOTEMPTY && errno != EEXIST) /* something came meanwhile */
+            return exia__fail_errno(err, errno, "cannot remove", path);
+    }
 }
 
 static exia_status copy_file(const char *from, const char *to, exia_error *err)

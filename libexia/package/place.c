@@ -65,22 +65,44 @@ exia_status exia__place_directory(exia__place *place, const char *path, exia_err
     return rc;
 }
 
-exia_status exia__place_file(int *fd, exia__place *place, const char *path, exia_error *err)
+exia_status exia__place_file(int *fd, exia__place *place, const char *path, mode_t mode,
+                             exia_error *err)
 {
     const char *name = NULL;
     *fd = -1;
     exia_status rc = enter(place, &name, path, err);
     if (rc < 0)
         return rc;
-    *fd = exia__open_beneath(place->parent, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    *fd = exia__open_beneath(place->parent, name, O_WRONLY | O_CREAT | O_EXCL, mode | 0600);
     return *fd < 0 ? failed(place, "cannot create", path, err) : EXIA_OK;
+}
+
+exia_status exia__place_bytes(int fd, const exia__place *place, const char *path, const void *data,
+                              size_t size, uint64_t offset, exia_error *err)
+{
+    const char *at = data;
+    while (size > 0) {
+        ssize_t put = pwrite(fd, at, size, (off_t)offset);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0) {
+            errno = put == 0 ? EIO : errno;
+            return failed(place, "cannot write", path, err);
+        }
+        at += put;
+        offset += (uint64_t)put;
+        size -= (size_t)put;
+    }
+    return EXIA_OK;
 }
 
 exia_status exia__place_file_end(int fd, const exia__place *place, const char *path, mode_t mode,
                                  exia_error *err)
 {
+    struct stat info;
     exia_status rc = EXIA_OK;
-    if (fchmod(fd, mode) != 0)
+    /* mostly it has its mode from the beginning, and to ask is cheaper than to set */
+    if (fstat(fd, &info) != 0 || ((info.st_mode & 07777) != mode && fchmod(fd, mode) != 0))
         rc = failed(place, "cannot set the mode of", path, err);
     if (close(fd) != 0 && rc == EXIA_OK)
         rc = failed(place, "cannot write", path, err);

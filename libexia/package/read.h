@@ -32,10 +32,10 @@ int exia__package_signed(const exia_package *package); /* it carries a signature
 /* Every frame in the order of the file, but the seek table behind them. */
 const exia__frame *exia__package_frames(size_t *count, const exia_package *package);
 
-/* Unpack and verify into `directory`, which is there, empty and the caller's alone (0700).  Modes
- * are applied to what is in it, not to itself.  Nothing is synced or renamed, and after a failure
+/* Unpack and verify into the open directory `root`, which is empty and the caller's alone (0700);
+ * `directory` names it in errors.  Modes are applied to what is in it, not to itself.  Nothing is synced or renamed, and after a failure
  * the caller removes what is there.  @param pattern  as in exia_package_unpack() */
-exia_status exia__package_unpack_into(const exia_package *package, const char *directory,
+exia_status exia__package_unpack_into(const exia_package *package, int root, const char *directory,
                                       const char *pattern, const exia_job *job, exia_error *err);
 
 #endif

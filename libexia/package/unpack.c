@@ -21,6 +21,7 @@ typedef struct unpacking {
      * selected, to the first of them; NOWHERE when it is not unpacked. */
     uint32_t *goes;
     int fd; /* of the file that is being written */
+    uint64_t at;
 } unpacking;
 
 #define NOWHERE UINT32_MAX
@@ -38,13 +39,16 @@ static int goes_to(size_t index, void *payload)
 static exia_status begin_file(size_t index, void *payload, exia_error *err)
 {
     unpacking *u = payload;
-    return exia__place_file(&u->fd, &u->place, u->package->entries[u->goes[index]].path, err);
+    u->at = 0;
+    return exia__place_file(&u->fd, &u->place, u->package->entries[u->goes[index]].path,
+                            u->package->entries[index].mode, err);
 }
 
 static exia_status write_data(const void *data, size_t size, void *payload, exia_error *err)
 {
     unpacking *u = payload;
-    return exia__write_all(u->fd, data, size, u->place.directory, err);
+    u->at += size;
+    return exia__place_bytes(u->fd, &u->place, u->place.directory, data, size, u->at - size, err);
 }
 
 static exia_status end_file(size_t index, void *payload, exia_error *err)
@@ -162,7 +166,7 @@ static exia_status set_modes(unpacking *u, exia_error *err)
     return rc;
 }
 
-exia_status exia__package_unpack_into(const exia_package *package, const char *directory,
+exia_status exia__package_unpack_into(const exia_package *package, int root, const char *directory,
                                       const char *pattern, const exia_job *job, exia_error *err)
 {
     static const exia__visitor visitor = {.wanted = goes_to,
@@ -170,14 +174,11 @@ exia_status exia__package_unpack_into(const exia_package *package, const char *d
                                           .data = write_data,
                                           .end = end_file,
                                           .step = "unpacking"};
-    unpacking u = {.package = package, .place = exia__place_open(-1, directory), .fd = -1};
+    unpacking u = {.package = package, .place = exia__place_open(root, directory), .fd = -1};
     exia__work work;
     exia_status rc = exia__work_begin(&work, job, err);
     if (rc == EXIA_OK)
         rc = choose(&u, pattern, err);
-    if (rc == EXIA_OK &&
-        (u.place.root = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
-        rc = exia__fail_errno(err, errno, "cannot open the directory", directory);
     if (rc == EXIA_OK)
         rc = check_space(&u, err);
     if (rc == EXIA_OK)
@@ -190,8 +191,6 @@ exia_status exia__package_unpack_into(const exia_package *package, const char *d
         rc = set_modes(&u, err);
     if (u.fd >= 0)
         close(u.fd);
-    if (u.place.root >= 0)
-        close(u.place.root);
     exia__place_close(&u.place);
     exia__release(u.goes);
     return rc;
@@ -206,9 +205,9 @@ exia_status exia_package_unpack(const exia_package *package, const char *directo
                           "exia_package_unpack: the package or the directory is missing");
     exia_status rc = exia__target_open(&target, directory, err);
     if (rc == EXIA_OK)
-        rc = exia__package_unpack_into(package, target.staging, pattern, job, err);
+        rc = exia__package_unpack_into(package, target.root, target.path, pattern, job, err);
     if (rc == EXIA_OK)
-        rc = exia__target_show(&target, err);
+        rc = exia__target_show(&target, 0, err);
     exia__target_close(&target);
     return rc;
 }

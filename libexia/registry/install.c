@@ -179,6 +179,7 @@ static exia_status unpack(install *state, step *one, mode_t mode, exia_error *er
     exia__parcel parcel = {.fd = -1};
     exia_package *package = NULL;
     exia__side here = exia__side_here(state->registry);
+    int root = -1;
     exia_status rc;
     if ((rc = find_offer(&offer, &offers, &here, one, state->work, err)) < 0 ||
         (rc = exia__parcel_of(&parcel, state->registry, offer, err)) < 0 ||
@@ -188,12 +189,16 @@ static exia_status unpack(install *state, step *one, mode_t mode, exia_error *er
         (rc = exia__text_format(&one->staged, err, "%s/%zu", state->staging.path,
                                 (size_t)(one - state->steps))) < 0)
         goto done;
-    if (mkdir(one->staged, 0700) != 0)
+    if (mkdir(one->staged, 0700) != 0 ||
+        (root = open(one->staged, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
         rc = exia__fail_errno(err, errno, "cannot make the directory", one->staged);
-    else if ((rc = exia__package_unpack_into(package, one->staged, NULL, &job, err)) == EXIA_OK &&
-             chmod(one->staged, mode) != 0)
+    else if ((rc = exia__package_unpack_into(package, root, one->staged, NULL, &job, err)) ==
+                 EXIA_OK &&
+             fchmod(root, mode) != 0)
         rc = exia__fail_errno(err, errno, "cannot set the mode of", one->staged);
 done:
+    if (root >= 0)
+        close(root);
     exia_package_free(package);
     exia__parcel_free(&parcel);
     exia__offers_free(&offers);
