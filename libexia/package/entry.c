@@ -124,8 +124,13 @@ static const char *parent_fault(const exia__entry *entries, const exia__entry *e
     return parent && parent->type == 'd' ? NULL : "lies in something that is no listed directory";
 }
 
-static const char *entry_fault(const exia__entry *entries, size_t count, const exia__entry *entry)
+static const char *entry_fault(const exia__entry *entries, const exia__entry *entry)
 {
+    const char *why = exia__path_fault(entry->path);
+    if (why == NULL)
+        why = parent_fault(entries, entry);
+    if (why != NULL)
+        return why;
     if (strncmp(entry->path, "VEDA", 4) == 0 && (entry->path[4] == '\0' || entry->path[4] == '/'))
         return "has the name VEDA, which is kept for the package itself";
     if (entry > entries && exia__path_order(entry[-1].path, entry->path) >= 0)
@@ -135,9 +140,14 @@ static const char *entry_fault(const exia__entry *entries, size_t count, const e
         return "has a mode that no package carries";
     if (entry->size > INT64_MAX - 2 * EXIA__BLOCK)
         return "is too large";
-    if (entry->type == 'h')
-        return hard_link_fault(entries, entry);
-    return entry->type == 'l' ? link_fault(entries, count, entry) : NULL;
+    return entry->type == 'h' ? hard_link_fault(entries, entry) : NULL;
+}
+
+exia_status exia__entries_check_one(const exia__entry *entries, size_t index, exia_status bad,
+                                    exia_error *err)
+{
+    const char *why = entry_fault(entries, &entries[index]);
+    return why ? fault(&entries[index], bad, why, err) : EXIA_OK;
 }
 
 exia_status exia__entries_check(const exia__entry *entries, size_t count, exia_status bad,
@@ -146,11 +156,9 @@ exia_status exia__entries_check(const exia__entry *entries, size_t count, exia_s
     uint64_t total = 0;
     for (size_t i = 0; i < count; i++) {
         const exia__entry *entry = &entries[i];
-        const char *why = exia__path_fault(entry->path);
-        if (why == NULL)
-            why = parent_fault(entries, entry);
-        if (why == NULL)
-            why = entry_fault(entries, count, entry);
+        const char *why = entry_fault(entries, entry);
+        if (why == NULL && entry->type == 'l')
+            why = link_fault(entries, count, entry);
         if (why == NULL &&
             (__builtin_add_overflow(total, exia__tar_size(entry), &total) || total > INT64_MAX))
             why = "makes the package larger than 2^63 bytes";

@@ -63,6 +63,10 @@ const exia__entry *exia__entry_find(const exia__entry *entries, size_t count, co
  * what they hold, modes, links that stay inside.  @return `bad`, naming the first that does not */
 exia_status exia__entries_check(const exia__entry *entries, size_t count, exia_status bad,
                                 exia_error *err);
+/* The rules of one that need only those before it, which keep them: all but where a symbolic link
+ * leads. */
+exia_status exia__entries_check_one(const exia__entry *entries, size_t index, exia_status bad,
+                                    exia_error *err);
 
 /* The header blocks of a member, GNU long names included, into an emptied buffer. */
 exia_status exia__tar_header(exia__buffer *out, const exia__entry *entry, exia_error *err);

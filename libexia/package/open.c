@@ -233,7 +233,7 @@ exia_status exia__package_open_fd(exia_package **out, int fd, const char *file, 
     if (rc == EXIA_OK)
         rc = read_record(package, err);
     if (rc == EXIA_OK)
-        rc = exia__part_entries(package, err);
+        rc = exia__part_entries(package, package->frames[package->metadata.data_frames].start, err);
     if (rc == EXIA_OK)
         rc = read_end(package, &end, err);
     exia__release(end.data);

@@ -156,7 +156,7 @@ exia_status exia__part_digests(exia_package *package, const unsigned char *at, e
     return rc;
 }
 
-exia_status exia__part_entries(exia_package *package, exia_error *err)
+exia_status exia__part_entries(const exia_package *package, uint64_t tar_size, exia_error *err)
 {
     const exia__metadata *m = &package->metadata;
     uint64_t tar = 0, size = 0;
@@ -166,7 +166,7 @@ exia_status exia__part_entries(exia_package *package, exia_error *err)
         tar += exia__tar_size(&package->entries[i]);
         size += package->entries[i].size;
     }
-    if (rc == EXIA_OK && (tar != package->frames[m->data_frames].start || size != m->size))
+    if (rc == EXIA_OK && (tar != tar_size || size != m->size))
         rc = exia__package_broken(package, "its frames have another size than its members", err);
     const exia__entry *manifest = exia__entry_find(
         package->entries, package->entry_count, EXIA__MANIFEST_PATH, strlen(EXIA__MANIFEST_PATH));
@@ -176,6 +176,26 @@ exia_status exia__part_entries(exia_package *package, exia_error *err)
     if (rc == EXIA_OK)
         rc = exia__manifest_components(package->manifest, package->entries, package->entry_count,
                                        "its manifest", EXIA_ECORRUPT, err);
+    return rc;
+}
+
+/* veda.json must say what METADATA.json says. */
+exia_status exia__part_manifest(const exia_package *package, const char *text, size_t size,
+                                exia_error *err)
+{
+    json_t *manifest = NULL;
+    char *one = NULL, *other = NULL;
+    exia_status rc = exia__manifest_parse(&manifest, text ? text : "", size, EXIA__MANIFEST_PATH,
+                                          EXIA_ECORRUPT, err);
+    if (rc == EXIA_OK)
+        rc = exia__json_text(&one, manifest, err);
+    if (rc == EXIA_OK)
+        rc = exia__json_text(&other, package->manifest, err);
+    if (rc == EXIA_OK && strcmp(one, other) != 0)
+        rc = exia__package_broken(package, "veda.json is not the manifest of METADATA.json", err);
+    json_decref(manifest);
+    exia__release(one);
+    exia__release(other);
     return rc;
 }
 

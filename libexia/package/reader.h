@@ -36,15 +36,22 @@ exia_status exia__part_stored(char **out, const exia_package *package, const uns
 exia_status exia__part_member(const exia_package *package, const char *path, const char *tar,
                               size_t tar_size, uint64_t size, exia_error *err);
 /* METADATA.json, which the number of frames must be known for; then the digests (borrowed by the
- * frames), the members against METADATA.json and the sizes of the frames, the end of the tar. */
+ * frames), the members, veda.json, the end of the tar. */
 exia_status exia__part_metadata(exia_package *package, const char *tar, size_t tar_size,
                                 exia_error *err);
 exia_status exia__part_digests_size(const exia_package *package, size_t size, exia_error *err);
 exia_status exia__part_digests(exia_package *package, const unsigned char *at, exia_error *err);
-exia_status exia__part_entries(exia_package *package, exia_error *err);
+/* @param tar_size  bytes of the tar before RECORD */
+exia_status exia__part_entries(const exia_package *package, uint64_t tar_size, exia_error *err);
+exia_status exia__part_manifest(const exia_package *package, const char *text, size_t size,
+                                exia_error *err);
 exia_status exia__part_end(exia_package *package, const char *tar, size_t size, exia_error *err);
 
 /* ---- stream.c ------------------------------------------------------------------------------- */
+
+/* Decompress one whole frame by a ZSTD_DCtx.  `*why`, if not NULL, says what is wrong with it. */
+exia_status exia__frame_decode(const char **why, void *into, size_t plain, const void *packed,
+                               size_t size, void *zstd, exia_error *err);
 
 /* The decompressed tar, one frame at a time. */
 typedef struct exia__stream {

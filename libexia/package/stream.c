@@ -49,6 +49,25 @@ static exia_status room(unsigned char **memory, size_t *have, size_t need, exia_
     return EXIA_OK;
 }
 
+exia_status exia__frame_decode(const char **why, void *into, size_t plain, const void *packed,
+                               size_t size, void *zstd, exia_error *err)
+{
+    *why = NULL;
+    /* the magic too, for libzstd may know older formats */
+    if (size < 4 || exia__get32(packed) != EXIA__FRAME_MAGIC ||
+        ZSTD_getFrameContentSize(packed, size) != plain ||
+        ZSTD_findFrameCompressedSize(packed, size) != size) {
+        *why = "has not the size in the index";
+        return EXIA_OK;
+    }
+    size_t got = ZSTD_decompressDCtx(zstd, into, plain, packed, size);
+    if (ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation)
+        return exia__fail_memory(err);
+    if (got != plain)
+        *why = "cannot be decompressed";
+    return EXIA_OK;
+}
+
 static exia_status load(exia__stream *stream, size_t index, exia_error *err)
 {
     const exia__frame *frame = &stream->package->frames[index];
@@ -70,17 +89,11 @@ static exia_status load(exia__stream *stream, size_t index, exia_error *err)
     }
     if (rc < 0)
         return rc;
-    /* the magic too, for libzstd may know older formats */
-    if (frame->size < 4 || exia__get32(stream->packed) != EXIA__FRAME_MAGIC ||
-        ZSTD_getFrameContentSize(stream->packed, frame->size) != frame->plain ||
-        ZSTD_findFrameCompressedSize(stream->packed, frame->size) != frame->size)
-        return bad_frame(stream, index, "has not the size in the index", err);
-    size_t got =
-        ZSTD_decompressDCtx(stream->zstd, stream->plain, frame->plain, stream->packed, frame->size);
-    if (ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation)
-        return exia__fail_memory(err);
-    if (got != frame->plain)
-        return bad_frame(stream, index, "cannot be decompressed", err);
+    const char *why = NULL;
+    rc = exia__frame_decode(&why, stream->plain, frame->plain, stream->packed, frame->size,
+                            stream->zstd, err);
+    if (rc < 0 || why != NULL)
+        return rc < 0 ? rc : bad_frame(stream, index, why, err);
     stream->frame = index;
     return EXIA_OK;
 }

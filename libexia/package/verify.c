@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/json.h"
 #include "base/memory.h"
 #include "package/reader.h"
 
@@ -105,28 +104,6 @@ static exia_status visit_member(visit *v, size_t index, uint64_t at, int hand_on
     return rc;
 }
 
-/* veda.json must say what METADATA.json says. */
-static exia_status compare_manifests(const visit *v, exia_error *err)
-{
-    json_t *manifest = NULL;
-    char *one = NULL, *other = NULL;
-    exia_status rc =
-        exia__manifest_parse(&manifest, v->manifest.data ? v->manifest.data : "", v->manifest.size,
-                             EXIA__MANIFEST_PATH, EXIA_ECORRUPT, err);
-    if (rc == EXIA_OK)
-        rc = exia__json_text(&one, manifest, err);
-    if (rc == EXIA_OK)
-        rc = exia__json_text(&other, v->package->manifest, err);
-    if (rc == EXIA_OK && strcmp(one, other) != 0)
-        rc = exia__fail(err, EXIA_ECORRUPT, 0,
-                        "%s is damaged: veda.json is not the manifest of METADATA.json",
-                        v->package->path);
-    json_decref(manifest);
-    exia__release(one);
-    exia__release(other);
-    return rc;
-}
-
 exia_status exia__package_visit(const exia_package *package, const exia__visitor *visitor,
                                 void *payload, exia__work *work, exia_error *err)
 {
@@ -149,7 +126,7 @@ exia_status exia__package_visit(const exia_package *package, const exia__visitor
             rc = exia__work_step(work, visitor->step, v.done, v.total, err);
     }
     if (rc == EXIA_OK)
-        rc = compare_manifests(&v, err);
+        rc = exia__part_manifest(package, v.manifest.data, v.manifest.size, err);
     exia__stream_free(&v.stream);
     exia__hash_free(v.hash);
     exia__buffer_free(&v.header);
