@@ -134,7 +134,7 @@ setup(
         ),
         Extension(
             "exia._numbers",
-            ["src/exia/_numbers.c", "src/exia/_small.c"],
+            ["src/exia/_numbers.c", "src/exia/_small.c", "src/exia/_header.c"],
             depends=["src/exia/_numbers.h"],
             extra_compile_args=["-fvisibility=hidden"],
             py_limited_api=True,

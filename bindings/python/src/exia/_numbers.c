@@ -190,12 +190,14 @@ static PyMethodDef functions[] = {
      "Ask the graph at an address; None: ask another way."},
     {"add_edges", (PyCFunction)(void (*)(void))exia__add_edges, METH_FASTCALL,
      "Add edges; the cycle that they would close; None: add them another way."},
+    {"tensors", exia__tensors, METH_VARARGS,
+     "Read the header of a safetensors file; None: it is to be read another way."},
     {NULL, NULL, 0, NULL},
 };
 static PyModuleDef_Slot slots[] = {{0, NULL}};
 static PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "exia._numbers",
-                                 .m_doc = "Lists of integers and texts as columns for C.",
-                                 .m_methods = functions, .m_slots = slots};
+                                 .m_doc = "What takes C to be quick.", .m_methods = functions,
+                                 .m_slots = slots};
 
 PyMODINIT_FUNC PyInit__numbers(void)
 {

@@ -16,5 +16,6 @@ PyObject *exia__descendants(PyObject *module, PyObject *const *arguments, Py_ssi
 PyObject *exia__ancestors(PyObject *module, PyObject *const *arguments, Py_ssize_t given);
 PyObject *exia__path(PyObject *module, PyObject *const *arguments, Py_ssize_t given);
 PyObject *exia__add_edges(PyObject *module, PyObject *const *arguments, Py_ssize_t given);
+PyObject *exia__tensors(PyObject *module, PyObject *arguments);
 
 #endif

@@ -231,15 +231,15 @@ def _decode_object(
             "there, or put the functions into a module (their text is in Model.source)"
         )
     try:
-        place = tensors.pop("__pickle__")
+        *_, start, end = tensors.pop("__pickle__")
         places = [tensors[f"__buffer.{i}"] for i in range(len(tensors))]
     except KeyError as error:
         raise CorruptError(f"{what} is no object file: there is no tensor {error}") from None
     # Copied before it is looked at: what is checked is what is run.
-    stream = bytes(view[place.start : place.end])
+    stream = bytes(view[start:end])
     if hashlib.sha256(stream).hexdigest() != metadata.get("sha256"):
         raise CorruptError(f"{what}: the pickle is not what was written")
-    buffers = [view[place.start : place.end] for place in places]
+    buffers = [view[start:end] for *_, start, end in places]
     if policy.get("trusted"):
         return pickle.loads(stream, buffers=buffers)
     return PolicyUnpickler(

@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from pickle import PickleBuffer
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from exia._numbers import tensors as plain_tensors
 from exia.errors import CorruptError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -53,13 +54,8 @@ NAMES = {name: dtype for dtype, name in DTYPES.items()}
 NAMES |= {name: dtype for dtype, (name, _) in ADDED.items()}
 
 
-class Tensor(NamedTuple):
-    """Where a tensor lies: `start` and `end` count from the beginning of the file."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    end: int
+# A tensor's dtype and shape, and where it starts and ends, counted from the beginning of the file.
+Tensor = tuple[str, tuple[int, ...], int, int]
 
 
 @lru_cache(64)
@@ -181,23 +177,29 @@ def parse(view: memoryview) -> tuple[dict[str, str], dict[str, Tensor]]:
     if view.nbytes < 8 or length > min(view.nbytes - 8, HEADER_LIMIT):
         raise CorruptError("the part is no safetensors file: it does not hold its header")
     try:
-        header = json.loads(bytes(view[8 : 8 + length]))
-        metadata = dict(header.pop("__metadata__", {}))
+        metadata, tensors = _read(bytes(view[8 : 8 + length]), view.nbytes - 8 - length)
         if not all(type(value) is str for value in metadata.values()):
             raise ValueError("its metadata are not texts")
-        base, size = 8 + length, view.nbytes - 8 - length
-        tensors = {
-            name: _tensor(base, size, entry)
-            for name, entry in header.items()
-            if name[:6] != "__pad."
-        }
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise CorruptError(f"the part is no valid safetensors file: {error}") from None
     return metadata, tensors
 
 
+def _read(text: bytes, size: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read a header, behind which `size` bytes follow."""
+    if plain := plain_tensors(text, 8 + len(text), size):
+        return dict(json.loads(plain[0])), plain[1]
+    header = json.loads(text)
+    metadata = dict(header.pop("__metadata__", {}))
+    return metadata, {
+        name: _tensor(8 + len(text), size, entry)
+        for name, entry in header.items()
+        if name[:6] != "__pad."
+    }
+
+
 def _tensor(base: int, size: int, entry: dict[str, Any]) -> Tensor:
-    """Check an entry of the header; a file may have a hundred thousand."""
+    """Check an entry of the header."""
     dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
     if len(entry) != 3:
         raise ValueError(f"a tensor has {', '.join(entry)}")
@@ -208,7 +210,7 @@ def _tensor(base: int, size: int, entry: dict[str, Any]) -> Tensor:
             raise ValueError(f"a tensor of shape {shape} lies at {start} to {end}")
     if not start <= end <= size:
         raise ValueError(f"a tensor lies at {start} to {end} of {size} bytes")
-    return Tensor(dtype, tuple(shape), base + start, base + end)
+    return dtype, tuple(shape), base + start, base + end
 
 
 class Tensors(Mapping[str, "NDArray[Any]"]):
@@ -247,7 +249,7 @@ class Tensors(Mapping[str, "NDArray[Any]"]):
         return len(self._tensors)
 
     def __repr__(self) -> str:
-        shown = (f"{name}: {t.dtype}{list(t.shape)}" for name, t in self._tensors.items())
+        shown = (f"{name}: {t[0]}{list(t[1])}" for name, t in self._tensors.items())
         return f"Tensors({', '.join(shown)})"
 
 
