@@ -63,61 +63,74 @@ long own_memory()
     return size;
 }
 
+/* What the runtime made, until it goes out of scope, also by an exception. */
+template <typename T, void (*OrtApi::*release)(T *)> struct held {
+    T *c = nullptr;
+
+    held() = default;
+    held(const held &) = delete;
+    ~held()
+    {
+        (api->*release)(c);
+    }
+};
+
+/* A name in memory of the runtime's allocator. */
+struct text {
+    OrtAllocator *allocator;
+    char *c = nullptr;
+
+    text(OrtAllocator *from) : allocator(from)
+    {
+    }
+    text(const text &) = delete;
+    ~text()
+    {
+        allocator->Free(allocator, c);
+    }
+};
+
 struct session {
-    OrtEnv *env = nullptr;
-    OrtSessionOptions *options = nullptr;
-    OrtSession *c = nullptr;
     exia::model model; /* its bytes are the session's: it goes last */
+    held<OrtEnv, &OrtApi::ReleaseEnv> env;
+    held<OrtSessionOptions, &OrtApi::ReleaseSessionOptions> options;
+    held<OrtSession, &OrtApi::ReleaseSession> made;
 
     session(exia::model opened) : model(std::move(opened))
     {
         exia_view view = model.view("model");
-        check(api->CreateEnv(ORT_LOGGING_LEVEL_WARNING, "exia", &env));
-        check(api->CreateSessionOptions(&options));
-        check(api->SetIntraOpNumThreads(options, 1));
-        check(api->AddSessionConfigEntry(options, "session.use_ort_model_bytes_directly", "1"));
-        check(api->AddSessionConfigEntry(options, "session.use_ort_model_bytes_for_initializers",
-                                         "1"));
-        check(api->AddSessionConfigEntry(options, "session.disable_prepacking", "1"));
-        check(api->CreateSessionFromArray(env, view.data, view.size, options, &c));
-    }
-    session(const session &) = delete;
-    ~session()
-    {
-        api->ReleaseSession(c);
-        api->ReleaseSessionOptions(options);
-        api->ReleaseEnv(env);
+        check(api->CreateEnv(ORT_LOGGING_LEVEL_WARNING, "exia", &env.c));
+        check(api->CreateSessionOptions(&options.c));
+        check(api->SetIntraOpNumThreads(options.c, 1));
+        for (const char *option :
+             {"session.use_ort_model_bytes_directly",
+              "session.use_ort_model_bytes_for_initializers", "session.disable_prepacking"})
+            check(api->AddSessionConfigEntry(options.c, option, "1"));
+        check(api->CreateSessionFromArray(env.c, view.data, view.size, options.c, &made.c));
     }
 
     std::vector<float> run(std::vector<float> row)
     {
         OrtAllocator *allocator = nullptr;
-        OrtMemoryInfo *place = nullptr;
-        OrtValue *in = nullptr, *out = nullptr;
-        OrtTensorTypeAndShapeInfo *shape = nullptr;
-        char *input = nullptr, *output = nullptr;
+        check(api->GetAllocatorWithDefaultOptions(&allocator));
+        text input(allocator), output(allocator);
+        held<OrtMemoryInfo, &OrtApi::ReleaseMemoryInfo> place;
+        held<OrtValue, &OrtApi::ReleaseValue> in, out;
+        held<OrtTensorTypeAndShapeInfo, &OrtApi::ReleaseTensorTypeAndShapeInfo> shape;
         const int64_t size[] = {1, int64_t(row.size())};
         std::size_t count = 0;
         float *found = nullptr;
-        check(api->GetAllocatorWithDefaultOptions(&allocator));
-        check(api->SessionGetInputName(c, 0, allocator, &input));
-        check(api->SessionGetOutputName(c, 0, allocator, &output));
-        check(api->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &place));
-        check(api->CreateTensorWithDataAsOrtValue(place, row.data(), row.size() * sizeof(float),
+        check(api->SessionGetInputName(made.c, 0, allocator, &input.c));
+        check(api->SessionGetOutputName(made.c, 0, allocator, &output.c));
+        check(api->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &place.c));
+        check(api->CreateTensorWithDataAsOrtValue(place.c, row.data(), row.size() * sizeof(float),
                                                   size, 2, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
-                                                  &in));
-        check(api->Run(c, nullptr, &input, &in, 1, &output, 1, &out));
-        check(api->GetTensorTypeAndShape(out, &shape));
-        check(api->GetTensorShapeElementCount(shape, &count));
-        check(api->GetTensorMutableData(out, reinterpret_cast<void **>(&found)));
-        std::vector<float> answer(found, found + count);
-        api->ReleaseTensorTypeAndShapeInfo(shape);
-        api->ReleaseValue(out);
-        api->ReleaseValue(in);
-        api->ReleaseMemoryInfo(place);
-        check(api->AllocatorFree(allocator, input));
-        check(api->AllocatorFree(allocator, output));
-        return answer;
+                                                  &in.c));
+        check(api->Run(made.c, nullptr, &input.c, &in.c, 1, &output.c, 1, &out.c));
+        check(api->GetTensorTypeAndShape(out.c, &shape.c));
+        check(api->GetTensorShapeElementCount(shape.c, &count));
+        check(api->GetTensorMutableData(out.c, reinterpret_cast<void **>(&found)));
+        return std::vector<float>(found, found + count);
     }
 };
 
