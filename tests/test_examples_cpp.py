@@ -158,3 +158,16 @@ def test_onnxruntime_runs_on_the_view_and_copies_no_weights_of_the_ort_format(tm
         taken[format] = int(words[-2]) / int(words[3])
     assert taken["ort"] < 0.75, taken  # what onnxruntime itself needs, and no copy of the weights
     assert taken["onnx"] > 1, taken
+
+
+def test_what_onnxruntime_refuses_ends_with_its_word(tmp_path):
+    library, include = runtime(), header()
+    program = compile_cpp("onnx", tmp_path, "-isystem", include)
+    make_onnx(tmp_path / "m.onnx", np.ones((3, 2), np.float32))
+    models = exia.Library(tmp_path / "l")
+    models.write("good", tmp_path / "m.onnx")
+    models.write("none", b"no model")
+    for name, row in (("none", "1 2 3"), ("good", "1 2")):
+        done = run(program, library, tmp_path / "l", name, rows=row)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "\nonnx: " in "\n" + done.stderr
