@@ -30,6 +30,9 @@ enum {
     EXIA__TABLE_FOOTER = 4 + 1 + 4,   /* count, descriptor, magic */
     EXIA__STORED_HEADER = 4 + 1 + 4,  /* magic, descriptor, content size */
     EXIA__STORED_BLOCK = 128 << 10,   /* bytes of a raw block at most */
+    EXIA__FRAME_LEAST = 4 + 1 + 1,    /* magic, descriptor, window or size */
+    EXIA__FRAME_SINGLE = 0x20,        /* in the descriptor: the content is its own window */
+    EXIA__FRAME_WINDOW = 0x60,        /* 4 MiB, as a header says it: no frame holds more */
 };
 #define EXIA__MOST_RECORD ((uint64_t)2 << 30) /* bytes of RECORD */
 #define EXIA__DIGESTS_MAGIC 0x184D2A5Bu

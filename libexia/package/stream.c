@@ -49,17 +49,27 @@ static exia_status room(unsigned char **memory, size_t *have, size_t need, exia_
     return EXIA_OK;
 }
 
+/* What decompresses at once needs no window, but a reader of streams and `tar --zstd` would have to
+ * find the memory. */
+static const char *frame_fault(const unsigned char *packed, size_t size, size_t plain)
+{
+    /* the magic too, for libzstd may know older formats */
+    if (size < EXIA__FRAME_LEAST || exia__get32(packed) != EXIA__FRAME_MAGIC)
+        return "is no frame of zstd";
+    if ((packed[4] & EXIA__FRAME_SINGLE) == 0 && packed[5] > EXIA__FRAME_WINDOW)
+        return "wants a window of more than 4 MiB";
+    if (ZSTD_getFrameContentSize(packed, size) != plain ||
+        ZSTD_findFrameCompressedSize(packed, size) != size)
+        return "has not the size in the index";
+    return NULL;
+}
+
 exia_status exia__frame_decode(const char **why, void *into, size_t plain, const void *packed,
                                size_t size, void *zstd, exia_error *err)
 {
-    *why = NULL;
-    /* the magic too, for libzstd may know older formats */
-    if (size < 4 || exia__get32(packed) != EXIA__FRAME_MAGIC ||
-        ZSTD_getFrameContentSize(packed, size) != plain ||
-        ZSTD_findFrameCompressedSize(packed, size) != size) {
-        *why = "has not the size in the index";
+    *why = frame_fault(packed, size, plain);
+    if (*why != NULL)
         return EXIA_OK;
-    }
     size_t got = ZSTD_decompressDCtx(zstd, into, plain, packed, size);
     if (ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation)
         return exia__fail_memory(err);
