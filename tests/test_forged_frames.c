@@ -230,7 +230,7 @@ TEST(a_frame_whose_header_says_too_little_or_too_much_is_refused)
     frame_by_hand(&f, MAGIC "\x68\x00\x09", 7, RAW, 0); /* the reserved bit */
     check_refused(&f, EXIA_ECORRUPT, "has not the size in the index");
     frame_by_hand(&f, "\x27\xb5\x2f\xfd\x60\x00\x09", 7, RAW, 0); /* zstd 0.7 */
-    check_refused(&f, EXIA_ECORRUPT, "has not the size in the index");
+    check_refused(&f, EXIA_ECORRUPT, "is no frame of zstd");
     frame_by_hand(&f, MAGIC "\x64\x00\x09", 7, RAW, 0); /* a checksum that is not there */
     check_refused(&f, EXIA_ECORRUPT, "has not the size in the index");
 }

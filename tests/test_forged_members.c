@@ -49,8 +49,8 @@ TEST(the_name_of_the_package_itself_is_refused)
 
 TEST(names_of_odd_bytes_are_good)
 {
-    static const char *const names[] = {"a/\n",       "a/ ",     "a/%2F",   "a/-x",  "a/..x", "a/\\",
-                                        "a/\x7f\xff", "a/\xc3(", "a/\x1b[", "a/VEDA"};
+    static const char *const names[] = {"a/\n", "a/ ",        "a/%2F",   "a/-x",    "a/..x",
+                                        "a/\\", "a/\x7f\xff", "a/\xc3(", "a/\x1b[", "a/VEDA"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         forge f;
         forge_begin(&f);
@@ -93,8 +93,8 @@ TEST(a_member_below_something_that_is_no_directory_is_refused)
 
 TEST(a_link_that_leads_out_is_refused)
 {
-    static const char *const targets[] = {"/etc/passwd", "/", "..", "../x", "a/../../x", "a/../..",
-                                          ""};
+    static const char *const targets[] = {"/etc/passwd", "/",       "..", "../x",
+                                          "a/../../x",   "a/../..", ""};
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
         forge f;
         forge_begin(&f);

@@ -61,8 +61,7 @@ static void refuse_metadata(const char *from, const char *to, exia_status status
     forge f;
     forge_begin(&f);
     assert_non_null(at);
-    f.metadata =
-        check_format("%.*s%s%s", (int)(at - good), good, to, at + strlen(from));
+    f.metadata = check_format("%.*s%s%s", (int)(at - good), good, to, at + strlen(from));
     check_refused(&f, status, text);
     free(good);
 }

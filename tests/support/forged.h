@@ -14,8 +14,7 @@ exia_status forged_use(const char *file);
 /* Write the package, use it, and forget what was made of it: it may be spoilt anew.  With the
  * variable EXIA_FORGED, a directory, it is left there too, as TEST-NUMBER.veda, and a line of the
  * file `index` in it says what was expected: name, status, a piece of the text. */
-#define check_refused(f, status, text)                                                             \
-    forged_check(f, status, text, __func__, __FILE__, __LINE__)
+#define check_refused(f, status, text) forged_check(f, status, text, __func__, __FILE__, __LINE__)
 #define check_accepted(f) forged_check(f, EXIA_OK, "", __func__, __FILE__, __LINE__)
 void forged_check(forge *f, exia_status expected, const char *text, const char *test,
                   const char *file, int line);
