@@ -175,6 +175,89 @@ typedef struct exia_driver {
  */
 EXIA_API exia_status exia_driver_register(const exia_driver *driver, exia_error *err);
 
+/* ---- drivers in modules ---------------------------------------------------------------------
+ *
+ * What nothing built in serves is looked for in a module: the file exia_SYSTEM.so, where SYSTEM is the
+ * scheme up to a '+', in the directories of EXIA_DRIVER_PATH (absolute, between ':'; such that nobody
+ * else may write there), then in exia/ beside the library.  It is loaded when a URL first needs it and
+ * never unloaded.  It needs no symbol of the library, so it need not be linked with it, and exports one:
+ *
+ *     EXIA_API exia_driver_entry_fn exia_driver_entry;
+ *     const exia_driver *exia_driver_entry(const exia_core *core, exia_error *err)
+ */
+
+/* A URL taken apart: scheme://user:secret@host:port/path?name=value&name=value, decoded. */
+typedef struct exia_url_option {
+    const char *name, *value; /* "" where there is no '=' */
+} exia_url_option;
+typedef struct exia_url {
+    const char *scheme, *host;      /* the host without the brackets of an IPv6 address */
+    const char *user, *secret;      /* NULL where there is none */
+    const char *path;               /* without the '/' behind the host; "" when there is none */
+    int port;                       /* 0 where there is none */
+    const exia_url_option *options; /* no name comes twice */
+    size_t option_count;
+    const char *shown; /* the URL as given, without the secret: for errors */
+} exia_url;
+
+/* A long call on its way: what its job allows, counted from its beginning. */
+typedef struct exia_work exia_work;
+
+/* A note that is told: `key` as it was put, without its scope. */
+typedef exia_status exia_note_fn(const char *key, const char *text, void *payload, exia_error *err);
+
+/* What a driver needs of the library; valid for ever.  A driver that was built with these headers
+ * refuses a smaller `struct_size` than it knows.  What comes through ** is freed by `release`.
+ * Threads: any. */
+typedef struct exia_core {
+    size_t struct_size;
+    const char *(*version)(void);
+
+    void *(*resize)(void *memory, size_t size); /* as realloc; NULL: out of memory */
+    void (*release)(void *memory);
+
+    /* Fill `err` (may be NULL) and answer `status`; "" stands for the status's own text. */
+    exia_status (*fail)(exia_error *err, exia_status status, int32_t native, const char *format,
+                        ...) __attribute__((format(printf, 4, 5)));
+    void (*log)(int level, const char *topic, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+
+    /* `step` reports about ten times a second.  @return EXIA_ECANCELLED, EXIA_ETIMEOUT */
+    exia_status (*work_open)(exia_work **out, const exia_job *job, exia_error *err);
+    exia_status (*work_step)(exia_work *work, const char *step, uint64_t done, uint64_t total,
+                             exia_error *err);
+    int64_t (*work_left)(const exia_work *work);  /* ms until its end; INT64_MAX: no end */
+    int64_t (*work_stall)(const exia_work *work); /* ms that may pass without a byte */
+    uint32_t (*work_threads)(const exia_work *work);
+    int64_t (*clock_ms)(void); /* monotonic */
+    int64_t (*now_ms)(void);   /* since 1970, UTC */
+
+    /* Strict: what is not as above is EXIA_EINVAL, and the secret is in no error. */
+    exia_status (*url_open)(exia_url **out, const char *url, exia_error *err);
+    /* All but letters, digits, "-._~" and the characters of `keep` become %XX. */
+    exia_status (*percent_encode)(char **out, const char *text, const char *keep, exia_error *err);
+    exia_status (*percent_decode)(char **out, const char *text, exia_error *err);
+
+    exia_status (*token)(char token[33], exia_error *err); /* 128 random bits in hex */
+
+    /* For `check`: call `row` with a text as its value. */
+    exia_status (*tell_text)(exia_record_fn *row, void *payload, const char *key, const char *text,
+                             exia_error *err);
+
+    /* Small texts, each a line of UTF-8, that outlive the process, in journal.db of the user's home of Exia: how to
+     * go on after a crash.  Scope and key are keys of records; durable on EXIA_OK.  `get` of what is
+     * not there is EXIA_ENOTFOUND; EXIA_DONE from `found` ends a listing with EXIA_OK. */
+    exia_status (*note_put)(const char *scope, const char *key, const char *text, exia_error *err);
+    exia_status (*note_get)(char **out, const char *scope, const char *key, exia_error *err);
+    exia_status (*note_remove)(const char *scope, const char *key, exia_error *err);
+    exia_status (*note_list)(const char *scope, exia_note_fn *found, void *payload,
+                             exia_error *err);
+} exia_core;
+
+/* Give the driver, all of whose schemes are the system's, or NULL with `err` filled: then the next URL
+ * asks again.  The driver and what it points to stay. */
+typedef const exia_driver *exia_driver_entry_fn(const exia_core *core, exia_error *err);
+
 #ifdef __cplusplus
 }
 #endif

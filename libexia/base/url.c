@@ -65,30 +65,45 @@ exia_status exia__url_redact(char **out, const char *url, exia_error *err)
     const char *user = host ? host + 3 : url + scheme_size(url);
     size_t authority = strcspn(user, "/?#");
     const char *at = memrchr(user, '@', authority);
-    const char *colon = at ? memchr(user, ':', (size_t)(at - user)) : NULL;
-    if (host == NULL || colon == NULL)
+    const char *colon = memchr(user, ':', at ? (size_t)(at - user) : authority);
+    if (at == NULL && colon != NULL) /* a '/' or the like in a password ends the authority early */
+        at = strrchr(colon, '@');
+    if (host == NULL || colon == NULL || at == NULL)
         return exia__text_copy(out, url, err);
     return exia__text_format(out, err, "%.*s:***%s", (int)(colon - url), url, at);
 }
 
-exia_status exia__percent_encode(char **out, const char *text, exia_error *err)
+/* ---- percent-encoding ----------------------------------------------------------------------- */
+
+#define LETTERS_AND_DIGITS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+static exia_status encode(char **out, const char *text, const char *plain, const char *keep,
+                          exia_error *err)
 {
-    static const char plain[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/+@-";
     exia__buffer buffer = {0};
     exia_status rc = EXIA_OK;
     *out = NULL;
-    while (*text != '\0' && rc == EXIA_OK) {
-        size_t run = strspn(text, plain);
-        rc = exia__buffer_append(&buffer, text, run, err);
-        text += run;
-        if (*text != '\0' && rc == EXIA_OK)
-            rc = exia__buffer_format(&buffer, err, "%%%02X", (unsigned char)*text++);
+    for (; *text != '\0' && rc == EXIA_OK; text++) {
+        if (strchr(plain, *text) != NULL || strchr(keep, *text) != NULL)
+            rc = exia__buffer_append(&buffer, text, 1, err);
+        else
+            rc = exia__buffer_format(&buffer, err, "%%%02X", (unsigned char)*text);
     }
     if (rc == EXIA_OK)
         rc = exia__buffer_take(out, &buffer, err);
     exia__buffer_free(&buffer);
     return rc;
+}
+
+exia_status exia__percent_encode(char **out, const char *text, exia_error *err)
+{
+    return encode(out, text, LETTERS_AND_DIGITS "._/+@-", "", err);
+}
+
+exia_status exia__percent_encode_but(char **out, const char *text, const char *keep,
+                                     exia_error *err)
+{
+    return encode(out, text, LETTERS_AND_DIGITS "._~-", keep, err);
 }
 
 static int hex_value(char c)
@@ -98,24 +113,26 @@ static int hex_value(char c)
     return at == NULL ? -1 : (int)((at - digits) & 15);
 }
 
-exia_status exia__percent_decode(char **out, const char *text, exia_error *err)
+char *exia__percent_decode_n(char *into, const char *text, size_t size)
 {
-    exia_status rc = exia__text_copy(out, text, err);
-    if (rc < 0)
-        return rc;
-    char *into = *out;
-    for (const char *from = text; *from != '\0'; into++) {
-        int high = *from == '%' ? hex_value(from[1]) : 0;
-        int low = *from == '%' && high >= 0 ? hex_value(from[2]) : 0;
-        if (high < 0 || low < 0 || (*from == '%' && high == 0 && low == 0)) {
-            exia__release(*out);
-            *out = NULL;
-            return exia__fail(err, EXIA_EINVAL, 0, "\"%.100s\" has a '%%' without two hex digits",
-                              text);
-        }
+    for (const char *from = text, *end = text + size; from < end; into++) {
+        int high = *from == '%' && end - from > 2 ? hex_value(from[1]) : -1;
+        int low = high >= 0 ? hex_value(from[2]) : -1;
+        if (*from == '%' && (low < 0 || high + low == 0))
+            return NULL;
         *into = *from == '%' ? (char)(high * 16 + low) : *from;
         from += *from == '%' ? 3 : 1;
     }
     *into = '\0';
-    return EXIA_OK;
+    return into + 1;
+}
+
+exia_status exia__percent_decode(char **out, const char *text, exia_error *err)
+{
+    exia_status rc = exia__text_copy(out, text, err);
+    if (rc < 0 || exia__percent_decode_n(*out, text, strlen(text)) != NULL)
+        return rc;
+    exia__release(*out);
+    *out = NULL;
+    return exia__fail(err, EXIA_EINVAL, 0, "\"%.100s\" has a '%%' without two hex digits", text);
 }

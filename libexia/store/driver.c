@@ -1,5 +1,6 @@
-/* Which driver serves a URL: the built-in ones, then what was registered, never taken away.  Also
- * what both kinds of handles share: references, the fork generation, the shape of keys. */
+/* Which driver serves a URL: the built-in ones, then what was registered or came in a module, never
+ * taken away: who only looks one up takes no lock.  Also what both kinds of handles share:
+ * references, the fork generation, the shape of keys. */
 #include "store/driver.h"
 
 #include <pthread.h>
@@ -14,9 +15,33 @@
 
 enum { MOST_DRIVERS = 64, LONGEST_KEY = 1024, LONGEST_PART = 200 };
 
-static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static const exia_driver *table[MOST_DRIVERS] = {&exia__driver_file, &exia__driver_sqlite};
-static size_t table_count = 2;
+static atomic_size_t table_count = 2; /* what is below it never changes again */
+
+/* For those who add.  It is held while a module is loaded, whose own code may register a driver, so the
+ * same thread may take it again; and a fork waits for it, so that the child finds it free. */
+static pthread_mutex_t growing = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+void exia__drivers_lock(void)
+{
+    pthread_mutex_lock(&growing);
+}
+
+void exia__drivers_unlock(void)
+{
+    pthread_mutex_unlock(&growing);
+}
+
+/* The child's thread is not the one that took the lock, so it cannot give it back. */
+static void renew_lock(void)
+{
+    growing = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+}
+
+__attribute__((constructor)) static void hold_at_forks(void)
+{
+    pthread_atfork(exia__drivers_lock, exia__drivers_unlock, renew_lock);
+}
 
 /* Is the word of `size` bytes in a list of words between spaces? */
 static int has_word(const char *list, const char *word, size_t size)
@@ -30,20 +55,27 @@ static int has_word(const char *list, const char *word, size_t size)
     return 0;
 }
 
-/* Under the lock. */
 static const exia_driver *find_scheme(const char *scheme, size_t size)
 {
-    for (size_t i = 0; i < table_count; i++) {
+    size_t count = atomic_load_explicit(&table_count, memory_order_acquire);
+    for (size_t i = 0; i < count; i++) {
         if (has_word(table[i]->schemes, scheme, size))
             return table[i];
     }
     return NULL;
 }
 
+const exia_driver *exia__driver_known(const char *scheme)
+{
+    return find_scheme(scheme, strlen(scheme));
+}
+
 static exia_status check_blobs(const char *name, const exia_blobs_ops *ops, exia_error *err)
 {
     if (ops->struct_size < sizeof *ops)
-        return exia__fail(err, EXIA_EINVAL, 0, "driver %s: struct_size of its blobs is too small",
+        return exia__fail(err, EXIA_EINVAL, 0,
+                          "driver %s: struct_size of its blobs is too small: it was built for an "
+                          "older Exia",
                           name);
     if (ops->put == NULL || ops->get == NULL || ops->stat == NULL || ops->list == NULL ||
         ops->touch == NULL || ops->remove == NULL || ops->now == NULL)
@@ -56,7 +88,9 @@ static exia_status check_blobs(const char *name, const exia_blobs_ops *ops, exia
 static exia_status check_records(const char *name, const exia_records_ops *ops, exia_error *err)
 {
     if (ops->struct_size < sizeof *ops)
-        return exia__fail(err, EXIA_EINVAL, 0, "driver %s: struct_size of its records is too small",
+        return exia__fail(err, EXIA_EINVAL, 0,
+                          "driver %s: struct_size of its records is too small: it was built for "
+                          "an older Exia",
                           name);
     if (ops->get == NULL || ops->remove == NULL || ops->scan == NULL ||
         (ops->put == NULL && ops->append == NULL))
@@ -66,13 +100,14 @@ static exia_status check_records(const char *name, const exia_records_ops *ops, 
     return EXIA_OK;
 }
 
-static exia_status check_driver(const exia_driver *driver, exia_error *err)
+exia_status exia__driver_check(const exia_driver *driver, exia_error *err)
 {
     if (driver == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_driver_register: the driver is NULL");
     if (driver->struct_size < sizeof *driver)
         return exia__fail(err, EXIA_EINVAL, 0,
-                          "the driver's struct_size is %zu, it should be at least %zu",
+                          "the driver's struct_size is %zu, it should be at least %zu: it was "
+                          "built for an older Exia",
                           driver->struct_size, sizeof *driver);
     if (driver->name == NULL || *driver->name == '\0' || driver->schemes == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "a driver needs a name and schemes");
@@ -91,7 +126,7 @@ static exia_status check_driver(const exia_driver *driver, exia_error *err)
     return rc;
 }
 
-/* Each scheme is one that URLs can have, and free.  Under the lock. */
+/* Each scheme is one that URLs can have, and free. */
 static exia_status check_schemes(const exia_driver *driver, exia_error *err)
 {
     size_t count = 0;
@@ -117,49 +152,63 @@ static exia_status check_schemes(const exia_driver *driver, exia_error *err)
 
 exia_status exia_driver_register(const exia_driver *driver, exia_error *err)
 {
-    exia_status rc = check_driver(driver, err);
+    exia_status rc = exia__driver_check(driver, err);
     if (rc < 0)
         return rc;
-    pthread_mutex_lock(&table_lock);
+    exia__drivers_lock();
+    size_t count = atomic_load_explicit(&table_count, memory_order_relaxed);
     rc = check_schemes(driver, err);
-    if (rc == EXIA_OK && table_count == MOST_DRIVERS)
+    if (rc == EXIA_OK && count == MOST_DRIVERS)
         rc = exia__fail(err, EXIA_ENOSPACE, 0, "driver %s: there is room for %d drivers",
                         driver->name, MOST_DRIVERS);
-    if (rc == EXIA_OK)
-        table[table_count++] = driver;
-    pthread_mutex_unlock(&table_lock);
+    if (rc == EXIA_OK) {
+        table[count] = driver;
+        atomic_store_explicit(&table_count, count + 1, memory_order_release);
+    }
+    exia__drivers_unlock();
     return rc;
+}
+
+/* The schemes of all drivers, for an error. */
+static void list_known(char *out, size_t room)
+{
+    size_t count = atomic_load_explicit(&table_count, memory_order_acquire), used = 0;
+    *out = '\0';
+    for (size_t i = 0; i < count && used < room - 1; i++) {
+        int size = snprintf(out + used, room - used, "%s%s", i > 0 ? ", " : "", table[i]->schemes);
+        used += size < 0 ? 0 : (size_t)size;
+    }
 }
 
 exia_status exia__driver_find(const exia_driver **out, const char *url, exia_error *err)
 {
-    char *scheme = NULL, *shown = NULL, known[160] = "";
-    size_t used = 0;
+    char *scheme = NULL, *shown = NULL, known[160];
+    exia_error why = {0};
     *out = NULL;
     if (url == NULL || *url == '\0')
         return exia__fail(err, EXIA_EINVAL, 0, "the URL is %s", url ? "empty" : "NULL");
     exia_status rc = exia__url_scheme(&scheme, url, err);
-    if (rc == EXIA_OK)
-        rc = exia__url_redact(&shown, url, err);
     if (rc < 0)
+        return rc;
+    if (scheme == NULL) {
+        rc = exia__url_redact(&shown, url, err);
+        list_known(known, sizeof known);
+        if (rc == EXIA_OK)
+            rc = exia__fail(err, EXIA_EINVAL, 0,
+                            "\"%.60s\" is a plain path; here a URL is needed, of scheme %s", shown,
+                            known);
         goto done;
-    pthread_mutex_lock(&table_lock);
-    if (scheme != NULL)
-        *out = find_scheme(scheme, strlen(scheme));
-    for (size_t i = 0; *out == NULL && i < table_count && used < sizeof known - 1; i++) {
-        int size = snprintf(known + used, sizeof known - used, "%s%s", i > 0 ? ", " : "",
-                            table[i]->schemes);
-        used += size < 0 ? 0 : (size_t)size;
     }
-    pthread_mutex_unlock(&table_lock);
-    if (scheme == NULL)
-        rc = exia__fail(err, EXIA_EINVAL, 0,
-                        "\"%.60s\" is a plain path; here a URL is needed, of scheme %s", shown,
-                        known);
-    else if (*out == NULL)
-        rc = exia__fail(err, EXIA_EINVAL, 0,
-                        "this version has no driver for the scheme \"%.40s\"; it has %s", scheme,
-                        known);
+    *out = exia__driver_known(scheme);
+    if (*out != NULL)
+        goto done;
+    rc = exia__module_load(out, scheme, &why);
+    list_known(known, sizeof known);
+    if (rc == EXIA_ENOTFOUND)
+        rc = exia__fail(err, EXIA_EINVAL, 0, "no driver for the scheme \"%.40s\": there are %s; %s",
+                        scheme, known, why.text);
+    else if (rc < 0)
+        rc = exia__fail(err, rc, why.native, "%s", why.text);
 done:
     exia__release(shown);
     exia__release(scheme);

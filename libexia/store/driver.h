@@ -9,8 +9,21 @@
 /* What is built in. */
 extern const exia_driver exia__driver_file, exia__driver_sqlite;
 
-/* The driver of a URL's scheme.  @return EXIA_EINVAL: none, and the text lists the known ones */
+/* The driver of a URL's scheme, which may come in a module.  @return EXIA_EINVAL: none, and the text
+ * lists the known ones */
 exia_status exia__driver_find(const exia_driver **out, const char *url, exia_error *err);
+
+const exia_driver *exia__driver_known(const char *scheme);                  /* NULL: none yet */
+exia_status exia__driver_check(const exia_driver *driver, exia_error *err); /* is it complete? */
+void exia__drivers_lock(void); /* around what makes more known; again in the same thread is fine */
+void exia__drivers_unlock(void);
+
+/* Load the module of a scheme.  @return EXIA_ENOTFOUND: no file of its name, EXIA_EUNTRUSTED: somebody
+ * else may have written it */
+exia_status exia__module_load(const exia_driver **out, const char *scheme, exia_error *err);
+
+/* What drivers in modules get. */
+extern const exia_core exia__core;
 
 typedef struct exia__store {
     atomic_uint references;
