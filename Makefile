@@ -44,7 +44,7 @@ tool_objects := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard pkg/*.c)))
 support_objects := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/support/*.c)))
 conformance_objects := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/conformance/*.c)))
 tests := $(basename $(patsubst tests/%,$(BUILD)/tests/%,$(sort $(wildcard tests/test_*.c tests/test_*.cpp))))
-plugins := $(patsubst tests/%.c,$(BUILD)/tests/%.so,$(wildcard tests/plugin_*.c tests/preload_*.c))
+plugins := $(patsubst tests/%.c,$(BUILD)/tests/%.so,$(wildcard tests/plugin_*.c tests/preload_*.c)) $(BUILD)/tests/exia_shelf.so
 headers := include/exia.h $(sort $(wildcard include/exia/*.h))
 cpp_headers := include/exia.hpp $(sort $(wildcard include/exia/*.hpp))
 c_files = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.hpp' 'examples/*.cpp' 'tests/test_*.cpp')
@@ -134,7 +134,8 @@ $(BUILD)/tests/conformance.a: $(conformance_objects)
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(support_objects) $(BUILD)/tests/conformance.a $(BUILD)/libexia.a
 	$(call show,LD)$(CC) $(CFLAGS) $(LDFLAGS) $(sanitize) -pthread -rdynamic -o $@ $< $(support_objects) \
 		$(BUILD)/tests/conformance.a $(BUILD)/libexia.a $(pkg_libs) $$(pkg-config --libs cmocka) -lm -ldl $(if $(wildcard tests/$(@F).cpp),-lstdc++)
-$(plugins): $(BUILD)/tests/%.so: tests/%.c | build/system-test ; $(call compile,-fPIC -shared)
+$(BUILD)/tests/%.so: tests/%.c | build/system-test ; $(call compile,-fPIC -shared)
+$(BUILD)/tests/exia_%.so: examples/driver/%.c | build/system-test ; $(call compile,-fPIC -shared -U_GNU_SOURCE)
 .SECONDARY:
 
 include $(wildcard tests/tests.mk) # an sdist is without tests

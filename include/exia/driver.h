@@ -216,7 +216,7 @@ typedef struct exia_core {
     void *(*resize)(void *memory, size_t size); /* as realloc; NULL: out of memory */
     void (*release)(void *memory);
 
-    /* Fill `err` (may be NULL) and answer `status`; "" stands for the status's own text. */
+    /* Fill `err` (may be NULL) with a line and answer `status`. */
     exia_status (*fail)(exia_error *err, exia_status status, int32_t native, const char *format,
                         ...) __attribute__((format(printf, 4, 5)));
     void (*log)(int level, const char *topic, const char *format, ...)

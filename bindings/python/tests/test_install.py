@@ -30,6 +30,13 @@ assert library.write("m", {"a": [1, 2]}) == 1
 assert library.read("m") == {"a": [1, 2]}
 print(exia.__version__)
 """
+# With a driver of somebody else, which is found by EXIA_DRIVER_PATH.
+WITH_DRIVER = """
+import exia
+library = exia.Library("sqlite:catalog.db", blobs="shelf:blobs")
+assert library.write("m", b"x" * 100_000, alias="best") == 1
+assert len(exia.Library("sqlite:catalog.db", blobs="shelf:blobs").read("m@best")) == 100_000
+"""
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -72,6 +79,12 @@ def check(directory: Path, cwd: Path) -> None:
     tool = run(directory / "bin" / "vedapkg", "--version", cwd=cwd)
     assert tool.returncode == 0, tool.stderr
     assert done.stdout.strip() in tool.stdout
+    command = ("cc", "-shared", "-fPIC", "-o", "exia_shelf.so", f"-I{ROOT / 'include'}")
+    built = run(*command, ROOT / "examples" / "driver" / "shelf.c", cwd=cwd)
+    assert built.returncode == 0, built.stderr
+    program = (directory / "bin" / "python", "-c", WITH_DRIVER)
+    done = run(*program, cwd=cwd, EXIA_DRIVER_PATH=str(cwd), EXIA_HOME=str(cwd / "home"))
+    assert done.returncode == 0, done.stderr
     libraries = sorted(p.name for p in directory.glob("lib/*/site-packages/exia/*.so*"))
     assert libraries == ["_loans.abi3.so", "_native.abi3.so", "_numbers.abi3.so", "libexia.so.0"]
 
