@@ -1,4 +1,4 @@
-/* key new, ls, trust, revoke; model sign: who signs, and whose signatures count. */
+/* key new, ls, trust, revoke: who signs, and whose signatures count. */
 #include <stdlib.h>
 
 #include "tool.h"
@@ -69,71 +69,5 @@ exia_status run_key_revoke(struct call *call, exia_error *err)
         print_answer(call, json_pack("{s:s}", "name", name), NULL);
         say(call, "no signature of the key %s counts from now on", name);
     }
-    return status;
-}
-
-/* Sign; where the key turns out to be encrypted and somebody is there, ask. */
-static exia_status sign(exia_library *library, const char *version, struct call *call,
-                        exia_error *err)
-{
-    struct password password = {{0}};
-    exia_sign_options options = {
-        .struct_size = sizeof(options),
-        .secret_file = call_option(call, OPTION_KEY),
-        .comment = call_option(call, OPTION_COMMENT),
-        .message = call_option(call, OPTION_MESSAGE),
-    };
-    exia_status status = EXIA_OK;
-
-    if (call_has(call, OPTION_PASSWORD_STDIN)) {
-        status = password_read(&password, call, err);
-        options.password = password.text;
-    }
-    if (status == EXIA_OK)
-        status = exia_model_sign(library, version, &options, err);
-    if (status == EXIA_EDENIED && err->native == 1 && options.password == NULL) {
-        if (password_can_ask()) {
-            status = password_read(&password, call, err);
-            options.password = password.text;
-            if (status == EXIA_OK)
-                status = exia_model_sign(library, version, &options, err);
-        } else {
-            status = fail(err, EXIA_EDENIED,
-                          "the secret key is encrypted; give its password by --password-stdin");
-        }
-    }
-    password_wipe(&password);
-    return status;
-}
-
-exia_status run_model_sign(struct call *call, exia_error *err)
-{
-    exia_library *library = NULL;
-    exia_model *model = NULL;
-    json_t *facts = NULL;
-    const char *name = NULL;
-    json_int_t number = 0;
-    char *version = NULL;
-    exia_status status = library_open(&library, call, false, err);
-
-    if (status == EXIA_OK)
-        status = exia_model_open(&model, library, call->arguments[0], 0, err);
-    if (status != EXIA_OK)
-        goto done;
-    facts = must(json_loads(exia_model_facts(model), 0, NULL));
-    if (json_unpack(facts, "{s:s, s:I}", "name", &name, "version", &number) != 0) {
-        status = fail(err, EXIA_ECORRUPT, "the facts of %s have no name", call->arguments[0]);
-        goto done;
-    }
-    version = format_text("%s@%lld", name, (long long)number); /* what was latest when asked */
-    status = sign(library, version, call, err);
-    if (status == EXIA_OK)
-        print_answer(call, json_pack("{s:s, s:I}", "name", name, "version", number), version);
-
-done:
-    free(version);
-    json_decref(facts);
-    exia_model_free(model);
-    exia_library_free(library);
     return status;
 }

@@ -1,4 +1,4 @@
-/* verify: is every byte of a package as it was packed? */
+/* verify: is every byte of a package as it was packed, and who signed it? */
 #include <stdlib.h>
 
 #include "tool.h"
@@ -6,24 +6,35 @@
 exia_status run_verify(struct call *call, exia_error *err)
 {
     const char *file = call->arguments[0];
-    exia_verify_options options = {sizeof(options), call_has(call, OPTION_QUICK)};
+    exia_verify_options options = {
+        .struct_size = sizeof(options),
+        .quick = call_has(call, OPTION_QUICK),
+        .require_signature = call_has(call, OPTION_REQUIRE_SIGNATURE),
+    };
     exia_package *package = NULL;
     json_t *facts = NULL;
+    json_t *signature = NULL;
     char *identity = NULL;
+    char *words = NULL;
     exia_status status = package_open(&package, &facts, file, err);
 
     if (status == EXIA_OK)
         status = exia_package_verify(package, &options, job_begin(call), err);
+    if (status == EXIA_OK)
+        status = package_signature(&signature, package, err);
     if (status == EXIA_OK) {
         identity = package_identity(facts);
+        words = signature_words(signature);
         print_answer(call,
-                     json_pack("{s:o, s:s, s:O}", "file", json_path(file), "package", identity,
-                               "digest", json_object_get(facts, "digest")),
+                     json_pack("{s:o, s:s, s:O, s:O}", "file", json_path(file), "package", identity,
+                               "digest", json_object_get(facts, "digest"), "signature", signature),
                      NULL);
-        say(call, "%s is %s%s", file, identity,
-            options.quick ? ", its record as packed" : ", every byte as packed");
+        say(call, "%s is %s%s; %s", file, identity,
+            options.quick ? ", its record as packed" : ", every byte as packed", words);
     }
+    free(words);
     free(identity);
+    json_decref(signature);
     json_decref(facts);
     exia_package_free(package);
     return status;

@@ -15,6 +15,8 @@
 #define MESSAGE {OPTION_MESSAGE, 'm', "message", "TEXT", "why; goes into the history", false}
 #define PASSWORD {OPTION_PASSWORD_STDIN, 0, "password-stdin", NULL,                                \
                   "the key's password is the first line of stdin", false}
+#define KEY {OPTION_KEY, 0, "key", "FILE", "the secret key (HOME/key.pem)", false}
+#define COMMENT {OPTION_COMMENT, 0, "comment", "TEXT", "one line, which is signed, too", false}
 #define EXPECT {OPTION_EXPECT, 0, "expect", "VERSION",                                             \
         "move the alias only if it stands there (none: nowhere)", false}
 /* clang-format on */
@@ -105,7 +107,7 @@ const struct command commands[] = {
         .run = run_inspect,
         .synopsis = "FILE",
         .summary = "Show what a package is, without reading its payload.",
-        .keys = "package, manifest, digest; with --files: path, type, mode, size",
+        .keys = "package, manifest, digest, signature; with --files: path, type, mode, size",
         .least = 1,
         .most = 1,
         .options = {{OPTION_FILES, 0, "files", NULL, "list its files", false}},
@@ -115,12 +117,43 @@ const struct command commands[] = {
         .run = run_verify,
         .synopsis = "FILE",
         .summary = "Read a whole package and compare it with its record.",
-        .about = "Exit 0 means that every file in it is as it was packed.",
-        .keys = "file, package, digest",
+        .about = "Exit 0 means that every file in it is as it was packed.  A signature is told; a "
+                 "trusted one is required with --require-signature, or where trust.json has "
+                 "\"require_signature\": true.",
+        .keys = "file, package, digest, signature",
         .least = 1,
         .most = 1,
-        .options = {{OPTION_QUICK, 0, "quick", NULL,
-                     "only the index, the metadata and the record, not the payload", false}},
+        .options =
+            {
+                {OPTION_QUICK, 0, "quick", NULL,
+                 "only the index, the metadata, the record and the signature", false},
+                {OPTION_REQUIRE_SIGNATURE, 0, "require-signature", NULL,
+                 "fail unless a key that you trust signed it", false},
+            },
+    },
+    {
+        .name = "sign",
+        .run = run_sign,
+        .synopsis = "FILE [--key FILE]",
+        .summary = "Sign a package, so that others know it is yours.",
+        .about =
+            "Prints the file.  All of it is verified first.  The signature goes to its end, in "
+            "place of one that is there; the digest stays.  An encrypted key asks for its "
+            "password on a terminal.",
+        .keys = "file, signature",
+        .least = 1,
+        .most = 1,
+        .options =
+            {
+                KEY,
+                PASSWORD,
+                COMMENT,
+                {OPTION_SIGNATURE, 0, "signature", "FILE",
+                 "take this one, which minisign made of VEDA/METADATA.json, by a trusted key",
+                 false},
+                {OPTION_OUTPUT, 'o', "output", "FILE", "write here, and leave FILE as it is",
+                 false},
+            },
     },
     {
         .name = "unpack",
@@ -523,9 +556,9 @@ const struct command commands[] = {
         .most = 1,
         .options =
             {
-                {OPTION_KEY, 0, "key", "FILE", "the secret key (HOME/key.pem)", false},
+                KEY,
                 PASSWORD,
-                {OPTION_COMMENT, 0, "comment", "TEXT", "one line, which is signed, too", false},
+                COMMENT,
                 MESSAGE,
                 LIBRARY,
             },

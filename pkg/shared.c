@@ -1,4 +1,4 @@
-/* What several commands begin with: opening the library or a package file, and its identity. */
+/* What several commands do: open the library or a package file, say what this is and who signed it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,4 +57,39 @@ char *package_identity(const json_t *facts)
 {
     return format_text("%s@%s#%s", fact(facts, "name"), fact(facts, "version"),
                        fact(facts, "platform"));
+}
+
+exia_status package_signature(json_t **out, const exia_package *package, exia_error *err)
+{
+    exia_rows *rows = NULL;
+    json_t *all = NULL;
+    exia_status status = exia_package_signatures(&rows, package, NULL, err);
+
+    if (status == EXIA_OK)
+        status = rows_take(&all, rows, err);
+    if (status == EXIA_OK)
+        *out = json_array_size(all) > 0 ? json_incref(json_array_get(all, 0)) : json_null();
+    json_decref(all);
+    exia_rows_free(rows);
+    return status;
+}
+
+char *signature_words(const json_t *signature)
+{
+    const char *state = json_string_value(json_object_get(signature, "state"));
+    const char *key = json_string_value(json_object_get(signature, "key"));
+    const char *by = json_string_value(json_object_get(signature, "by"));
+    const char *why = json_string_value(json_object_get(signature, "why"));
+
+    if (state == NULL)
+        return format_text("not signed");
+    if (by == NULL)
+        return format_text("signed by the key %s, which is not trusted", key);
+    if (strcmp(state, "revoked") == 0)
+        return format_text("signed by %s, but the key %s was revoked%s%s", by, key,
+                           why != NULL ? ": " : "", why != NULL ? why : "");
+    if (strcmp(state, "bad") == 0)
+        return format_text("not what %s signed (key %s)", by, key);
+    return format_text("signed by %s (key %s): %s", by, key,
+                       json_string_value(json_object_get(signature, "comment")));
 }

@@ -54,6 +54,8 @@ enum option_key {
     OPTION_RECORDS,
     OPTION_REMOTE,
     OPTION_REPAIR,
+    OPTION_REQUIRE_SIGNATURE,
+    OPTION_SIGNATURE,
     OPTION_TAG,
     OPTION_THREADS,
     OPTION_TO,
@@ -181,6 +183,9 @@ exia_status call_expect(int64_t *out, struct call *call, exia_error *err);
 exia_status package_open(exia_package **package, json_t **facts, const char *file, exia_error *err);
 /* "name@version#tag" out of such facts, to be freed. */
 char *package_identity(const json_t *facts);
+/* The row of its signature by the user's trust file, or JSON's null; and that in words, to be freed. */
+exia_status package_signature(json_t **out, const exia_package *package, exia_error *err);
+char *signature_words(const json_t *signature);
 
 /* A password, to be wiped.  Reading it: from stdin with --password-stdin, else on the terminal, which
  * must be there; choosing one asks twice there. */
@@ -198,12 +203,13 @@ void help_command(const struct command *command);
 void help_family(const char *word);
 
 /* The commands, as the table names them. */
-run_fn run_init, run_new, run_add, run_pack, run_inspect, run_verify, run_unpack, run_register,
-    run_update, run_query, run_unregister, run_remote_add, run_remote_list, run_remote_remove,
-    run_remote_check, run_push, run_pull, run_install, run_uninstall, run_list, run_which,
-    run_model_ls, run_model_show, run_model_get, run_model_put, run_model_import, run_model_alias,
-    run_model_rollback, run_model_protect, run_model_history, run_model_rm, run_model_gc,
-    run_model_retain, run_model_fsck, run_model_backup, run_model_restore, run_model_sign,
-    run_key_new, run_key_ls, run_key_trust, run_key_revoke, run_help, run_completion;
+run_fn run_init, run_new, run_add, run_pack, run_inspect, run_verify, run_sign, run_unpack,
+    run_register, run_update, run_query, run_unregister, run_remote_add, run_remote_list,
+    run_remote_remove, run_remote_check, run_push, run_pull, run_install, run_uninstall, run_list,
+    run_which, run_model_ls, run_model_show, run_model_get, run_model_put, run_model_import,
+    run_model_alias, run_model_rollback, run_model_protect, run_model_history, run_model_rm,
+    run_model_gc, run_model_retain, run_model_fsck, run_model_backup, run_model_restore,
+    run_model_sign, run_key_new, run_key_ls, run_key_trust, run_key_revoke, run_help,
+    run_completion;
 
 #endif

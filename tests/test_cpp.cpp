@@ -410,6 +410,19 @@ TEST(a_package_goes_to_a_remote_and_is_installed_from_there)
     assert_true(count(package.files()) >= 2);
     package.unpack(check_path("unpacked"));
 
+    std::string secret = check_path("key.pem"), trust = check_path("trust.json");
+    auto signing = exia::options<exia_sign_options>();
+    auto strictly = exia::options<exia_verify_options>();
+    exia::new_key(secret);
+    exia::trust_key("me", check_path("key.pub"), trust);
+    signing.secret_file = secret.c_str();
+    strictly.require_signature = 1;
+    strictly.trust_file = trust.c_str();
+    assert_int_equal(thrown("is not signed", [&] { package.verify(&strictly); }), EXIA_EUNTRUSTED);
+    exia::sign(file, {}, &signing);
+    exia::package(file).verify(&strictly);
+    assert_int_equal(count(exia::package(file).signatures(trust)), 1);
+
     exia::registry here(check_path("home")), there(check_path("other"));
     for (exia::registry *each : {&here, &there})
         each->add_remote("depot", check_format("sqlite:%s", check_path("depot.db")),

@@ -123,17 +123,56 @@ TEST(a_higher_format_is_told_from_damage)
                     "newer");
 }
 
+/* Of a key that nobody knows here, over other bytes. */
+static const char signature[] =
+    "untrusted comment: of a test\n"
+    "RUTBDmtHYJpOJoj9IHWdREMisY6sZiSVK72QjLpwP/a6rAikS4/xqwRx/xRkBu8JT80faSoKvc7aMW/bznxWfmk9"
+    "fHNit/SdBQk=\n"
+    "trusted comment: hello\tthere\n"
+    "TE0/M/zo6a2vESBAOy5ENRzuVRfSec4yXZBUw/a+oLVdvyUSVjGLI91DgUs64SziaBaovRFUeVOZxfqZjWglCA==\n";
+
 TEST(a_signature_is_tolerated_and_seen)
 {
     forge f;
     exia_package *package = NULL;
     forge_begin(&f);
-    f.signature = "untrusted comment: x\n";
+    f.signature = signature;
     check_ok(exia_package_open(&package, forged_file(&f), &err));
     assert_true(exia__package_signed(package));
     exia_package_free(package);
     forge_free(&f);
     check_accepted(&f);
+    f.signature = check_format("%.*s", (int)strlen(signature) - 1, signature);
+    check_accepted(&f); /* its last line need not end */
+}
+
+TEST(a_signature_in_another_form_than_minisigns_is_refused)
+{
+    const char *key = strstr(signature, "RUTB"), *comment = strstr(signature, "trusted comment: h");
+    const char *const texts[] = {
+        "",
+        "x",
+        "untrusted comment: x\n",
+        check_format("%.150s", signature),
+        check_format("%sx", signature),
+        check_format("%s\n", signature),
+        check_format("%s%016384d", signature, 0),
+        check_format("\n%s", signature),
+        check_format("Untrusted%s", signature + 9),
+        check_format("%.*sAATB%s", (int)(key - signature), signature, key + 4), /* no algorithm */
+        check_format("%.*s*%s", (int)(key - signature), signature, key + 1),    /* no base64 */
+        check_format("%.*sRUTB\n%s", (int)(key - signature), signature, strchr(key, '\n') + 1),
+        check_format("%.*strusted comment: \x1b%s", (int)(comment - signature), signature,
+                     comment + 18),
+        check_format("%.*strusted comment: \xff%s", (int)(comment - signature), signature,
+                     comment + 18),
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        forge f;
+        forge_begin(&f);
+        f.signature = texts[i];
+        check_refused(&f, EXIA_ECORRUPT, "none in minisign's format");
+    }
 }
 
 TEST(a_manifest_that_is_not_the_one_in_the_tar_is_refused)

@@ -3,7 +3,7 @@
 #ifndef EXIA_MODEL_H
 #define EXIA_MODEL_H
 
-#include "exia/common.h"
+#include "exia/trust.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -208,18 +208,10 @@ EXIA_API void exia_model_free(exia_model *model);
  * behind where there is neither a point nor an exponent.  To be freed with exia_text_free(). */
 EXIA_API exia_status exia_model_record(char **out, const exia_model *model, exia_error *err);
 
-typedef struct exia_sign_options {
-    size_t struct_size;
-    const char *secret_file; /* NULL: key.pem in the user's home of Exia */
-    const char *password;    /* of that file; NULL: it is not encrypted */
-    const char *comment;     /* one line, which is signed, too; NULL: "digits@7" and the time */
-    const char *signature;   /* NULL, or one made elsewhere over the record, such as by minisign */
-    const char *message;     /* why; goes into the history */
-} exia_sign_options;
-
 /* Sign a version: every part is compared with its digest, then the signature is added to the log.  It
  * goes with the version wherever that is exported to.
  *
+ * @param options  `comment` NULL: "digits@7" and the time
  * @return EXIA_ENOTFOUND: no such version, or no such key; EXIA_EDENIED: the password is missing
  *         (native 1) or wrong, or others may read the key; EXIA_EUNTRUSTED: the signature given is not
  *         of this version, or by no key that is trusted

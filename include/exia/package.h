@@ -2,7 +2,7 @@
 #ifndef EXIA_PACKAGE_H
 #define EXIA_PACKAGE_H
 
-#include "exia/common.h"
+#include "exia/trust.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -59,7 +59,8 @@ EXIA_API exia_status exia_package_write(char **written, const char *workspace, c
  */
 EXIA_API exia_status exia_package_open(exia_package **out, const char *file, exia_error *err);
 
-/* What METADATA.json holds: format, the manifest, the digest, the compression.  JSON, borrowed. */
+/* What METADATA.json holds, to the byte: format, the manifest, the digest, the compression.  JSON,
+ * borrowed.  It is what a signature is over, and by its digests that is over every file. */
 EXIA_API const char *exia_package_facts(const exia_package *package);
 
 /* The members: rows {path, type: file | directory | link | hardlink, mode, size, sha256, target,
@@ -69,11 +70,17 @@ EXIA_API exia_status exia_package_files(exia_rows **out, const exia_package *pac
 
 typedef struct exia_verify_options {
     size_t struct_size;
-    int quick; /* not zero: index, metadata and record only, not the payload */
+    int quick;              /* not zero: index, metadata, record and signature, not the payload */
+    int require_signature;  /* not zero: by a key that is trusted, or it is refused */
+    const char *trust_file; /* NULL: trust.json in the user's home of Exia */
 } exia_verify_options;
 
-/* Read everything and compare it with the record.  @return EXIA_ECORRUPT: the text names the first
- * member that is not as recorded */
+/* Read everything and compare it with the record.  A signature need not be there unless the options
+ * or the trust file require one; but one by a listed key must be of this package.
+ *
+ * @return EXIA_ECORRUPT: the text names the first member that is not as recorded; EXIA_EUNTRUSTED:
+ *         the signature
+ */
 EXIA_API exia_status exia_package_verify(const exia_package *package,
                                          const exia_verify_options *options, const exia_job *job,
                                          exia_error *err);
@@ -82,11 +89,35 @@ EXIA_API exia_status exia_package_verify(const exia_package *package,
  * on the way; it appears whole or not at all.
  *
  * @param pattern  only members that match (fnmatch, '*' crosses '/'), or lie below a match; NULL: all
- * @return EXIA_EEXISTS: the directory is not empty, EXIA_ENOTFOUND: nothing matches, EXIA_ECORRUPT
+ * @return EXIA_EEXISTS: the directory is not empty, EXIA_ENOTFOUND: nothing matches, EXIA_ECORRUPT,
+ *         EXIA_EUNTRUSTED: by the trust file in the user's home of Exia, the signature
  */
 EXIA_API exia_status exia_package_unpack(const exia_package *package, const char *directory,
                                          const char *pattern, const exia_job *job, exia_error *err);
 EXIA_API void exia_package_free(exia_package *package);
+
+/* ---- signatures ----------------------------------------------------------------------------- */
+
+/* Sign a package: all of it is verified, then it is copied with the signature at its end, in place of
+ * one that it had.  The payload is copied as it is, and the package's digest stays.  The same package,
+ * key and comment give the same bytes.
+ *
+ * @param signed_file  NULL: `file` is replaced; either appears whole or not at all
+ * @param options      `comment` NULL: "hello@1.0#any"; a `signature` made elsewhere is over what
+ *                     exia_package_facts() gives, which in the package is VEDA/METADATA.json
+ * @param trust_file   says whether such a key is trusted; NULL: trust.json in the user's home of Exia
+ * @return EXIA_ECORRUPT: it does not verify, EXIA_ENOTFOUND: no such file or key, EXIA_EDENIED: the
+ *         password is missing (native 1) or wrong, or others may read the key; EXIA_EUNTRUSTED: the
+ *         signature given is not of this package, or by no key that is trusted
+ */
+EXIA_API exia_status exia_package_sign(const char *file, const char *signed_file,
+                                       const exia_sign_options *options, const char *trust_file,
+                                       const exia_job *job, exia_error *err);
+
+/* The signature of a package, if it has one: a row {state, key, by, comment, why, signature} as from
+ * exia_model_signatures(). */
+EXIA_API exia_status exia_package_signatures(exia_rows **out, const exia_package *package,
+                                             const char *trust_file, exia_error *err);
 
 #ifdef __cplusplus
 }

@@ -33,6 +33,15 @@ inline std::string pack(std::string_view workspace, std::string_view file = {},
     return detail::take(written);
 }
 
+/* A default `signed_file` replaces `file`. */
+inline void sign(std::string_view file, std::string_view signed_file = {},
+                 const exia_sign_options *options = nullptr, std::string_view trust_file = {},
+                 const job &how = {})
+{
+    detail::work(how, exia_package_sign, detail::text(file), detail::text(signed_file), options,
+                 detail::text(trust_file));
+}
+
 class package : public detail::handle<exia_package, exia_package_free>
 {
   public:
@@ -47,6 +56,10 @@ class package : public detail::handle<exia_package, exia_package_free>
     rows files() const
     {
         return detail::list(exia_package_files, c());
+    }
+    rows signatures(std::string_view trust_file = {}) const
+    {
+        return detail::list(exia_package_signatures, c(), detail::text(trust_file));
     }
     void verify(const exia_verify_options *options = nullptr, const job &how = {}) const
     {

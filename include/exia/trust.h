@@ -4,9 +4,12 @@
  * its tool checks them and its keys are taken; a secret key is a PKCS#8 PEM file.  Whose signatures
  * count says the trust file, beside the policy for pickles:
  *
- *     {"format": 1, "packages": [], "constructors": [], "keys": [
+ *     {"format": 1, "packages": [], "constructors": [], "require_signature": false, "keys": [
  *         {"name": "alice", "key": "RWQ..."},
  *         {"name": "bob", "key": "RWR...", "revoked": "2026-01-31T23:59:59.123Z", "why": "lost"}]}
+ *
+ * With "require_signature" true, no `.veda` file is verified, unpacked or installed that is not signed
+ * by one of the keys.
  *
  * Whoever may write this file decides what runs, so one that others may write is not taken; nor is
  * one with a member that is not known.  `trust_file` NULL is trust.json in the user's home of Exia,
@@ -55,6 +58,17 @@ EXIA_API exia_status exia_key_trust(const char *trust_file, const char *name, co
  */
 EXIA_API exia_status exia_key_revoke(const char *trust_file, const char *name, const char *why,
                                      exia_error *err);
+
+/* How to sign: a version of a model, a package. */
+typedef struct exia_sign_options {
+    size_t struct_size;
+    const char *secret_file; /* NULL: key.pem in the user's home of Exia */
+    const char *password;    /* of that file; NULL: it is not encrypted */
+    const char *comment;     /* one line, which is signed, too; NULL: what is signed, by its name */
+    const char
+        *signature;      /* NULL, or one made elsewhere, such as by minisign, with a trusted key */
+    const char *message; /* why; goes into a model's history, and a package has none */
+} exia_sign_options;
 
 #ifdef __cplusplus
 }

@@ -270,30 +270,58 @@ done:
     return rc;
 }
 
-exia_status exia__copy_to(int fd, int from, const char *path, exia_error *err)
+/* The next bytes of a file, from `*offset` (which moves) or, if that is NULL, from where it stands;
+ * `*got` 0: it ends. */
+static exia_status copy_some(size_t *got, int fd, int from, off_t *offset, size_t most,
+                             const char *path, exia_error *err)
 {
-    if (ioctl(fd, FICLONE, from) == 0)
-        return EXIA_OK;
-    ssize_t got = 0;
+    char block[1 << 16];
+    ssize_t size = 0;
     do
-        got = copy_file_range(from, NULL, fd, NULL, (size_t)1 << 30, 0);
-    while (got > 0 || (got < 0 && errno == EINTR));
-    if (got == 0)
+        size = copy_file_range(from, offset, fd, NULL, most, 0);
+    while (size < 0 && errno == EINTR);
+    *got = size > 0 ? (size_t)size : 0;
+    if (size >= 0)
         return EXIA_OK;
     if (errno != EXDEV && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
         return exia__fail_errno(err, errno, "cannot copy", path);
+    most = most < sizeof block ? most : sizeof block;
+    do
+        size = offset ? pread(from, block, most, *offset) : read(from, block, most);
+    while (size < 0 && errno == EINTR);
+    if (size < 0)
+        return exia__fail_errno(err, errno, "cannot read", path);
+    *got = (size_t)size;
+    if (offset != NULL)
+        *offset += size;
+    return exia__write_all(fd, block, (size_t)size, path, err);
+}
+
+exia_status exia__copy_range(int fd, int from, uint64_t offset, uint64_t size, const char *path,
+                             exia_error *err)
+{
+    off_t at = (off_t)offset;
+    while (size > 0) {
+        size_t got = 0, most = size < (1 << 30) ? (size_t)size : (size_t)1 << 30;
+        exia_status rc = copy_some(&got, fd, from, &at, most, path, err);
+        if (rc == EXIA_OK && got == 0)
+            rc = exia__fail(err, EXIA_ECORRUPT, 0, "%s ends at byte %lld, before it should", path,
+                            (long long)at);
+        if (rc < 0)
+            return rc;
+        size -= got;
+    }
+    return EXIA_OK;
+}
+
+exia_status exia__copy_to(int fd, int from, const char *path, exia_error *err)
+{
+    size_t got = 1;
     exia_status rc = EXIA_OK;
-    char *block = exia__resize(NULL, 1 << 20);
-    if (block == NULL)
-        return exia__fail_memory(err);
-    do {
-        got = read(from, block, 1 << 20);
-        if (got < 0 && errno != EINTR)
-            rc = exia__fail_errno(err, errno, "cannot read", path);
-        else if (got > 0)
-            rc = exia__write_all(fd, block, (size_t)got, path, err);
-    } while (rc == EXIA_OK && got != 0);
-    exia__release(block);
+    if (ioctl(fd, FICLONE, from) == 0)
+        return EXIA_OK;
+    while (rc == EXIA_OK && got > 0)
+        rc = copy_some(&got, fd, from, NULL, (size_t)1 << 30, path, err);
     return rc;
 }
 

@@ -34,6 +34,10 @@ exia_status exia__write_all(int fd, const void *data, size_t size, const char *p
 /* Exactly `size` bytes at `offset`; a file that ends before is EXIA_ECORRUPT. */
 exia_status exia__read_at(int fd, void *into, size_t size, uint64_t offset, const char *path,
                           exia_error *err);
+/* Append `size` bytes at `offset` of a file to an fd (shared by both where the file system can do
+ * that); a file that ends before is EXIA_ECORRUPT. */
+exia_status exia__copy_range(int fd, int from, uint64_t offset, uint64_t size, const char *path,
+                             exia_error *err);
 /* Copy a regular file to an fd (reflink or copy_file_range where possible). */
 exia_status exia__copy_to(int fd, int from, const char *path, exia_error *err);
 

@@ -104,12 +104,17 @@ static exia_status check_keys(const json_t *policy, const char *path, exia_error
 
 static exia_status check_policy(const json_t *policy, const char *path, exia_error *err)
 {
-    static const char *const members[] = {"format", "packages", "constructors", "keys", NULL};
+    static const char *const members[] = {"format", "packages",          "constructors",
+                                          "keys",   "require_signature", NULL};
+    const json_t *require = json_object_get(policy, "require_signature");
     json_int_t format = json_integer_value(json_object_get(policy, "format"));
     if (format != 1)
         return exia__fail(err, format > 1 ? EXIA_EVERSION : EXIA_EINVAL, 0,
                           "%s: \"format\" must be 1", path);
     exia_status rc = check_members(policy, members, path, err);
+    if (rc == EXIA_OK && require != NULL && !json_is_boolean(require))
+        rc = exia__fail(err, EXIA_EINVAL, 0, "%s: \"require_signature\" must be true or false",
+                        path);
     if (rc == EXIA_OK)
         rc = check_list(policy, "packages", path, err);
     if (rc == EXIA_OK)
@@ -130,6 +135,12 @@ exia_status exia__trust_place(char **out, const char *trust_file, exia_error *er
     return rc;
 }
 
+static exia_status empty_policy(json_t **out, exia_error *err)
+{
+    *out = json_pack("{s:i}", "format", 1);
+    return *out ? exia__forgive(err) : exia__fail_memory(err);
+}
+
 exia_status exia__trust_read(json_t **out, const char *path, int absent_is_empty, exia_error *err)
 {
     char *text = NULL, *why = NULL;
@@ -138,8 +149,7 @@ exia_status exia__trust_read(json_t **out, const char *path, int absent_is_empty
     exia_status rc = exia__file_read(&text, &size, path, POLICY_LIMIT, err);
     *out = NULL;
     if (rc == EXIA_ENOTFOUND && absent_is_empty) {
-        policy = json_pack("{s:i}", "format", 1);
-        rc = policy ? exia__forgive(err) : exia__fail_memory(err);
+        rc = empty_policy(&policy, err);
     } else if (rc == EXIA_OK) {
         rc = exia__json_object(&policy, text, size, path, EXIA_EINVAL, err);
     }
@@ -164,7 +174,9 @@ exia_status exia__trust_policy(json_t **out, const char *trust_file, exia_error 
     char *path = NULL;
     *out = NULL;
     exia_status rc = exia__trust_place(&path, trust_file, err);
-    if (rc == EXIA_OK)
+    if (rc == EXIA_EINVAL && trust_file == NULL)
+        rc = empty_policy(out, err); /* without a home nobody wrote one there */
+    else if (rc == EXIA_OK)
         rc = exia__trust_read(out, path, trust_file == NULL, err);
     exia__release(path);
     return rc;
@@ -223,5 +235,45 @@ exia_status exia__trust_judge(json_t **out, const json_t *policy, const char *si
             rc = exia__fail_memory(err);
     }
     exia__signature_clear(&parsed);
+    return rc;
+}
+
+/* One that was made elsewhere: only a good one is of use to anybody. */
+static exia_status check_given(const char *signature, const char *what, const char *trust_file,
+                               const void *data, size_t size, exia_error *err)
+{
+    json_t *policy = NULL, *judged = NULL;
+    exia_status rc = exia__trust_policy(&policy, trust_file, err);
+    if (rc == EXIA_OK)
+        rc = exia__trust_judge(&judged, policy, signature, data, size, err);
+    const char *state = exia__json_string(judged, "state"), *key = exia__json_string(judged, "key");
+    if (rc == EXIA_OK && strcmp(state, "bad") == 0)
+        rc = exia__fail(err, EXIA_EUNTRUSTED, 0,
+                        "the signature, by the key %s, is not taken: it is not of this %s",
+                        key ? key : "?", what);
+    else if (rc == EXIA_OK && strcmp(state, "good") != 0)
+        rc = exia__fail(err, EXIA_EUNTRUSTED, 0,
+                        "the signature, by the key %s, is not taken: the key %s", key,
+                        strcmp(state, "revoked") == 0 ? "was revoked" : "is not trusted");
+    json_decref(judged);
+    json_decref(policy);
+    return rc;
+}
+
+exia_status exia__trust_sign(char **out, const exia_sign_options *options, const char *comment,
+                             const char *what, const char *trust_file, const void *data,
+                             size_t size, exia_error *err)
+{
+    exia__secret_key *key = NULL;
+    *out = NULL;
+    if (options->signature != NULL) {
+        exia_status rc = check_given(options->signature, what, trust_file, data, size, err);
+        return rc < 0 ? rc : exia__text_copy(out, options->signature, err);
+    }
+    exia_status rc = exia__secret_key_read(&key, options->secret_file, options->password, err);
+    if (rc == EXIA_OK)
+        rc = exia__signature_make(out, key, options->comment ? options->comment : comment, data,
+                                  size, err);
+    exia__secret_key_free(key);
     return rc;
 }

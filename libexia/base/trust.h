@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "exia/common.h"
+#include "exia/trust.h"
 
 /* Could anybody but this user (and root) have written what lies at `path`?  Looks at the owner and
  * mode of it and of each directory above (a sticky one is fine, and so is a group that is the user's
@@ -31,5 +31,14 @@ exia_status exia__trust_read(json_t **out, const char *path, int absent_is_empty
  *     bad       no signature, or by its id of a listed key, but not of these bytes */
 exia_status exia__trust_judge(json_t **out, const json_t *policy, const char *signature,
                               const void *data, size_t size, exia_error *err);
+
+/* A signature of these bytes, as minisign's text: made with the key that the options name, and with
+ * their comment, else with `comment`; or the one that they bring, if it is good by the trust file.
+ * `what` is signed, for errors ("version").
+ *
+ * @return EXIA_EUNTRUSTED: it is not good; and as exia__secret_key_read() */
+exia_status exia__trust_sign(char **out, const exia_sign_options *options, const char *comment,
+                             const char *what, const char *trust_file, const void *data,
+                             size_t size, exia_error *err);
 
 #endif

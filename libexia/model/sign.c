@@ -10,7 +10,6 @@
 #include "base/memory.h"
 #include "base/name.h"
 #include "base/rows.h"
-#include "base/sign.h"
 #include "base/trust.h"
 #include "model/library.h"
 
@@ -270,48 +269,10 @@ static exia_status build_sign(json_t *entry, int64_t *result, exia__fold *fold, 
     return rc;
 }
 
-/* One that was made elsewhere is taken when it is good: a log has no use for others. */
-static exia_status check_given(const char *signature, const char *record, const char *trust_file,
-                               exia_error *err)
-{
-    json_t *policy = NULL, *judged = NULL;
-    exia_status rc = exia__trust_policy(&policy, trust_file, err);
-    if (rc == EXIA_OK)
-        rc = exia__trust_judge(&judged, policy, signature, record, strlen(record), err);
-    const char *state = exia__json_string(judged, "state");
-    if (rc == EXIA_OK && strcmp(state, "good") != 0)
-        rc = exia__fail(err, EXIA_EUNTRUSTED, 0, "the signature, by the key %s, is not taken: %s",
-                        known(judged, "key"),
-                        strcmp(state, "bad") == 0       ? "it is not of this version"
-                        : strcmp(state, "revoked") == 0 ? "the key was revoked"
-                                                        : "the key is not trusted");
-    json_decref(judged);
-    json_decref(policy);
-    return rc;
-}
-
-static exia_status make(char **out, const char *record, const char *name, int64_t number,
-                        const exia_sign_options *options, exia_error *err)
-{
-    exia__secret_key *key = NULL;
-    char time[EXIA__TIME_SIZE], *comment = NULL;
-    exia__time_text(time, exia__now_ms());
-    exia_status rc = exia__secret_key_read(&key, options->secret_file, options->password, err);
-    if (rc == EXIA_OK)
-        rc = options->comment
-                 ? exia__text_copy(&comment, options->comment, err)
-                 : exia__text_format(&comment, err, "%s@%lld %s", name, (long long)number, time);
-    if (rc == EXIA_OK)
-        rc = exia__signature_make(out, key, comment, record, strlen(record), err);
-    exia__release(comment);
-    exia__secret_key_free(key);
-    return rc;
-}
-
 exia_status exia_model_sign(exia_library *library, const char *selector,
                             const exia_sign_options *options, exia_error *err)
 {
-    char token[EXIA__TOKEN_SIZE], *record = NULL;
+    char token[EXIA__TOKEN_SIZE], time[EXIA__TIME_SIZE], *record = NULL, *comment = NULL;
     exia_sign_options ours;
     exia_model *model = NULL;
     json_t *row = NULL;
@@ -333,11 +294,12 @@ exia_status exia_model_sign(exia_library *library, const char *selector,
     if (rc == EXIA_OK) {
         name = exia__json_string(row, "name");
         now.number = json_integer_value(json_object_get(row, "version"));
-        rc = ours.signature ? check_given(ours.signature, record, library->trust_file, err)
-                            : make(&now.signature, record, name, now.number, &ours, err);
+        exia__time_text(time, exia__now_ms());
+        rc = exia__text_format(&comment, err, "%s@%lld %s", name, (long long)now.number, time);
     }
-    if (rc == EXIA_OK && ours.signature != NULL)
-        rc = exia__text_copy(&now.signature, ours.signature, err);
+    if (rc == EXIA_OK)
+        rc = exia__trust_sign(&now.signature, &ours, comment, "version", library->trust_file,
+                              record, strlen(record), err);
     if (rc == EXIA_OK)
         rc = exia__token(token, err);
     exia__intent intent = {.verb = "sign",
@@ -348,6 +310,7 @@ exia_status exia_model_sign(exia_library *library, const char *selector,
     if (rc == EXIA_OK)
         rc = exia__library_commit(&now.number, library, name, &intent, err);
     exia__release(now.signature);
+    exia__release(comment);
     exia__release(record);
     json_decref(row);
     exia_model_free(model);

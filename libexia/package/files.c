@@ -56,7 +56,7 @@ size_t exia__package_member_count(const exia_package *package)
 
 int exia__package_signed(const exia_package *package)
 {
-    return package->is_signed;
+    return package->signature != NULL;
 }
 
 const exia__frame *exia__package_frames(size_t *count, const exia_package *package)

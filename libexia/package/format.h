@@ -19,7 +19,7 @@ enum {
     EXIA__MOST_PART = 255,            /* bytes of a name between slashes */
     EXIA__MOST_MANIFEST = 1 << 20,    /* bytes of veda.json */
     EXIA__MOST_METADATA = 4 << 20,    /* bytes of METADATA.json with its header */
-    EXIA__MOST_SIGNATURE = 64 << 10,  /* bytes of SIGNATURE */
+    EXIA__MOST_SIGNATURE = 16 << 10,  /* bytes of SIGNATURE */
     EXIA__MOST_PLAIN = 4 << 20,       /* bytes of one frame, decompressed */
     EXIA__FIXED_FRAMES = 3,           /* digests, METADATA, end */
     EXIA__LARGE_FILE = 2 << 20,       /* has frames of its own */
@@ -76,6 +76,13 @@ exia_status exia__tar_header(exia__buffer *out, const exia__entry *entry, exia_e
 /* Bytes of a member in the tar: header blocks, content, padding. */
 uint64_t exia__tar_size(const exia__entry *entry);
 uint64_t exia__tar_padding(uint64_t size); /* zeros behind so much content */
+
+/* A whole member VEDA/..., into an emptied buffer. */
+exia_status exia__tar_own(exia__buffer *out, const char *path, const char *text, exia_error *err);
+/* What the last frame holds: the signature, if any, and the end of the tar. */
+exia_status exia__tar_end(exia__buffer *out, const char *signature, exia_error *err);
+/* Append a frame of raw blocks, as the tail has them. */
+exia_status exia__stored_frame(exia__buffer *out, const void *data, size_t size, exia_error *err);
 
 /* Append an entry's line to RECORD. */
 exia_status exia__record_line(exia__buffer *out, const exia__entry *entry, exia_error *err);

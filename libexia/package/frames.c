@@ -201,27 +201,7 @@ exia_status exia__framer_stored(exia__framer *framer, const void *data, size_t s
                                 exia_error *err)
 {
     exia__buffer frame = {0};
-    unsigned char header[EXIA__STORED_HEADER];
-    const unsigned char *from = data;
-    size_t packed = 0;
-    /* the checksum is the last four bytes of what libzstd makes of the same content */
-    exia_status rc =
-        compress(&packed, framer, framer->packed, framer->packed_size, data, size, 1, err);
-    exia__put32(header, EXIA__FRAME_MAGIC);
-    header[4] = EXIA__STORED_DESCRIPTOR;
-    exia__put32(header + 5, (uint32_t)size);
-    if (rc == EXIA_OK)
-        rc = exia__buffer_append(&frame, header, sizeof header, err);
-    for (size_t at = 0; at < size && rc == EXIA_OK; at += EXIA__STORED_BLOCK) {
-        size_t more = size - at < EXIA__STORED_BLOCK ? size - at : EXIA__STORED_BLOCK;
-        unsigned char block[4];
-        exia__put32(block, (uint32_t)more << 3 | (at + more == size));
-        rc = exia__buffer_append(&frame, block, 3, err);
-        if (rc == EXIA_OK)
-            rc = exia__buffer_append(&frame, from + at, more, err);
-    }
-    if (rc == EXIA_OK)
-        rc = exia__buffer_append(&frame, framer->packed + packed - 4, 4, err);
+    exia_status rc = exia__stored_frame(&frame, data, size, err);
     if (rc == EXIA_OK)
         rc = put_frame(framer, frame.data, frame.size, size, err);
     exia__buffer_free(&frame);

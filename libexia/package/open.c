@@ -255,6 +255,7 @@ void exia_package_free(exia_package *package)
     exia__release(package->frames);
     exia__release(package->digests);
     exia__release(package->facts_text);
+    exia__release(package->signature);
     exia__release(package->record);
     exia__release(package->entries);
     exia__release(package);

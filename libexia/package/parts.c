@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/sign.h"
 #include "package/reader.h"
 
 exia_status exia__package_broken(const exia_package *package, const char *why, exia_error *err)
@@ -202,14 +203,20 @@ exia_status exia__part_manifest(const exia_package *package, const char *text, s
 exia_status exia__part_end(exia_package *package, const char *tar, size_t size, exia_error *err)
 {
     static const char zeros[2 * EXIA__BLOCK];
+    exia__signature parsed = {0};
     if (size < sizeof zeros || size > EXIA__MOST_SIGNATURE + 4 * EXIA__BLOCK)
         return exia__package_broken(package, "its last frame has an impossible size", err);
     if (memcmp(tar + size - sizeof zeros, zeros, sizeof zeros) != 0)
         return exia__package_broken(package, "it does not end with two zero blocks", err);
     if (size == sizeof zeros)
         return EXIA_OK;
-    size_t signature = size > 3 * EXIA__BLOCK ? strlen(tar + EXIA__BLOCK) : 0;
-    package->is_signed = 1;
-    return exia__part_member(package, EXIA__SIGNATURE_PATH, tar, size - sizeof zeros, signature,
-                             err);
+    const char *text = size > 3 * EXIA__BLOCK ? tar + EXIA__BLOCK : "";
+    exia_status rc = exia__part_member(package, EXIA__SIGNATURE_PATH, tar, size - sizeof zeros,
+                                       strlen(text), err);
+    if (rc == EXIA_OK)
+        rc = exia__signature_parse(&parsed, text, err);
+    exia__signature_clear(&parsed);
+    if (rc == EXIA_EINVAL)
+        rc = exia__package_broken(package, "its SIGNATURE is none in minisign's format", err);
+    return rc == EXIA_OK ? exia__text_copy(&package->signature, text, err) : rc;
 }

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "base/job.h"
 #include "exia/package.h"
 
 /* One compressed frame of the file; `digest` is the SHA-256 of its bytes in the file, NULL for the
@@ -29,8 +30,19 @@ uint64_t exia__package_size(const exia_package *package);      /* bytes of all f
 uint64_t exia__package_file_size(const exia_package *package); /* bytes of the .veda */
 size_t exia__package_member_count(const exia_package *package);
 int exia__package_signed(const exia_package *package); /* it carries a signature, unchecked */
+/* May it be used by a policy (exia__trust_policy())?  Not when a key that this lists did not make the
+ * signature that is there; nor, where it or `required` wants one, without one by such a key that still
+ * counts.  @return EXIA_EUNTRUSTED */
+exia_status exia__package_trusted_by(const exia_package *package, const json_t *policy,
+                                     int required, exia_error *err);
+/* By the trust file; NULL: trust.json in the home, which need not be there. */
+exia_status exia__package_trusted(const exia_package *package, const char *trust_file, int required,
+                                  exia_error *err);
 /* Every frame in the order of the file, but the seek table behind them. */
 const exia__frame *exia__package_frames(size_t *count, const exia_package *package);
+
+/* Is every byte as recorded, whoever signed it?  @return EXIA_ECORRUPT */
+exia_status exia__package_check(const exia_package *package, exia__work *work, exia_error *err);
 
 /* Unpack and verify into the open directory `root`, which is empty and the caller's alone (0700);
  * `directory` names it in errors.  Modes are applied to what is in it, not to itself.  Nothing is synced or renamed, and after a failure

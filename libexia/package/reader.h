@@ -20,7 +20,7 @@ struct exia_package {
     char *record; /* the entries' texts lie in it */
     exia__entry *entries;
     size_t entry_count;
-    int is_signed;
+    char *signature; /* SIGNATURE; NULL: none */
 };
 
 /* ---- parts.c -------------------------------------------------------------------------------- */

@@ -203,7 +203,10 @@ exia_status exia_package_unpack(const exia_package *package, const char *directo
     if (package == NULL || directory == NULL || *directory == '\0')
         return exia__fail(err, EXIA_EINVAL, 0,
                           "exia_package_unpack: the package or the directory is missing");
-    exia_status rc = exia__target_open(&target, directory, err);
+    exia_status rc = exia__package_trusted(package, NULL, 0, err);
+    if (rc < 0)
+        return rc;
+    rc = exia__target_open(&target, directory, err);
     if (rc == EXIA_OK)
         rc = exia__package_unpack_into(package, target.root, target.path, pattern, job, err);
     if (rc == EXIA_OK)

@@ -134,10 +134,15 @@ exia_status exia__package_visit(const exia_package *package, const exia__visitor
     return rc;
 }
 
+exia_status exia__package_check(const exia_package *package, exia__work *work, exia_error *err)
+{
+    static const exia__visitor all = {.step = "verifying", .check_frames = 1};
+    return exia__package_visit(package, &all, NULL, work, err);
+}
+
 exia_status exia_package_verify(const exia_package *package, const exia_verify_options *options,
                                 const exia_job *job, exia_error *err)
 {
-    static const exia__visitor all = {.step = "verifying", .check_frames = 1};
     exia_verify_options chosen = {0};
     exia__work work;
     if (package == NULL)
@@ -145,7 +150,9 @@ exia_status exia_package_verify(const exia_package *package, const exia_verify_o
     exia_status rc = exia__options(&chosen, sizeof chosen, options, err);
     if (rc == EXIA_OK)
         rc = exia__work_begin(&work, job, err);
-    if (rc < 0 || chosen.quick) /* all that is quick was done when it was opened */
+    if (rc == EXIA_OK)
+        rc = exia__package_trusted(package, chosen.trust_file, chosen.require_signature, err);
+    if (rc < 0 || chosen.quick) /* all else that is quick was done when it was opened */
         return rc;
-    return exia__package_visit(package, &all, NULL, &work, err);
+    return exia__package_check(package, &work, err);
 }

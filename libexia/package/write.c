@@ -180,25 +180,20 @@ static exia_status pack_record(packing *p, exia__metadata *metadata, exia_error 
 
 static exia_status pack_tail(packing *p, exia__metadata *metadata, exia_error *err)
 {
-    static const char zeros[2 * EXIA__BLOCK];
-    exia__entry entry = {.path = EXIA__METADATA_PATH, .type = 'f', .mode = 0644};
     char *text = NULL;
     exia_status rc = exia__framer_digests(metadata->frames_digest, p->framer, err);
     if (rc == EXIA_OK)
         rc = exia__metadata_text(&text, metadata, err);
-    entry.size = text ? strlen(text) : 0;
     if (rc == EXIA_OK)
-        rc = exia__tar_header(&p->scratch, &entry, err);
-    if (rc == EXIA_OK)
-        rc = exia__buffer_append(&p->scratch, text, (size_t)entry.size, err);
-    if (rc == EXIA_OK)
-        rc = exia__buffer_append(&p->scratch, zeros, (size_t)exia__tar_padding(entry.size), err);
+        rc = exia__tar_own(&p->scratch, EXIA__METADATA_PATH, text, err);
     if (rc == EXIA_OK && p->scratch.size > EXIA__MOST_METADATA)
         rc = exia__fail(err, EXIA_EINVAL, 0, "%s is too large", EXIA__MANIFEST_PATH);
     if (rc == EXIA_OK)
         rc = exia__framer_stored(p->framer, p->scratch.data, p->scratch.size, err);
     if (rc == EXIA_OK)
-        rc = exia__framer_stored(p->framer, zeros, sizeof zeros, err);
+        rc = exia__tar_end(&p->scratch, NULL, err);
+    if (rc == EXIA_OK)
+        rc = exia__framer_stored(p->framer, p->scratch.data, p->scratch.size, err);
     if (rc == EXIA_OK)
         rc = exia__framer_table(p->framer, err);
     exia__release(text);

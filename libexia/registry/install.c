@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/trust.h"
 #include "package/read.h"
 #include "registry/installed.h"
 #include "registry/publish.h"
@@ -171,6 +172,21 @@ static exia_status check_package(const exia_package *package, const step *one, e
                       said(one, "name"), said(one, "version"));
 }
 
+/* By the trust file of the home that it is installed in. */
+static exia_status check_trust(const exia_package *package, const install *state, exia_error *err)
+{
+    char *path = NULL;
+    json_t *policy = NULL;
+    exia_status rc = exia__registry_path(&path, state->registry, "trust.json", err);
+    if (rc == EXIA_OK)
+        rc = exia__trust_read(&policy, path, 1, err);
+    if (rc == EXIA_OK)
+        rc = exia__package_trusted_by(package, policy, 0, err);
+    json_decref(policy);
+    exia__release(path);
+    return rc;
+}
+
 static exia_status unpack(install *state, step *one, mode_t mode, exia_error *err)
 {
     exia_job job = exia__work_rest(state->work);
@@ -186,6 +202,7 @@ static exia_status unpack(install *state, step *one, mode_t mode, exia_error *er
         (rc = exia__package_open_fd(&package, parcel.fd, parcel.path, err)) < 0 ||
         (rc = make_row(&one->row, package, err)) < 0 ||
         (rc = check_package(package, one, err)) < 0 ||
+        (rc = check_trust(package, state, err)) < 0 ||
         (rc = exia__text_format(&one->staged, err, "%s/%zu", state->staging.path,
                                 (size_t)(one - state->steps))) < 0)
         goto done;

@@ -57,9 +57,8 @@ static exia_status hash_file(exia__parcel *parcel, exia__work *work, exia_error 
 static exia_status read_package(exia__parcel *parcel, exia__work *work, exia_error *err)
 {
     exia_package *package = NULL;
-    exia_job job = exia__work_rest(work);
     exia_status rc = exia__package_open_fd(&package, parcel->fd, parcel->path, err);
-    if (rc < 0 || (rc = exia_package_verify(package, NULL, &job, err)) < 0 ||
+    if (rc < 0 || (rc = exia__package_check(package, work, err)) < 0 ||
         (rc = exia__text_copy(&parcel->name, exia__package_name(package), err)) < 0 ||
         (rc = exia__text_copy(&parcel->version, exia__package_version(package), err)) < 0 ||
         (rc = exia__text_copy(&parcel->tag, exia__package_tag(package), err)) < 0 ||

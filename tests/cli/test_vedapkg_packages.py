@@ -435,3 +435,56 @@ def test_tar_opens_a_package(tool):
     done = subprocess.run(["tar", "--zstd", "-tf", file], capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == ""
     assert "code/hello.py" in done.stdout.split()
+
+
+# ---- signatures -----------------------------------------------------------------------------
+
+
+def test_a_package_is_signed_and_its_signer_told(tool):
+    file = tool.package()
+    tool.fails("sign", file, says="key.p")
+    tool.fails("sign", "none.veda", says="none.veda")
+    tool.run("key", "new")
+    assert "not signed" in tool.run("verify", file).stderr
+    tool.fails("verify", file, "--require-signature", says="is not signed")
+    assert tool.json("verify", file)[0]["signature"] is None
+
+    assert tool.text("sign", file, "-o", "signed.veda", "--comment", "checked") == "signed.veda"
+    assert tool.json("inspect", file)[0]["signature"] is None
+    assert "which is not trusted" in tool.run("verify", "signed.veda").stderr
+    tool.fails("verify", "signed.veda", "--require-signature", says="which is not trusted")
+    tool.run("key", "trust", "me", tool.home / "key.pub")
+    assert "signed by me" in tool.run("verify", "signed.veda", "--require-signature").stderr
+    assert "signed by me" in tool.text("inspect", "signed.veda")
+    row = tool.json("inspect", "signed.veda")[0]
+    assert (row["signature"]["state"], row["signature"]["comment"]) == ("good", "checked")
+    assert row["digest"] == tool.json("inspect", file)[0]["digest"]
+    assert tool.json("sign", file)[0]["signature"]["comment"] == "hello@0.1.0#any"
+
+    tool.run("key", "revoke", "me", "-m", "lost")
+    assert "was revoked: lost" in tool.run("verify", file).stderr
+    tool.fails("verify", file, "--require-signature", says="was revoked: lost")
+
+
+def test_minisign_checks_our_signature_and_we_take_its(tool):
+    file = tool.package()
+
+    def minisign(*words):
+        done = subprocess.run(["minisign", *words], cwd=tool.directory, capture_output=True)
+        assert done.returncode == 0, done
+
+    tool.run("key", "new", "k.pem")
+    tool.run("sign", file, "--key", "k.pem", "-o", "ours.veda")
+    subprocess.run(["tar", "--zstd", "-xf", "ours.veda", "VEDA"], cwd=tool.directory, check=True)
+    minisign("-V", "-H", "-m", "VEDA/METADATA.json", "-x", "VEDA/SIGNATURE", "-p", "k.pub")
+
+    minisign("-G", "-W", "-p", "mini.pub", "-s", "mini.sec")
+    minisign("-S", "-s", "mini.sec", "-m", "VEDA/METADATA.json", "-x", "theirs")
+    tool.fails("sign", file, "--signature", "theirs", says="not trusted")
+    tool.fails("sign", file, "--signature", "none", says="none")
+    tool.fails("sign", file, "--signature", file, says="no signature")
+    tool.run("key", "trust", "mini", "mini.pub")
+    tool.run("sign", file, "--signature", "theirs")
+    assert "signed by mini" in tool.run("verify", file, "--require-signature").stderr
+    tool.package("other")
+    tool.fails("sign", "other-0.1.0-any.veda", "--signature", "theirs", says="not of this package")

@@ -49,6 +49,7 @@ STORY = [
     ("model", "history", "digits"),
     ("key", "new"),
     ("key", "trust", "me", "home/key.pub"),
+    ("sign", "hello.veda"),
     ("model", "sign", "digits@1"),
     ("key", "revoke", "me", "-m", "lost"),
     ("key", "ls"),

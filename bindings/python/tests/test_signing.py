@@ -119,6 +119,58 @@ def test_a_signed_model_in_an_installed_package_is_trusted_by_its_key(
         exia.open_model(installed / "plain", verify=True).read()
 
 
+# ---- packages -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def veda(tmp_path: Path) -> Path:
+    exia.new_workspace(tmp_path / "workspace", "hello")
+    return Path(exia.pack(tmp_path / "workspace", tmp_path / "hello.veda"))
+
+
+def test_a_required_signature_is_one_of_a_trusted_key(veda: Path, tmp_path: Path) -> None:
+    trust = tmp_path / "trust.json"
+    trust.write_text(json.dumps({"format": 1}))
+    made = exia.new_key(tmp_path / "k.pem", password="secret")
+    with pytest.raises(exia.UntrustedError, match="is not signed"):
+        exia.Package(veda, trust=trust).verify(require_signature=True)
+    with pytest.raises(exia.DeniedError, match="password is needed"):
+        exia.sign(veda, key=tmp_path / "k.pem")
+    assert exia.Package(veda, trust=trust).signatures == []
+    exia.sign(veda, tmp_path / "signed.veda", key=tmp_path / "k.pem", password="secret")
+    package = exia.Package(tmp_path / "signed.veda", trust=trust)
+    assert package.metadata == exia.Package(veda).metadata
+    with pytest.raises(exia.UntrustedError, match=f"key {made['id']}, which is not trusted"):
+        package.verify(quick=True, require_signature=True)
+    exia.trust_key("me", made["key"], trust=trust)
+    package.verify(require_signature=True)
+    (row,) = package.signatures
+    assert (row["state"], row["by"], row["comment"]) == ("good", "me", "hello@0.1.0#any")
+    exia.revoke_key("me", "lost", trust=trust)
+    package.verify()
+    with pytest.raises(exia.UntrustedError, match="was revoked: lost"):
+        package.verify(require_signature=True)
+    trust.write_text(json.dumps({"format": 1, "require_signature": True}))
+    with pytest.raises(exia.UntrustedError, match="which is not trusted"):
+        package.verify(quick=True)
+
+
+def test_a_signature_goes_from_one_copy_to_another_and_to_no_other_package(
+    veda: Path, tmp_path: Path
+) -> None:
+    trust = tmp_path / "trust.json"
+    made = exia.new_key(tmp_path / "k.pem")
+    exia.trust_key("me", made["key"], trust=trust)
+    exia.sign(veda, tmp_path / "signed.veda", key=tmp_path / "k.pem", comment="checked")
+    signature = exia.Package(tmp_path / "signed.veda", trust=trust).signatures[0]["signature"]
+    exia.sign(veda, signature=signature, trust=trust)
+    assert veda.read_bytes() == (tmp_path / "signed.veda").read_bytes()
+    exia.new_workspace(tmp_path / "other", "other")
+    other = exia.pack(tmp_path / "other", tmp_path / "other.veda")
+    with pytest.raises(exia.UntrustedError, match="not of this package"):
+        exia.sign(other, signature=signature, trust=trust)
+
+
 def test_keys_want_sound_arguments(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="key must be a path"):
         exia.trust_key("a", None, trust=tmp_path / "t.json")  # type: ignore[arg-type]

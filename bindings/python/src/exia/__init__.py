@@ -7,7 +7,8 @@
                 TopologicalSorter is graphlib's class
     Library     trained models: versions, metrics, aliases, rollback, search
     keys        whose signatures count; new_key, trust_key, revoke_key
-    Package     a workspace packed into one verified file; new_workspace, add_component, pack
+    Package     a workspace packed into one verified file; new_workspace, add_component, pack,
+                sign
     Registry    packages here and elsewhere: push, pull, install; then load("package:entry")
 
 Every failure is an ExiaError, and also the builtin exception that fits it (LookupError, ValueError,
@@ -51,7 +52,7 @@ from exia.errors import (
     VersionError,
 )
 from exia.library import Library, Model, open_model
-from exia.package import Package, add_component, new_workspace, pack
+from exia.package import Package, add_component, new_workspace, pack, sign
 from exia.pool import Pool
 from exia.registry import Registry, Transfer, load
 from exia.sorter import TopologicalSorter
@@ -103,5 +104,6 @@ __all__ = [
     "operation",
     "pack",
     "revoke_key",
+    "sign",
     "trust_key",
 ]

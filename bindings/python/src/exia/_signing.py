@@ -1,13 +1,39 @@
-"""Signatures of versions: what is signed, by whom, and signing."""
+"""Signatures: how to sign, and for versions of models what is signed, by whom, and signing."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from exia._arguments import path_or_null, text, text_or_null
 from exia._handle import Handle, call, owned, take_text
 from exia._native import ffi, lib
 from exia._rows import Rows, rows
+
+
+@contextmanager
+def signing(
+    key: str | os.PathLike[str] | None,
+    password: str | None,
+    comment: str | None,
+    signature: str | None,
+    message: str | None = None,
+) -> Iterator[Any]:
+    """Give the options for C; what they point to lives as long as the context."""
+    options = ffi.new("exia_sign_options *")
+    options.struct_size = ffi.sizeof("exia_sign_options")
+    strings = [
+        owned(path_or_null(key, "key")),
+        owned(text_or_null(password, "password")),
+        owned(text_or_null(comment, "comment")),
+        owned(text_or_null(signature, "signature")),
+        owned(text_or_null(message, "message")),
+    ]
+    options.secret_file, options.password, options.comment = strings[:3]
+    options.signature, options.message = strings[3:]
+    yield options
 
 
 class Signed(Handle):
@@ -72,15 +98,5 @@ class Signer(Handle):
         UntrustedError
             The signature given is not of this version, or by no key that is trusted.
         """
-        options = ffi.new("exia_sign_options *")
-        options.struct_size = ffi.sizeof("exia_sign_options")
-        strings = [
-            owned(path_or_null(key, "key")),
-            owned(text_or_null(password, "password")),
-            owned(text_or_null(comment, "comment")),
-            owned(text_or_null(signature, "signature")),
-            owned(text_or_null(message, "message")),
-        ]
-        options.secret_file, options.password, options.comment = strings[:3]
-        options.signature, options.message = strings[3:]
-        call(lib.exia_model_sign, self._c, text(selector, "selector"), options)
+        with signing(key, password, comment, signature, message) as options:
+            call(lib.exia_model_sign, self._c, text(selector, "selector"), options)

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from exia._arguments import flag, integer, path, path_or_null, text, text_or_null
-from exia._handle import Handle, call, take_text
+from exia._handle import Handle, call, owned, take_text
 from exia._native import ffi, lib
 from exia._progress import Job
 from exia._rows import Rows, rows
+from exia._signing import signing
 
 
 def new_workspace(directory: str | os.PathLike[str], name: str) -> None:
@@ -92,8 +93,60 @@ def pack(
     return take_text(out)
 
 
+def sign(
+    file: str | os.PathLike[str],
+    to: str | os.PathLike[str] | None = None,
+    *,
+    key: str | os.PathLike[str] | None = None,
+    password: str | None = None,
+    comment: str | None = None,
+    signature: str | None = None,
+    trust: str | os.PathLike[str] | None = None,
+) -> None:
+    """Sign a package file; all of it is verified first.
+
+    The signature is over `VEDA/METADATA.json`, and by the digests in there over every file.  It
+    takes the place of one that is there; the payload and the package's digest stay as they are.
+    Signing the same package again gives the same bytes.
+
+    Parameters
+    ----------
+    to
+        Where the signed package goes; None: it replaces `file`.
+    key
+        The file of the secret key; None: `key.pem` in the home of Exia.
+    password
+        Of that file; None: it is not encrypted.
+    comment
+        One line, which is signed, too; None: "name@version#platform".
+    signature
+        One made elsewhere over `VEDA/METADATA.json`, such as by minisign; its key must be trusted.
+    trust
+        The trust file for that; None: `trust.json` in the home of Exia.
+
+    Raises
+    ------
+    CorruptError
+        The package does not verify.
+    DeniedError
+        The password is missing or wrong, or others may read the key.
+    UntrustedError
+        The signature given is not of this package, or by no key that is trusted.
+    """
+    with signing(key, password, comment, signature) as options, Job() as job:
+        call(
+            lib.exia_package_sign, path(file, "file"), path_or_null(to, "to"), options,
+            path_or_null(trust, "trust"), job.c,
+        )  # fmt: skip
+
+
 class Package(Handle):
     """An open package file: its index, metadata and record are checked, its payload is not yet.
+
+    Parameters
+    ----------
+    trust
+        The file that says whose signatures count; None: `trust.json` in the home of Exia.
 
     Examples
     --------
@@ -106,9 +159,12 @@ class Package(Handle):
     ['veda.json']
     """
 
-    __slots__ = ("file",)
+    __slots__ = ("_trust", "file")
 
-    def __init__(self, file: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, file: str | os.PathLike[str], *, trust: str | os.PathLike[str] | None = None
+    ) -> None:
+        self._trust = owned(path_or_null(trust, "trust"))
         out = ffi.new("exia_package **")
         call(lib.exia_package_open, out, path(file, "file"))
         super().__init__(out[0], lib.exia_package_free)
@@ -126,17 +182,36 @@ class Package(Handle):
         with self._lock:
             return rows(lib.exia_package_files, self._c)
 
-    def verify(self, quick: bool = False) -> None:
+    @property
+    def signatures(self) -> Rows:
+        """The signature, if there is one: a row {state, key, by, comment, why, signature}.
+
+        The state is "good", "revoked", "unknown" (no key of the trust file made it) or "bad" (it is
+        not of this package).
+        """
+        with self._lock:
+            return rows(lib.exia_package_signatures, self._c, self._trust)
+
+    def verify(self, quick: bool = False, *, require_signature: bool = False) -> None:
         """Read everything and compare it with the record; quick: not the payload.
+
+        Parameters
+        ----------
+        require_signature
+            It must be signed by a trusted key.  The trust file may require that of every package.
 
         Raises
         ------
         CorruptError
             The text names the first member that is not as recorded.
+        UntrustedError
+            The signature is not of this package; or one is required, and there is none that counts.
         """
         options = ffi.new("exia_verify_options *")
         options.struct_size = ffi.sizeof("exia_verify_options")
         options.quick = flag(quick, "quick")
+        options.require_signature = flag(require_signature, "require_signature")
+        options.trust_file = self._trust
         with self._lock, Job() as job:
             call(lib.exia_package_verify, self._c, options, job.c)
 
