@@ -81,7 +81,9 @@ def test_a_second_reader_sees_what_was_packed(workspace, package):
 def test_a_second_reader_reads_what_the_first_writer_made(name, tmp_path):
     file = ROOT / "tests" / "golden" / "package-1" / f"{name}.veda"
     _, members = veda_reader.read(file)
-    done = subprocess.run([VEDAPKG, "unpack", file, tmp_path / "to"], capture_output=True, text=True)
+    done = subprocess.run(
+        [VEDAPKG, "unpack", file, tmp_path / "to"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done
     assert members == on_disk(os.fsencode(tmp_path / "to"))
 
