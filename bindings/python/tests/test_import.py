@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import json
+import lzma
 import os
 import pickle
 import struct
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import numpy as np
 import pytest
 
 import exia
+from exia import _pickles
 
 joblib = pytest.importorskip("joblib")
 
@@ -296,6 +300,39 @@ def test_broken_files_of_joblib_say_so(library: exia.Library, tmp_path: Path, ho
     library.import_from(tmp_path / "lz.joblib")
     with pytest.raises(exia.UnsupportedError, match="LZ4"):
         library.read("lz")
+
+
+@pytest.mark.parametrize("kind", ["zlib", "gzip", "bz2", "xz", "lzma"])
+def test_a_small_file_of_joblib_that_grows_without_end_is_not_taken(
+    library: exia.Library, tmp_path: Path, home: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow(home, "numpy")
+    joblib.dump(np.zeros(8 << 20), tmp_path / "m.joblib", (kind, 3))
+    size = (tmp_path / "m.joblib").stat().st_size
+    library.import_from(tmp_path / "m.joblib")
+    assert not library.read("m").any()  # small enough, however much it grows
+    monkeypatch.setattr(_pickles, "GROWTH", 1)
+    monkeypatch.setattr(_pickles, "GROWTH_FREE", 4 << 20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(exia.UnsupportedError, match=f"m@1.*{size} bytes.*more than"):
+            library.read("m")
+        assert tracemalloc.get_traced_memory()[1] < 24 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_stream_that_ends_where_the_cap_is_was_not_too_much(
+    library: exia.Library, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow(home, "numpy")
+    monkeypatch.setattr(_pickles, "GROWTH", 0)
+    plain = pickle.dumps([7] * 100_000)
+    monkeypatch.setattr(_pickles, "GROWTH_FREE", len(plain))
+    for name, compress in ("z", zlib.compress), ("b", bz2.compress), ("x", lzma.compress):
+        (tmp_path / f"{name}.joblib").write_bytes(compress(plain))
+        library.import_from(tmp_path / f"{name}.joblib")
+        assert library.read(name) == [7] * 100_000
 
 
 def test_a_fitted_model_of_scikit_learn_comes_by_joblib_and_predicts(

@@ -8,7 +8,6 @@ own loader is not used: the arrays are read here, and everything else is left to
 from __future__ import annotations
 
 import bz2
-import gzip
 import hashlib
 import importlib
 import io
@@ -25,14 +24,18 @@ from exia.errors import CorruptError, UnsupportedError
 FORMATS = ("pickle", "joblib")
 WRAPPER = ("joblib.numpy_pickle", "NumpyArrayWrapper")
 
+XZ_MEMORY = 128 << 20  # bytes; what its highest level asks for, twice
+
 # How compressed files begin.
-OPENERS: dict[bytes, Callable[[bytes], bytes]] = {
-    b"\x78": zlib.decompress,
-    b"\x1f\x8b": gzip.decompress,
-    b"BZh": bz2.decompress,
-    b"\xfd7zXZ": lzma.decompress,
-    b"\x5d\x00": lzma.decompress,
+OPENERS: dict[bytes, Callable[[], Any]] = {
+    b"\x78": zlib.decompressobj,
+    b"\x1f\x8b": lambda: zlib.decompressobj(zlib.MAX_WBITS | 16),
+    b"BZh": bz2.BZ2Decompressor,
+    b"\xfd7zXZ": lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY),
+    b"\x5d\x00": lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY),
 }
+# What a stream may grow to, so that a small file cannot fill the memory.
+GROWTH, GROWTH_FREE = 64, 256 << 20  # so many times its size, and so many bytes more
 LZ4 = b"\x04\x22\x4d\x18"
 
 
@@ -112,10 +115,23 @@ def _plain_stream(stream: bytes, what: str) -> bytes:
         raise UnsupportedError(f"{what} is compressed by LZ4: write it anew, by zlib or as it is")
     for start, opener in OPENERS.items():
         if stream.startswith(start):
+            most = GROWTH * len(stream) + GROWTH_FREE
             try:
-                return opener(stream)
+                opened = opener()
+                plain: bytes = opened.decompress(stream, most)
+                # only zlib's does not keep what it has not read
+                rest = getattr(opened, "unconsumed_tail", b"")
+                more = not opened.eof and opened.decompress(rest, 1)
             except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
                 raise CorruptError(f"{what}: it cannot be decompressed: {error}") from None
+            if more:
+                raise UnsupportedError(
+                    f"{what}: its {len(stream)} bytes decompress to more than {most}, which is not "
+                    "taken from elsewhere: write it anew without compression"
+                )
+            if not opened.eof:
+                raise CorruptError(f"{what}: it cannot be decompressed: it is cut short")
+            return plain
     return stream
 
 
