@@ -36,7 +36,7 @@ static char *usage_line(const struct command *command)
 
 static void list_command(const struct command *command)
 {
-    enum { COLUMN = 18 };
+    enum { COLUMN = 22 };
 
     printf("  %-*s", COLUMN - 2, command->name);
     wrap(command->summary, COLUMN, COLUMN);

@@ -39,7 +39,7 @@ exia_status run_key_ls(struct call *call, exia_error *err)
         {"REVOKED", "revoked", CELL_TIME}, {"WHY", "why", CELL_TEXT}, {0},
     };
     exia_rows *rows = NULL;
-    exia_status status = exia_keys(&rows, NULL, err);
+    exia_status status = exia_keys(&rows, call_option(call, OPTION_TRUST), err);
 
     if (status == EXIA_OK)
         status =
@@ -51,7 +51,8 @@ exia_status run_key_ls(struct call *call, exia_error *err)
 exia_status run_key_trust(struct call *call, exia_error *err)
 {
     const char *name = call->arguments[0];
-    exia_status status = exia_key_trust(NULL, name, call->arguments[1], err);
+    exia_status status =
+        exia_key_trust(call_option(call, OPTION_TRUST), name, call->arguments[1], err);
 
     if (status == EXIA_OK) {
         print_answer(call, json_pack("{s:s}", "name", name), NULL);
@@ -63,7 +64,8 @@ exia_status run_key_trust(struct call *call, exia_error *err)
 exia_status run_key_revoke(struct call *call, exia_error *err)
 {
     const char *name = call->arguments[0];
-    exia_status status = exia_key_revoke(NULL, name, call_option(call, OPTION_MESSAGE), err);
+    exia_status status = exia_key_revoke(call_option(call, OPTION_TRUST), name,
+                                         call_option(call, OPTION_MESSAGE), err);
 
     if (status == EXIA_OK) {
         print_answer(call, json_pack("{s:s}", "name", name), NULL);

@@ -1,4 +1,5 @@
-/* model show: the facts of one version, its parts, and the tensors of those that hold some. */
+/* model show: the facts of one version, its parts, the tensors of those that hold some, and what the
+ * policy for pickles makes of it.  model requirements: the packages that it was written under. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,17 @@ static exia_status add_tensors(json_t *facts, const exia_model *model, exia_erro
     return status;
 }
 
+/* "yes", "yes, signed by alice", "no: others may write where it lies"; to be freed. */
+static char *trust_words(const json_t *policy)
+{
+    const char *by = NULL, *why = "";
+
+    json_unpack((json_t *)policy, "{s?{s:s}, s?s}", "signed", "by", &by, "why", &why);
+    if (!json_is_true(json_object_get(policy, "trusted")))
+        return format_text("no: %s", why);
+    return by != NULL ? format_text("yes, signed by %s", by) : format_text("yes");
+}
+
 static void print_facts(const json_t *facts)
 {
     static const char *const keys[] = {"name",   "version", "time",        "who",
@@ -62,11 +74,15 @@ static void print_facts(const json_t *facts)
         {0},
     };
     const char *part = NULL;
-    json_t *tensors = NULL;
+    char *words = trust_words(json_object_get(facts, "policy"));
+    json_t *tensors = NULL, *trusted = must(json_string(words));
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
         print_fact(keys[i], json_object_get(facts, keys[i]),
                    strcmp(keys[i], "time") == 0 ? CELL_TIME : CELL_TEXT);
+    print_fact("trusted", trusted, CELL_TEXT);
+    json_decref(trusted);
+    free(words);
     putchar('\n');
     print_table(json_object_get(facts, "parts"), part_columns);
     json_object_foreach(json_object_get(facts, "tensors"), part, tensors)
@@ -96,6 +112,7 @@ exia_status run_model_show(struct call *call, exia_error *err)
         goto done;
     }
     status = add_tensors(facts, model, err);
+    json_object_set_new(facts, "policy", must(json_loads(exia_model_policy(model), 0, NULL)));
     if (status == EXIA_OK && call->json)
         print_json(facts);
     else if (status == EXIA_OK)
@@ -103,6 +120,35 @@ exia_status run_model_show(struct call *call, exia_error *err)
 
 done:
     json_decref(facts);
+    exia_model_free(model);
+    exia_library_free(library);
+    return status;
+}
+
+exia_status run_model_requirements(struct call *call, exia_error *err)
+{
+    exia_library *library = NULL;
+    exia_model *model = NULL;
+    char *text = NULL;
+    exia_status status = library_open(&library, call, true, err);
+
+    if (status == EXIA_OK)
+        status = exia_model_open(&model, library, call->arguments[0], 0, err);
+    if (status == EXIA_OK)
+        status = exia_model_requirements(&text, model, err);
+    if (status == EXIA_OK && call->json) {
+        json_t *facts = must(json_loads(exia_model_facts(model), 0, NULL));
+        json_t *name = json_object_get(facts, "name"), *version = json_object_get(facts, "version");
+
+        print_answer(
+            call,
+            json_pack("{s:O, s:O, s:s}", "name", name, "version", version, "requirements", text),
+            NULL);
+        json_decref(facts);
+    } else if (status == EXIA_OK) {
+        fputs(text, stdout);
+    }
+    exia_text_free(text);
     exia_model_free(model);
     exia_library_free(library);
     return status;

@@ -17,6 +17,7 @@
                   "the key's password is the first line of stdin", false}
 #define KEY {OPTION_KEY, 0, "key", "FILE", "the secret key (HOME/key.pem)", false}
 #define COMMENT {OPTION_COMMENT, 0, "comment", "TEXT", "one line, which is signed, too", false}
+#define TRUST {OPTION_TRUST, 0, "trust", "FILE", "this policy, not HOME/trust.json", false}
 #define EXPECT {OPTION_EXPECT, 0, "expect", "VERSION",                                             \
         "move the alias only if it stands there (none: nowhere)", false}
 /* clang-format on */
@@ -341,7 +342,18 @@ const struct command commands[] = {
         .summary = "Show one version: its facts, its parts, their tensors.",
         .about = "SELECTOR is NAME (the latest), NAME@7, NAME@ALIAS, NAME@latest-1, "
                  "NAME@previous(ALIAS), NAME@best(metrics.KEY) or NAME@worst(metrics.KEY).",
-        .keys = MODEL_KEYS ", tensors",
+        .keys = MODEL_KEYS ", tensors, policy",
+        .least = 1,
+        .most = 1,
+        .options = {TRUST, LIBRARY},
+    },
+    {
+        .name = "model requirements",
+        .run = run_model_requirements,
+        .synopsis = "SELECTOR",
+        .summary = "Print the packages that a version was written under, as pip takes them.",
+        .about = "For pip: vedapkg model requirements NAME >requirements.txt.",
+        .keys = "name, version, requirements",
         .least = 1,
         .most = 1,
         .options = {LIBRARY},
@@ -581,6 +593,7 @@ const struct command commands[] = {
         .synopsis = "",
         .summary = "List the keys whose signatures count, and those revoked.",
         .keys = "name, id, key, revoked, why",
+        .options = {TRUST},
     },
     {
         .name = "key trust",
@@ -592,6 +605,7 @@ const struct command commands[] = {
         .keys = "name",
         .least = 2,
         .most = 2,
+        .options = {TRUST},
     },
     {
         .name = "key revoke",
@@ -602,8 +616,12 @@ const struct command commands[] = {
         .keys = "name",
         .least = 1,
         .most = 1,
-        .options = {{OPTION_MESSAGE, 'm', "message", "TEXT",
-                     "why; for those who meet such a signature", false}},
+        .options =
+            {
+                {OPTION_MESSAGE, 'm', "message", "TEXT", "why; for those who meet such a signature",
+                 false},
+                TRUST,
+            },
     },
     {
         .name = "help",

@@ -11,6 +11,7 @@ exia_status library_open(exia_library **out, const struct call *call, bool read_
     exia_library_options options = {
         .struct_size = sizeof(options),
         .blobs_url = call_option(call, OPTION_BLOBS),
+        .trust_file = call_option(call, OPTION_TRUST),
         .read_only = read_only,
     };
 

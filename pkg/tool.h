@@ -59,6 +59,7 @@ enum option_key {
     OPTION_TAG,
     OPTION_THREADS,
     OPTION_TO,
+    OPTION_TRUST,
     OPTION_VERSION,
     OPTION_WAIT,
     OPTION_WHERE,
@@ -206,10 +207,10 @@ void help_family(const char *word);
 run_fn run_init, run_new, run_add, run_pack, run_inspect, run_verify, run_sign, run_unpack,
     run_register, run_update, run_query, run_unregister, run_remote_add, run_remote_list,
     run_remote_remove, run_remote_check, run_push, run_pull, run_install, run_uninstall, run_list,
-    run_which, run_model_ls, run_model_show, run_model_get, run_model_put, run_model_import,
-    run_model_alias, run_model_rollback, run_model_protect, run_model_history, run_model_rm,
-    run_model_gc, run_model_retain, run_model_fsck, run_model_backup, run_model_restore,
-    run_model_sign, run_key_new, run_key_ls, run_key_trust, run_key_revoke, run_help,
-    run_completion;
+    run_which, run_model_ls, run_model_show, run_model_requirements, run_model_get, run_model_put,
+    run_model_import, run_model_alias, run_model_rollback, run_model_protect, run_model_history,
+    run_model_rm, run_model_gc, run_model_retain, run_model_fsck, run_model_backup,
+    run_model_restore, run_model_sign, run_key_new, run_key_ls, run_key_trust, run_key_revoke,
+    run_help, run_completion;
 
 #endif

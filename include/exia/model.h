@@ -190,6 +190,14 @@ EXIA_API exia_status exia_library_policy(char **out, const exia_library *library
  * @return EXIA_ENOTFOUND: none was recorded
  */
 EXIA_API exia_status exia_model_environment(char **out, const exia_model *model, exia_error *err);
+
+/* The packages among it, pinned, one a line: the text of a file that `pip install -r` takes.  `packages`
+ * in that object names them, {"numpy": "2.1.0"}; what is no name and no version is EXIA_ECORRUPT.  To be
+ * freed with exia_text_free().
+ *
+ * @return EXIA_ENOTFOUND: no environment was recorded, EXIA_ECORRUPT
+ */
+EXIA_API exia_status exia_model_requirements(char **out, const exia_model *model, exia_error *err);
 EXIA_API void exia_model_free(exia_model *model);
 
 /* ---- signatures ----------------------------------------------------------------------------- */

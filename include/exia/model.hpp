@@ -84,6 +84,10 @@ class model : public detail::handle<exia_model, exia_model_free>
     {
         return detail::take(detail::made<char>(exia_model_environment, c()));
     }
+    std::string requirements() const
+    {
+        return detail::take(detail::made<char>(exia_model_requirements, c()));
+    }
 
     /* What a signature is over, and the signatures that there are. */
     std::string record() const

@@ -241,20 +241,6 @@ const char *exia_model_policy(const exia_model *model)
     return model ? model->policy : NULL;
 }
 
-exia_status exia_model_environment(char **out, const exia_model *model, exia_error *err)
-{
-    if (out != NULL)
-        *out = NULL;
-    if (out == NULL || model == NULL)
-        return exia__fail(err, EXIA_EINVAL, 0, "exia_model_environment: an argument is NULL");
-    if (json_is_object(model->environment)) /* of a plain directory */
-        return exia__json_text(out, model->environment, err);
-    const char *sha256 = json_string_value(model->environment);
-    if (sha256 == NULL)
-        return exia__fail(err, EXIA_ENOTFOUND, 0, "no environment was recorded");
-    return exia__blob_load(out, model->blobs, sha256, err);
-}
-
 static exia_status name_parts(const exia_model *model, exia_error *err)
 {
     exia__buffer names = {0};

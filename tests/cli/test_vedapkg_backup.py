@@ -21,6 +21,8 @@ def test_a_library_goes_to_another_site(models, path):
     assert other.json("model", "restore", path) == rows
     assert [row["new"] for row in other.json("model", "restore", path)] == [0, 0]
     (here,), (there,) = (one.json("model", "show", "digits@champion") for one in (models, other))
+    assert here.pop("policy") == {"trusted": True}
+    assert "restored from a backup" in there.pop("policy")["why"]
     assert here == there
     head, digits, _ = other.text("model", "restore", path).splitlines()
     assert head.split() == ["NAME", "ENTRIES", "NEW"] and digits.split() == ["digits", "1", "0"]

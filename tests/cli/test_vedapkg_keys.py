@@ -72,6 +72,26 @@ def test_a_key_is_trusted_and_revoked(tool):
     tool.fails("key", "trust", "me", key, says="revoked")
 
 
+def test_another_policy_is_read_and_written_where_it_is_named(signing):
+    key = signing.text("key", "new")
+    signing.run("model", "sign", "m")
+    signing.run("key", "trust", "me", key, "--trust", "team.json")
+    assert signing.text("key", "ls") == "" and not (signing.home / "trust.json").exists()
+    assert [row["name"] for row in signing.json("key", "ls", "--trust", "team.json")] == ["me"]
+    show = ("model", "show", "m")
+    assert signing.json(*show)[0]["policy"] == {"trusted": True}  # who alone may write there
+    os.chmod(signing.home / "models", 0o777)
+    (facts,) = signing.json(*show)
+    assert facts["policy"]["trusted"] is False and "signed" not in facts["policy"]
+    assert " trusted no: others may write " in " ".join(signing.text(*show).split())
+    (facts,) = signing.json(*show, "--trust", "team.json")
+    assert facts["policy"]["signed"]["by"] == "me"
+    signing.run("key", "revoke", "me", "--trust", "team.json", "-m", "lost")
+    assert "revoked: lost" in signing.text(*show, "--trust", "team.json")
+    (signing.directory / "team.json").write_text("{")
+    signing.fails(*show, "--trust", "team.json", says="team.json")
+
+
 def test_a_signature_is_in_the_history(signing):
     signing.run("key", "new")
     signing.run("key", "trust", "me", signing.home / "key.pub")

@@ -6,7 +6,10 @@ import struct
 import subprocess
 import threading
 
+import numpy as np
 import pytest
+
+import exia
 
 
 def safetensors(**tensors):
@@ -64,6 +67,18 @@ def test_one_version_is_shown_with_its_tensors(models):
         assert text in page
     assert models.json("model", "show", "digits@best(metrics.accuracy)")[0]["version"] == 2
     assert models.json("model", "show", "digits@worst(metrics.accuracy)")[0]["version"] == 1
+
+
+def test_requirements_are_printed_as_pip_reads_them(models):
+    models.fails("model", "requirements", "digits", says="digits@2: no environment was recorded")
+    with exia.Library(models.home / "models") as library:
+        library.write("m", np.zeros)
+    done = models.run("model", "requirements", "m@1")
+    comment, line = done.stdout.splitlines()
+    assert comment.startswith("# m@1 was written under CPython 3.") and done.stderr == ""
+    assert line == f"numpy=={np.__version__}"
+    (row,) = models.json("model", "requirements", "m")
+    assert row == {"name": "m", "version": 1, "requirements": done.stdout}
 
 
 def test_get_writes_a_plain_directory(models):

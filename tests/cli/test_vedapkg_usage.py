@@ -8,6 +8,8 @@ import subprocess
 import pytest
 from vedapkg_tool import COMMANDS, VEDAPKG, Tool
 
+import exia
+
 # Every command once, in an order that works, so that each can be held to its promises.
 STORY = [
     ("init",),
@@ -40,6 +42,7 @@ STORY = [
     ("model", "rm", "elsewhere@1"),
     ("model", "ls"),
     ("model", "show", "digits"),
+    ("model", "requirements", "recorded"),
     ("model", "get", "digits"),
     ("model", "get", "digits", "--part", "model", "-o", "part"),
     ("model", "protect", "digits", "champion"),
@@ -83,6 +86,9 @@ def story(tmp_path_factory):
         words = [installed if word == "INSTALLED" else word for word in words]
         if words[1:] == ["fsck"]:  # something to tell of
             (tool.home / "models" / "blobs" / "notes").write_text("not ours")
+        if words[1:2] == ["requirements"]:
+            with exia.Library(tool.home / "models") as library:
+                library.write("recorded", {"plain": "data"})
         rows = tool.json(*words)
         if words[0] == "install":
             installed = rows[0]["directory"]

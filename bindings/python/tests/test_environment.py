@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -168,34 +167,10 @@ def test_requirements_are_read_by_pip_and_met_here(library: exia.Library, tmp_pa
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(
-    ("name", "version"),
-    [
-        ("x\n--index-url=http://evil", "1"),
-        ("x", "1\nevil"),
-        ("x @ http://evil", "1"),
-        ("-e .", "1"),
-        ("", "1"),
-        ("x", ""),
-        ("x", "1 ; python_version"),
-        ("x", None),
-        ("x", ["1"]),
-    ],
-)
-def test_requirements_that_are_no_packages_are_refused(name: str, version: Any) -> None:
-    with pytest.raises(exia.CorruptError, match="which is no package"):
-        _environment.requirements({"packages": {name: version}}, "m@1")
-
-
-def test_requirements_hide_no_line_in_their_comment() -> None:
-    text = _environment.requirements({"python": "3\nevil==1", "packages": {"a": "1"}}, "m@1")
-    assert [line for line in text.splitlines() if line[0] != "#"] == ["a==1"]
-
-
 def test_a_version_without_an_environment_has_no_requirements(
-    library: exia.Library, monkeypatch: pytest.MonkeyPatch
+    library: exia.Library, tmp_path: Path
 ) -> None:
-    library.write("m", KEPT)
-    monkeypatch.setattr(exia.Model, "environment", None)
+    (tmp_path / "file").write_bytes(b"x")
+    library.import_from(tmp_path / "file", name="m")
     with pytest.raises(exia.NotFoundError, match="m@1: no environment"):
         library.requirements("m")

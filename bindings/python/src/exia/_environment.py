@@ -16,11 +16,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from exia.errors import CorruptError
-
-NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
-VERSION = r"[0-9][A-Za-z0-9.!+_-]*"
-
 
 def environment(imports: Iterable[str]) -> dict[str, Any]:
     """Describe what an object was written under: Python, platform, distributions it comes from."""
@@ -45,19 +40,6 @@ def differences(then: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
     if python.split(".")[:2] != platform.python_version().split(".")[:2]:
         found["python"] = (python, platform.python_version())
     return found
-
-
-def requirements(then: dict[str, Any], what: str) -> str:
-    """Write a recorded environment as pip reads it, a pinned package a line."""
-    lines = []
-    for name, version in sorted(_packages(then).items()):
-        pin = f"{name}=={version}"
-        if not re.fullmatch(f"{NAME}=={VERSION}", pin):  # not a second line, an address, an option
-            raise CorruptError(f"the environment of {what} names {pin!r:.200}, which is no package")
-        lines.append(pin)
-    told = (str(then.get(key, "unknown")) for key in ("implementation", "python", "platform"))
-    text = "{} was written under {} {} on {}".format(what, *told)
-    return "\n".join(["# " + "".join(c if c.isprintable() else " " for c in text), *lines, ""])
 
 
 def _packages(then: dict[str, Any]) -> dict[str, Any]:

@@ -101,11 +101,12 @@ class Model(Signed):
         ------
         NotFoundError
             No environment was recorded.
+        CorruptError
+            It names what is no package.
         """
-        environment = self.environment
-        if environment is None:
-            raise NotFoundError(f"{self}: no environment was recorded")
-        return _environment.requirements(environment, str(self))
+        out = ffi.new("char **")
+        call(lib.exia_model_requirements, out, self._c)
+        return take_text(out)
 
     @property
     def parts(self) -> dict[str, dict[str, Any]]:
