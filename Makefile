@@ -18,6 +18,7 @@ packages_build := pkg-config libsqlite3-dev libzstd-dev libssl-dev libjansson-de
 packages_demo := $(packages_build) python3-dev python3-venv
 packages_test := $(packages_demo) libcmocka-dev minisign zstd libarchive-tools g++
 packages_check := $(packages_test) valgrind
+packages_fuzz := $(packages_test) clang libclang-rt-14-dev
 packages_bench := $(packages_demo) g++ libaprutil1-dev
 python_demo := "cffi>=1.16" "setuptools>=77" "cloudpickle>=3" "numpy>=1.24" "scikit-learn>=1.3"
 python_test := $(python_demo) "pytest>=8" "pandas>=2" "lightgbm>=4" "xgboost-cpu>=2" "onnx>=1.15" "nbclient>=0.10" "ipykernel>=6.29" \
@@ -42,7 +43,7 @@ library_sources := $(sort $(wildcard libexia/*/*.c))
 library_objects := $(library_sources:%.c=$(BUILD)/%.o)
 tool_objects := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard pkg/*.c)))
 support_objects := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/support/*.c)))
-conformance_objects := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/conformance/*.c)))
+suite_objects := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/conformance/*.c tests/fuzz/*.c)))
 tests := $(basename $(patsubst tests/%,$(BUILD)/tests/%,$(sort $(wildcard tests/test_*.c tests/test_*.cpp))))
 plugins := $(patsubst tests/%.c,$(BUILD)/tests/%.so,$(wildcard tests/plugin_*.c tests/preload_*.c)) $(BUILD)/tests/exia_shelf.so
 headers := include/exia.h $(sort $(wildcard include/exia/*.h))
@@ -50,7 +51,7 @@ cpp_headers := include/exia.hpp $(sort $(wildcard include/exia/*.hpp))
 c_files = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.hpp' 'examples/*.cpp' 'tests/test_*.cpp')
 library := $(BUILD)/libexia.so.$(version)
 
-.PHONY: all test test-c test-python test-torch demo bench install uninstall lint format asan tsan soak soak-models valgrind \
+.PHONY: all test test-c test-python test-torch demo bench install uninstall lint format asan tsan soak soak-models valgrind fuzz \
 	clean help headers symbols layers
 .DEFAULT_GOAL := all
 all: $(library) $(BUILD)/libexia.a $(BUILD)/vedapkg ## the library and the tool
@@ -77,6 +78,7 @@ build/system-build: ; $(call need,$(packages_build))
 build/system-demo: ; $(call need,$(packages_demo),build/system-build)
 build/system-test: ; $(call need,$(packages_test),build/system-demo build/system-build)
 build/system-check: ; $(call need,$(packages_check))
+build/system-fuzz: ; $(call need,$(packages_fuzz))
 build/system-bench: | build/system-demo; -$(call need,$(packages_bench)) # a peer that is not there is named and left out
 
 $(python): | build/system-demo
@@ -127,13 +129,13 @@ $(BUILD)/vedapkg: $(tool_objects) $(library)
 	$(call show,LD)$(CC) $(CFLAGS) $(LDFLAGS) $(sanitize) -pthread -o $@ $(tool_objects) -L$(BUILD) -lexia \
 		-Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib' $$(pkg-config --libs jansson)
 
-# C tests see the private symbols, so they link the archive.  The suites for drivers are one too: a
-# test takes those that it names.
-$(BUILD)/tests/conformance.a: $(conformance_objects)
+# C tests see the private symbols, so they link the archive.  The suites for drivers and the
+# targets of the fuzzers are one too: a test takes those that it names.
+$(BUILD)/tests/suites.a: $(suite_objects)
 	$(call show,AR)rm -f $@ && $(AR) rcs $@ $^
-$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(support_objects) $(BUILD)/tests/conformance.a $(BUILD)/libexia.a
+$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(support_objects) $(BUILD)/tests/suites.a $(BUILD)/libexia.a
 	$(call show,LD)$(CC) $(CFLAGS) $(LDFLAGS) $(sanitize) -pthread -rdynamic -o $@ $< $(support_objects) \
-		$(BUILD)/tests/conformance.a $(BUILD)/libexia.a $(pkg_libs) $$(pkg-config --libs cmocka) -lm -ldl $(if $(wildcard tests/$(@F).cpp),-lstdc++)
+		$(BUILD)/tests/suites.a $(BUILD)/libexia.a $(pkg_libs) $$(pkg-config --libs cmocka) -lm -ldl $(if $(wildcard tests/$(@F).cpp),-lstdc++)
 $(BUILD)/tests/%.so: tests/%.c | build/system-test ; $(call compile,-fPIC -shared)
 $(BUILD)/tests/exia_%.so: examples/driver/%.c | build/system-test ; $(call compile,-fPIC -shared -U_GNU_SOURCE)
 .SECONDARY:
@@ -167,5 +169,5 @@ clean: ## remove what was built; the virtual environment stays
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
--include $(library_objects:.o=.d) $(tool_objects:.o=.d) $(support_objects:.o=.d) $(conformance_objects:.o=.d) \
+-include $(library_objects:.o=.d) $(tool_objects:.o=.d) $(support_objects:.o=.d) $(suite_objects:.o=.d) \
 	$(tests:=.d) $(plugins:.so=.d)

@@ -27,6 +27,17 @@ soak: build/system-test $(BUILD)/tests/test_pool_queue $(BUILD)/tests/test_pool_
 soak-models: build/system-test $(BUILD)/tests/test_model_crash $(BUILD)/tests/test_model_race ## a library killed at every system call; races; SECONDS=60, SEED=
 	@EXIA_CRASH_SAMPLE=0 $(RUN) $(BUILD)/tests/test_model_crash
 	@EXIA_SECONDS=$(or $(SECONDS),60) EXIA_SEED=$(or $(SEED),$$RANDOM) $(RUN) $(BUILD)/tests/test_model_race
+# One program, for clang, in a room of its own; the variable EXIA_FUZZ names the target.
+fuzz_targets := index manifest package record version
+$(BUILD)/fuzz: $(filter $(BUILD)/tests/fuzz/% %/forge.o,$(suite_objects) $(support_objects)) $(BUILD)/libexia.a
+	$(call show,LD)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer,$(SANITIZE) -pthread -o $@ $^ $(pkg_libs) -lm -ldl
+fuzz: build/system-fuzz ## each fuzzer for SECONDS=60; T=package for one; what they find lies in build/fuzz
+	@$(MAKE) --no-print-directory BUILD=build/fuzz SANITIZE=address,undefined CC=clang CFLAGS="-O1 -g -fsanitize=fuzzer-no-link" build/fuzz/fuzz
+	@for t in $(or $(T),$(fuzz_targets)); do \
+		mkdir -p build/fuzz/corpus/$$t; echo "$$t"; \
+		EXIA_FUZZ=$$t build/fuzz/fuzz -max_total_time=$(or $(SECONDS),60) -max_len=20000 -rss_limit_mb=1024 -timeout=10 \
+			-artifact_prefix=build/fuzz/$$t- -verbosity=0 -print_final_stats=1 build/fuzz/corpus/$$t tests/fuzz/corpus/$$t; \
+	done
 valgrind: build/system-check ## the C tests under valgrind
 	@$(MAKE) --no-print-directory test-c \
 		RUN="valgrind -q --fair-sched=try --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9"
