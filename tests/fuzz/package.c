@@ -66,7 +66,7 @@ static void compare_with_libarchive(const exia_package *package, const uint8_t *
     static const char *const own[] = {EXIA__RECORD_PATH, EXIA__METADATA_PATH, EXIA__SIGNATURE_PATH};
     struct archive *archive = archive_read_new();
     struct archive_entry *found = NULL;
-    size_t at = 0, count = package->entry_count, more = package->is_signed ? 3 : 2;
+    size_t at = 0, count = package->entry_count, more = exia__package_signed(package) ? 3 : 2;
     FUZZ_CHECK(archive != NULL);
     archive_read_support_filter_zstd(archive);
     archive_read_support_format_tar(archive);
