@@ -19,6 +19,11 @@ static char *default_directory(const char *file)
 exia_status run_unpack(struct call *call, exia_error *err)
 {
     const char *file = call->arguments[0];
+    exia_unpack_options options = {
+        .struct_size = sizeof(options),
+        .pattern = call_option(call, OPTION_PATTERN),
+        .component = call_option(call, OPTION_COMPONENT),
+    };
     exia_package *package = NULL;
     char *directory =
         call->count == 2 ? format_text("%s", call->arguments[1]) : default_directory(file);
@@ -31,8 +36,7 @@ exia_status run_unpack(struct call *call, exia_error *err)
     status = exia_package_open(&package, file, err);
     if (status != EXIA_OK)
         goto done;
-    status = exia_package_unpack(package, directory, call_option(call, OPTION_PATTERN),
-                                 job_begin(call), err);
+    status = exia_package_unpack(package, directory, &options, job_begin(call), err);
     if (status == EXIA_OK)
         print_answer(
             call,

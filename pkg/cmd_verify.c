@@ -10,6 +10,7 @@ exia_status run_verify(struct call *call, exia_error *err)
         .struct_size = sizeof(options),
         .quick = call_has(call, OPTION_QUICK),
         .require_signature = call_has(call, OPTION_REQUIRE_SIGNATURE),
+        .path = call->count == 2 ? call->arguments[1] : NULL,
     };
     exia_package *package = NULL;
     json_t *facts = NULL;
@@ -29,8 +30,11 @@ exia_status run_verify(struct call *call, exia_error *err)
                      json_pack("{s:o, s:s, s:O, s:O}", "file", json_path(file), "package", identity,
                                "digest", json_object_get(facts, "digest"), "signature", signature),
                      NULL);
-        say(call, "%s is %s%s; %s", file, identity,
-            options.quick ? ", its record as packed" : ", every byte as packed", words);
+        say(call, "%s is %s, %s as packed; %s", file, identity,
+            options.quick  ? "its record"
+            : options.path ? options.path
+                           : "every byte",
+            words);
     }
     free(words);
     free(identity);

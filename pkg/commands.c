@@ -116,14 +116,15 @@ const struct command commands[] = {
     {
         .name = "verify",
         .run = run_verify,
-        .synopsis = "FILE",
+        .synopsis = "FILE [PATH]",
         .summary = "Read a whole package and compare it with its record.",
-        .about = "Exit 0 means that every file in it is as it was packed.  A signature is told; a "
+        .about = "Exit 0 means that every file in it is as it was packed; with PATH, a file or a "
+                 "directory in it, that this is, and the rest is not read.  A signature is told; a "
                  "trusted one is required with --require-signature, or where trust.json has "
                  "\"require_signature\": true.",
         .keys = "file, package, digest, signature",
         .least = 1,
-        .most = 1,
+        .most = 2,
         .options =
             {
                 {OPTION_QUICK, 0, "quick", NULL,
@@ -167,7 +168,20 @@ const struct command commands[] = {
         .least = 1,
         .most = 2,
         .options = {{OPTION_PATTERN, 0, "pattern", "P",
-                     "only what matches P, as in model/*, or lies below a match", false}},
+                     "only what matches P, as in model/*, or lies below a match", false},
+                    {OPTION_COMPONENT, 0, "component", "PATH",
+                     "only this component, by its path as inspect shows it", false}},
+    },
+    {
+        .name = "cat",
+        .run = run_cat,
+        .synopsis = "FILE PATH",
+        .summary = "Write one file of a package to stdout, without reading the rest.",
+        .about = "What was written is good only when the exit code is 0: the digest is known last. "
+                 " With --json it is a text, null when it is not UTF-8.",
+        .keys = "path, size, text",
+        .least = 2,
+        .most = 2,
     },
     {
         .name = "register",

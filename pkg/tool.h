@@ -23,6 +23,7 @@ enum option_key {
     OPTION_BEST,
     OPTION_BLOBS,
     OPTION_COMMENT,
+    OPTION_COMPONENT,
     OPTION_DIRECTORY,
     OPTION_DRY_RUN,
     OPTION_ENTRY,
@@ -204,7 +205,7 @@ void help_command(const struct command *command);
 void help_family(const char *word);
 
 /* The commands, as the table names them. */
-run_fn run_init, run_new, run_add, run_pack, run_inspect, run_verify, run_sign, run_unpack,
+run_fn run_init, run_new, run_add, run_pack, run_inspect, run_verify, run_sign, run_unpack, run_cat,
     run_register, run_update, run_query, run_unregister, run_remote_add, run_remote_list,
     run_remote_remove, run_remote_check, run_push, run_pull, run_install, run_uninstall, run_list,
     run_which, run_model_ls, run_model_show, run_model_requirements, run_model_get, run_model_put,

@@ -74,27 +74,64 @@ typedef struct exia_verify_options {
     int quick;              /* not zero: index, metadata, record and signature, not the payload */
     int require_signature;  /* not zero: by a key that is trusted, or it is refused */
     const char *trust_file; /* NULL: trust.json in the user's home of Exia */
+    const char *path;       /* only the member there and what lies below it; NULL: everything */
 } exia_verify_options;
 
-/* Read everything and compare it with the record.  A signature need not be there unless the options
- * or the trust file require one; but one by a listed key must be of this package.
+/* Read the payload and compare it with the record, frame by frame, on all threads.  A signature need
+ * not be there unless the options or the trust file require one; but one by a listed key must be of
+ * this package.
  *
- * @return EXIA_ECORRUPT: the text names the first member that is not as recorded; EXIA_EUNTRUSTED:
- *         the signature
+ * @return EXIA_ECORRUPT: the text names the first frame, or member, that is not as recorded;
+ *         EXIA_EUNTRUSTED: the signature; EXIA_ENOTFOUND: no such path
  */
 EXIA_API exia_status exia_package_verify(const exia_package *package,
                                          const exia_verify_options *options, const exia_job *job,
                                          exia_error *err);
 
+typedef struct exia_unpack_options {
+    size_t struct_size;
+    const char *pattern;   /* only what matches (fnmatch, '*' crosses '/'), or lies below a match */
+    const char *component; /* only what lies at this path, which the manifest lists */
+    int unsynced;          /* not zero: a crash of the system may lose it just after */
+    int require_signature; /* as for exia_package_verify() */
+    const char *trust_file; /* as there */
+} exia_unpack_options;
+
 /* Unpack into `directory`, which must be absent or empty, and not the working directory, verifying
  * on the way; it appears whole or not at all.
  *
- * @param pattern  only members that match (fnmatch, '*' crosses '/'), or lie below a match; NULL: all
  * @return EXIA_EEXISTS: the directory is not empty, EXIA_ENOTFOUND: nothing matches, EXIA_ECORRUPT,
- *         EXIA_EUNTRUSTED: by the trust file in the user's home of Exia, the signature
+ *         EXIA_EUNTRUSTED: the signature, as for exia_package_verify(); EXIA_ECONFLICT: somebody else
+ *         renames what lies beside it
  */
 EXIA_API exia_status exia_package_unpack(const exia_package *package, const char *directory,
-                                         const char *pattern, const exia_job *job, exia_error *err);
+                                         const exia_unpack_options *options, const exia_job *job,
+                                         exia_error *err);
+
+/* The size of a file, or of the one that a hard link stands for.
+ *
+ * @return EXIA_ENOTFOUND: no such path, EXIA_EINVAL: it is no file
+ */
+EXIA_API exia_status exia_package_file_size(uint64_t *out, const exia_package *package,
+                                            const char *path, exia_error *err);
+
+/* Read `size` bytes at `offset` of a file; only the frames that hold them are read.  The whole of it is
+ * compared with the record; a part is compared with the digests of its frames.  The signature is not
+ * looked at: a quick exia_package_verify() does that.
+ *
+ * @return EXIA_EINVAL: there are not so many; else as exia_package_file_size(); EXIA_ECORRUPT
+ */
+EXIA_API exia_status exia_package_read(void *into, const exia_package *package, const char *path,
+                                       uint64_t offset, size_t size, const exia_job *job,
+                                       exia_error *err);
+
+/* Write a file to the descriptor `fd`, as for a pipe, in order.  What was written is good only when
+ * EXIA_OK is answered: the digest is known last.
+ *
+ * @return as exia_package_read()
+ */
+EXIA_API exia_status exia_package_cat(const exia_package *package, const char *path, int fd,
+                                      const exia_job *job, exia_error *err);
 EXIA_API void exia_package_free(exia_package *package);
 
 /* ---- signatures ----------------------------------------------------------------------------- */

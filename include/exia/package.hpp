@@ -65,10 +65,32 @@ class package : public detail::handle<exia_package, exia_package_free>
     {
         detail::work(how, exia_package_verify, c(), options);
     }
-    void unpack(std::string_view directory, std::string_view pattern = {},
+    void unpack(std::string_view directory, const exia_unpack_options *options = nullptr,
                 const job &how = {}) const
     {
-        detail::work(how, exia_package_unpack, c(), detail::text(directory), detail::text(pattern));
+        detail::work(how, exia_package_unpack, c(), detail::text(directory), options);
+    }
+    std::uint64_t size(std::string_view path) const
+    {
+        std::uint64_t bytes = 0;
+        detail::call(exia_package_file_size, &bytes, c(), detail::text(path));
+        return bytes;
+    }
+    /* A whole file, verified. */
+    std::string read(std::string_view path, const job &how = {}) const
+    {
+        std::string data(static_cast<std::size_t>(size(path)), '\0');
+        read(&data[0], path, 0, data.size(), how);
+        return data;
+    }
+    void read(void *into, std::string_view path, std::uint64_t offset, std::size_t bytes,
+              const job &how = {}) const
+    {
+        detail::work(how, exia_package_read, into, c(), detail::text(path), offset, bytes);
+    }
+    void cat(std::string_view path, int fd, const job &how = {}) const
+    {
+        detail::work(how, exia_package_cat, c(), detail::text(path), fd);
     }
 };
 

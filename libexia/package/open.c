@@ -157,16 +157,17 @@ static exia_status read_record(exia_package *package, exia_error *err)
     const exia__frame *first = &package->frames[m->data_frames];
     uint64_t size = package->frames[m->data_frames + m->record_frames].start - first->start;
     char hex[EXIA__HEX_SIZE];
-    exia__stream stream = {0};
+    exia__loader loader = {0};
     char *tar = NULL;
     if (size != EXIA__BLOCK + m->record_size + exia__tar_padding(m->record_size))
         return exia__package_broken(package, "RECORD has another size than METADATA.json says",
                                     err);
-    exia_status rc = exia__stream_open(&stream, package, 1, err);
+    exia_status rc = exia__loader_open(&loader, err);
     if (rc == EXIA_OK && (tar = exia__resize(NULL, (size_t)size + 1)) == NULL)
         rc = exia__fail_memory(err);
-    if (rc == EXIA_OK)
-        rc = exia__stream_copy(&stream, tar, first->start, (size_t)size, err);
+    for (size_t i = 0; i < m->record_frames && rc == EXIA_OK; i++)
+        rc = exia__load(tar + (first[i].start - first->start), &loader, package,
+                        (size_t)m->data_frames + i, 1, err);
     if (rc == EXIA_OK)
         rc = exia__part_member(package, EXIA__RECORD_PATH, tar, (size_t)size, m->record_size, err);
     if (rc == EXIA_OK)
@@ -182,8 +183,22 @@ static exia_status read_record(exia_package *package, exia_error *err)
         tar = NULL;
     }
     exia__release(tar);
-    exia__stream_free(&stream);
+    exia__loader_free(&loader);
     return rc;
+}
+
+static exia_status locate_members(exia_package *package, exia_error *err)
+{
+    uint64_t at = 0;
+    package->starts = exia__array(NULL, package->entry_count + 1, sizeof *package->starts);
+    if (package->starts == NULL)
+        return exia__fail_memory(err);
+    for (size_t i = 0; i < package->entry_count; i++) {
+        package->starts[i] = at;
+        at += exia__tar_size(&package->entries[i]);
+    }
+    package->starts[package->entry_count] = at;
+    return EXIA_OK;
 }
 
 static exia_status read_end(exia_package *package, const tail *end, exia_error *err)
@@ -235,6 +250,8 @@ exia_status exia__package_open_fd(exia_package **out, int fd, const char *file, 
     if (rc == EXIA_OK)
         rc = exia__part_entries(package, package->frames[package->metadata.data_frames].start, err);
     if (rc == EXIA_OK)
+        rc = locate_members(package, err);
+    if (rc == EXIA_OK)
         rc = read_end(package, &end, err);
     exia__release(end.data);
     if (rc == EXIA_OK)
@@ -258,5 +275,6 @@ void exia_package_free(exia_package *package)
     exia__release(package->signature);
     exia__release(package->record);
     exia__release(package->entries);
+    exia__release(package->starts);
     exia__release(package);
 }

@@ -65,7 +65,7 @@ exia_status exia__place_directory(exia__place *place, const char *path, exia_err
     return rc;
 }
 
-exia_status exia__place_file(int *fd, exia__place *place, const char *path, mode_t mode,
+static exia_status open_file(int *fd, exia__place *place, const char *path, int flags, mode_t mode,
                              exia_error *err)
 {
     const char *name = NULL;
@@ -73,8 +73,25 @@ exia_status exia__place_file(int *fd, exia__place *place, const char *path, mode
     exia_status rc = enter(place, &name, path, err);
     if (rc < 0)
         return rc;
-    *fd = exia__open_beneath(place->parent, name, O_WRONLY | O_CREAT | O_EXCL, mode | 0600);
+    *fd = exia__open_beneath(place->parent, name, O_WRONLY | flags, mode);
     return *fd < 0 ? failed(place, "cannot create", path, err) : EXIA_OK;
+}
+
+exia_status exia__place_file(int *fd, exia__place *place, const char *path, mode_t mode,
+                             exia_error *err)
+{
+    return open_file(fd, place, path, O_CREAT | O_EXCL, mode | 0600, err);
+}
+
+exia_status exia__place_file_again(int *fd, exia__place *place, const char *path, exia_error *err)
+{
+    return open_file(fd, place, path, 0, 0, err);
+}
+
+exia_status exia__place_size(int fd, const exia__place *place, const char *path, uint64_t size,
+                             exia_error *err)
+{
+    return ftruncate(fd, (off_t)size) == 0 ? EXIA_OK : failed(place, "cannot write", path, err);
 }
 
 exia_status exia__place_bytes(int fd, const exia__place *place, const char *path, const void *data,

@@ -35,6 +35,11 @@ exia_status exia__place_directory(exia__place *place, const char *path, exia_err
 /* Create a file for writing.  @param mode  what it gets in the end; for now 0600 is added */
 exia_status exia__place_file(int *fd, exia__place *place, const char *path, mode_t mode,
                              exia_error *err);
+/* The same file again, for writing, before it has its mode. */
+exia_status exia__place_file_again(int *fd, exia__place *place, const char *path, exia_error *err);
+/* Make it that long; what is not written is zero. */
+exia_status exia__place_size(int fd, const exia__place *place, const char *path, uint64_t size,
+                             exia_error *err);
 exia_status exia__place_bytes(int fd, const exia__place *place, const char *path, const void *data,
                               size_t size, uint64_t offset, exia_error *err);
 /* Set the mode and close it, in any case. */

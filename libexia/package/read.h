@@ -45,9 +45,10 @@ const exia__frame *exia__package_frames(size_t *count, const exia_package *packa
 exia_status exia__package_check(const exia_package *package, exia__work *work, exia_error *err);
 
 /* Unpack and verify into the open directory `root`, which is empty and the caller's alone (0700);
- * `directory` names it in errors.  Modes are applied to what is in it, not to itself.  Nothing is synced or renamed, and after a failure
- * the caller removes what is there.  @param pattern  as in exia_package_unpack() */
+ * `directory` names it in errors.  Modes are applied to what is in it, not to itself.  Nothing is
+ * synced or renamed, no signature is looked at, and after a failure the caller removes what is there. */
 exia_status exia__package_unpack_into(const exia_package *package, int root, const char *directory,
-                                      const char *pattern, const exia_job *job, exia_error *err);
+                                      const exia_unpack_options *options, const exia_job *job,
+                                      exia_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* The reading side inside: an open package, and its tar stream by position. */
+/* The reading side inside: an open package, and its payload by position. */
 #ifndef EXIA_PACKAGE_READER_H
 #define EXIA_PACKAGE_READER_H
 
@@ -20,7 +20,8 @@ struct exia_package {
     char *record; /* the entries' texts lie in it */
     exia__entry *entries;
     size_t entry_count;
-    char *signature; /* SIGNATURE; NULL: none */
+    char *signature;  /* SIGNATURE; NULL: none */
+    uint64_t *starts; /* where each begins in the tar, and behind the last one where it ends */
 };
 
 /* ---- parts.c -------------------------------------------------------------------------------- */
@@ -47,44 +48,72 @@ exia_status exia__part_manifest(const exia_package *package, const char *text, s
                                 exia_error *err);
 exia_status exia__part_end(exia_package *package, const char *tar, size_t size, exia_error *err);
 
-/* ---- stream.c ------------------------------------------------------------------------------- */
+/* ---- load.c --------------------------------------------------------------------------------- */
 
 /* Decompress one whole frame by a ZSTD_DCtx.  `*why`, if not NULL, says what is wrong with it. */
 exia_status exia__frame_decode(const char **why, void *into, size_t plain, const void *packed,
                                size_t size, void *zstd, exia_error *err);
 
-/* The decompressed tar, one frame at a time. */
-typedef struct exia__stream {
-    const exia_package *package;
+/* Reads and decompresses frames.  Threads: one. */
+typedef struct exia__loader {
     void *zstd; /* ZSTD_DCtx */
-    unsigned char *packed, *plain;
-    size_t packed_room, plain_room;
-    size_t frame; /* whose content `plain` holds; SIZE_MAX: none */
-    int check;    /* compare each frame with its digest */
     exia__hash *hash;
-} exia__stream;
-exia_status exia__stream_open(exia__stream *out, const exia_package *package, int check,
-                              exia_error *err);
-/* What lies at a position of the tar, up to the end of its frame: at least one byte. */
-exia_status exia__stream_at(const unsigned char **data, size_t *size, exia__stream *stream,
-                            uint64_t at, exia_error *err);
-/* Copy out, across frames. */
-exia_status exia__stream_copy(exia__stream *stream, void *into, uint64_t at, size_t size,
-                              exia_error *err);
-void exia__stream_free(exia__stream *stream);
+    void *packed;
+    size_t packed_room;
+} exia__loader;
+exia_status exia__loader_open(exia__loader *out, exia_error *err);
+void exia__loader_free(exia__loader *loader);
+/* The content of a frame, of the size in the index.  @param check  compare it with its digest, too */
+exia_status exia__load(void *plain, exia__loader *loader, const exia_package *package, size_t index,
+                       int check, exia_error *err);
+/* See to it that there is room, not that it keeps what was there. */
+exia_status exia__room(void **memory, size_t *have, size_t need, exia_error *err);
 
-/* What is done with members while they are compared with the record; each may be NULL. */
+/* ---- pass.c --------------------------------------------------------------------------------- */
+
+/* What is done with the content of files while it is compared with the record; each may be NULL. */
 typedef struct exia__visitor {
-    int (*wanted)(size_t index, void *payload); /* NULL: all; veda.json is compared always */
-    exia_status (*begin)(size_t index, void *payload, exia_error *err); /* of a file */
-    exia_status (*data)(const void *data, size_t size, void *payload, exia_error *err);
-    exia_status (*end)(size_t index, void *payload, exia_error *err);
+    int (*wanted)(size_t index, void *payload); /* NULL: all members */
+    /* A piece of a file, of several at a time: all of it, verified (then `offset` is 0 and `size` that of
+     * the file), or what lies in one frame, unverified. */
+    exia_status (*put)(uint32_t thread, size_t index, uint64_t offset, const void *data,
+                       size_t size, void *payload, exia_error *err);
+    /* The same pieces in order, one at a time, but no empty ones. */
+    exia_status (*give)(const void *data, size_t size, void *payload, exia_error *err);
     const char *step; /* for progress */
     int check_frames; /* their digests too */
 } exia__visitor;
-/* Compare the wanted members with the record: headers, content, padding; and veda.json with the
- * manifest.  Frames without a wanted member are not read. */
+/* Compare the wanted members with the record: headers, content, padding.  Frames without a wanted member
+ * are not read.  Threads, numbered from 0, are as many as the job says, at most. */
 exia_status exia__package_visit(const exia_package *package, const exia__visitor *visitor,
                                 void *payload, exia__work *work, exia_error *err);
+/* Of one file, and of this only the frames with `size` bytes at `offset`: pieces reach beyond these, and
+ * a part is compared with the digests of its frames alone. */
+exia_status exia__package_visit_file(const exia_package *package, size_t index, uint64_t offset,
+                                     uint64_t size, const exia__visitor *visitor, void *payload,
+                                     exia__work *work, exia_error *err);
+/* Does a file lie in one frame, so that it comes in one piece? */
+int exia__in_one_frame(const exia_package *package, size_t index);
+/* The frame that a position of the members lies in. */
+size_t exia__frame_at(const exia_package *package, uint64_t at);
+
+/* ---- select.c ------------------------------------------------------------------------------- */
+
+#define EXIA__NOWHERE UINT32_MAX
+/* For each member where its content goes: to itself, or, when only hard links to it are selected, to the
+ * first of them; EXIA__NOWHERE when it is not unpacked. */
+exia_status exia__select(uint32_t **out, const exia_package *package,
+                         const exia_unpack_options *options, exia_error *err);
+
+/* ---- read.c, verify.c ----------------------------------------------------------------------- */
+
+exia_status exia__package_find(size_t *index, const exia_package *package, const char *path,
+                               exia_error *err);
+exia_status exia__package_read_entry(void *into, const exia_package *package, size_t index,
+                                     uint64_t offset, size_t size, exia__work *work,
+                                     exia_error *err);
+/* veda.json must say what METADATA.json says. */
+exia_status exia__package_check_manifest(const exia_package *package, exia__work *work,
+                                         exia_error *err);
 
 #endif

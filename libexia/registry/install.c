@@ -195,6 +195,7 @@ static exia_status unpack(install *state, step *one, mode_t mode, exia_error *er
     exia__parcel parcel = {.fd = -1};
     exia_package *package = NULL;
     exia__side here = exia__side_here(state->registry);
+    const exia_unpack_options whole = {0};
     int root = -1;
     exia_status rc;
     if ((rc = find_offer(&offer, &offers, &here, one, state->work, err)) < 0 ||
@@ -209,7 +210,7 @@ static exia_status unpack(install *state, step *one, mode_t mode, exia_error *er
     if (mkdir(one->staged, 0700) != 0 ||
         (root = open(one->staged, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
         rc = exia__fail_errno(err, errno, "cannot make the directory", one->staged);
-    else if ((rc = exia__package_unpack_into(package, root, one->staged, NULL, &job, err)) ==
+    else if ((rc = exia__package_unpack_into(package, root, one->staged, &whole, &job, err)) ==
                  EXIA_OK &&
              fchmod(root, mode) != 0)
         rc = exia__fail_errno(err, errno, "cannot set the mode of", one->staged);

@@ -21,6 +21,7 @@ STORY = [
     ("inspect", "hello.veda", "--files"),
     ("verify", "hello.veda"),
     ("unpack", "hello.veda", "unpacked"),
+    ("cat", "hello.veda", "code/hello.py"),
     ("register", "hello.veda"),
     ("update", "hello", "stage=prod", "runs=3"),
     ("query",),

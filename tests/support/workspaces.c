@@ -61,5 +61,6 @@ exia_package *packed(const char *from, const char *file)
 
 exia_status unpack(const exia_package *package, const char *to, const char *pattern)
 {
-    return exia_package_unpack(package, to, pattern, NULL, &err);
+    const exia_unpack_options options = {.struct_size = sizeof options, .pattern = pattern};
+    return exia_package_unpack(package, to, &options, NULL, &err);
 }

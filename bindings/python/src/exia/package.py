@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 from exia._arguments import flag, integer, path, path_or_null, text, text_or_null
 from exia._handle import Handle, call, owned, take_text
+from exia._member import PIECE, Member, read_into
 from exia._native import ffi, lib
 from exia._progress import Job
 from exia._rows import Rows, rows
@@ -192,42 +194,124 @@ class Package(Handle):
         with self._lock:
             return rows(lib.exia_package_signatures, self._c, self._trust)
 
-    def verify(self, quick: bool = False, *, require_signature: bool = False) -> None:
+    def verify(
+        self,
+        quick: bool = False,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        require_signature: bool = False,
+    ) -> None:
         """Read everything and compare it with the record; quick: not the payload.
 
         Parameters
         ----------
+        path
+            Only the member there, and what lies below it.
         require_signature
             It must be signed by a trusted key.  The trust file may require that of every package.
 
         Raises
         ------
         CorruptError
-            The text names the first member that is not as recorded.
+            The text names the first frame or member that is not as recorded.
+        NotFoundError
+            There is no such path in it.
         UntrustedError
             The signature is not of this package; or one is required, and there is none that counts.
         """
         options = ffi.new("exia_verify_options *")
         options.struct_size = ffi.sizeof("exia_verify_options")
         options.quick = flag(quick, "quick")
+        options.path = kept = owned(path_or_null(path, "path"))
         options.require_signature = flag(require_signature, "require_signature")
         options.trust_file = self._trust
         with self._lock, Job() as job:
             call(lib.exia_package_verify, self._c, options, job.c)
+        del kept
 
-    def unpack(self, directory: str | os.PathLike[str], pattern: str | None = None) -> None:
+    def unpack(
+        self,
+        directory: str | os.PathLike[str],
+        pattern: str | None = None,
+        *,
+        component: str | os.PathLike[str] | None = None,
+        sync: bool = True,
+        require_signature: bool = False,
+    ) -> None:
         """Unpack into a directory that is absent or empty: verified, and whole or not at all.
 
         Parameters
         ----------
         pattern
             Only members that match, or lie below a match; `*` crosses `/`.
+        component
+            Only what lies at this path, which the manifest lists as a component.
+        sync
+            False: a crash of the system just after may lose it.
+        require_signature
+            As for `verify`.
         """
+        options = ffi.new("exia_unpack_options *")
+        options.struct_size = ffi.sizeof("exia_unpack_options")
+        kept = owned(text_or_null(pattern, "pattern")), owned(path_or_null(component, "component"))
+        options.pattern, options.component = kept
+        options.unsynced = not flag(sync, "sync")
+        options.require_signature = flag(require_signature, "require_signature")
+        options.trust_file = self._trust
         with self._lock, Job() as job:
             call(
-                lib.exia_package_unpack, self._c, path(directory, "directory"),
-                text_or_null(pattern, "pattern"), job.c,
+                lib.exia_package_unpack, self._c, path(directory, "directory"), options, job.c
             )  # fmt: skip
+
+    def read(self, path: str | os.PathLike[str]) -> bytes:
+        """Read one file, verified, without unpacking the rest.
+
+        Parameters
+        ----------
+        path
+            As the file is called; `files` shows it percent-encoded.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such path in it.
+        InvalidError
+            It is a directory or a symbolic link.
+        """
+        raw, size = self._file(path)
+        if size < 2:  # such objects are shared
+            small = bytearray(size)
+            read_into(self, small, raw, 0, size)
+            return bytes(small)
+        data = bytes(size)  # nobody else has it yet
+        read_into(self, data, raw, 0, size)
+        return data
+
+    def open(self, path: str | os.PathLike[str]) -> BinaryIO:
+        """Open one file for reading, at any position, without unpacking anything.
+
+        What is read is compared with the digests of the frames that hold it; `verify` compares the
+        file with the record.
+        """
+        raw, size = self._file(path)
+        return io.BufferedReader(Member(self, raw, os.fspath(path), size), min(size, PIECE) or 1)
+
+    def cat(self, path: str | os.PathLike[str], file: Any) -> None:
+        """Write one file, in order, to what has a `fileno()`, or is a descriptor.
+
+        What was written is good only when this returns: the digest is known last.
+        """
+        raw, _ = self._file(path)
+        out = file if isinstance(file, int) else file.fileno()
+        with self._lock, Job() as job:
+            call(lib.exia_package_cat, self._c, raw, integer(out, "file", 0, 2**31 - 1), job.c)
+
+    def _file(self, name: str | os.PathLike[str]) -> tuple[bytes, int]:
+        raw, size = path(name, "path"), ffi.new("uint64_t *")
+        self.verify(quick=True)  # which judges the signature
+        with self._lock:
+            call(lib.exia_package_file_size, size, self._c, raw)
+        return raw, size[0]
 
     def _repr_html_(self) -> str:
         return self.files._repr_html_()

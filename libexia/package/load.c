@@ -1,0 +1,101 @@
+/* One frame at a time: read, its digest compared when asked for, and decompressed into memory whose
+ * size the index has capped before. */
+#include <string.h>
+
+#include <zstd.h>
+#include <zstd_errors.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "package/reader.h"
+
+exia_status exia__loader_open(exia__loader *out, exia_error *err)
+{
+    *out = (exia__loader){.zstd = ZSTD_createDCtx()};
+    exia_status rc = out->zstd ? exia__hash_open(&out->hash, err) : exia__fail_memory(err);
+    if (rc < 0)
+        exia__loader_free(out);
+    return rc;
+}
+
+void exia__loader_free(exia__loader *loader)
+{
+    ZSTD_freeDCtx(loader->zstd);
+    exia__hash_free(loader->hash);
+    exia__release(loader->packed);
+    *loader = (exia__loader){0};
+}
+
+exia_status exia__room(void **memory, size_t *have, size_t need, exia_error *err)
+{
+    if (need <= *have)
+        return EXIA_OK;
+    exia__release(*memory); /* what was in it is not wanted any more */
+    *have = 0;
+    *memory = exia__resize(NULL, need);
+    if (*memory == NULL)
+        return exia__fail_memory(err);
+    *have = need;
+    return EXIA_OK;
+}
+
+/* What decompresses at once needs no window, but a reader of streams and `tar --zstd` would have to
+ * find the memory. */
+static const char *frame_fault(const unsigned char *packed, size_t size, size_t plain)
+{
+    /* the magic too, for libzstd may know older formats */
+    if (size < EXIA__FRAME_LEAST || exia__get32(packed) != EXIA__FRAME_MAGIC)
+        return "is no frame of zstd";
+    if ((packed[4] & EXIA__FRAME_SINGLE) == 0 && packed[5] > EXIA__FRAME_WINDOW)
+        return "wants a window of more than 4 MiB";
+    if (ZSTD_getFrameContentSize(packed, size) != plain ||
+        ZSTD_findFrameCompressedSize(packed, size) != size)
+        return "has not the size in the index";
+    return NULL;
+}
+
+exia_status exia__frame_decode(const char **why, void *into, size_t plain, const void *packed,
+                               size_t size, void *zstd, exia_error *err)
+{
+    *why = frame_fault(packed, size, plain);
+    if (*why != NULL)
+        return EXIA_OK;
+    size_t got = ZSTD_decompressDCtx(zstd, into, plain, packed, size);
+    if (ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation)
+        return exia__fail_memory(err);
+    if (got != plain)
+        *why = "cannot be decompressed";
+    return EXIA_OK;
+}
+
+static exia_status bad_frame(const exia_package *package, size_t index, const char *why,
+                             exia_error *err)
+{
+    return exia__fail(err, EXIA_ECORRUPT, 0, "%s is damaged: frame %zu of %zu %s", package->path,
+                      index + 1, package->frame_count, why);
+}
+
+exia_status exia__load(void *plain, exia__loader *loader, const exia_package *package, size_t index,
+                       int check, exia_error *err)
+{
+    const exia__frame *frame = &package->frames[index];
+    unsigned char digest[EXIA__DIGEST_SIZE];
+    exia_status rc = exia__room(&loader->packed, &loader->packed_room, frame->size, err);
+    if (rc == EXIA_OK)
+        rc = exia__read_at(package->fd, loader->packed, frame->size, frame->offset, package->path,
+                           err);
+    if (rc == EXIA_OK && check) {
+        rc = exia__hash_update(loader->hash, loader->packed, frame->size, err);
+        if (rc == EXIA_OK)
+            rc = exia__hash_finish(digest, loader->hash, err);
+        if (rc == EXIA_OK && memcmp(digest, frame->digest, sizeof digest) != 0)
+            rc = bad_frame(package, index, "is not what was written", err);
+    }
+    if (rc < 0)
+        return rc;
+    const char *why = NULL;
+    rc = exia__frame_decode(&why, plain, frame->plain, loader->packed, frame->size, loader->zstd,
+                            err);
+    return rc == EXIA_OK && why != NULL ? bad_frame(package, index, why, err) : rc;
+}
