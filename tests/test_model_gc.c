@@ -21,15 +21,7 @@ static char large[LARGE];
 /* The library behind the driver whose clock is ours. */
 static exia_library *open_clocked(void)
 {
-    exia_library *library = NULL;
-    faulty_register();
-    const char *folder = check_path("library"),
-               *blobs = check_format("faulty:file:%s/blobs", folder);
-    check_ok(exia__directory_make(folder, &err));
-    exia_library_options options = {.struct_size = sizeof options, .blobs_url = blobs};
-    check_ok(exia_library_open(&library, check_format("faulty:sqlite:%s/catalog.db", folder),
-                               &options, &err));
-    return library;
+    return open_faulty(check_path("library"));
 }
 
 static exia_library *fresh(void)

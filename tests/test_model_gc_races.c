@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,7 +18,6 @@ enum { LARGE = 20000 };
 static const int64_t minute = 60 * 1000, hour = 60 * 60 * 1000;
 
 static char large[LARGE];
-static int scenes;
 
 /* Two handles on one library, in memory: the many syncs cost nothing. */
 typedef struct scene {
@@ -28,29 +26,6 @@ typedef struct scene {
     int64_t grace;
     int runs; /* of the collector at each stop */
 } scene;
-
-static const char *place(void)
-{
-    const char *shared = check_format("/dev/shm/exia-gc-%d", (int)getpid());
-    return mkdir(shared, 0700) == 0 || access(shared, W_OK) == 0 ? shared : check_directory();
-}
-
-/* The folder of a scene, and with the last one the place. */
-static void sweep(const char *folder)
-{
-    exia__tree_remove(folder, NULL);
-    rmdir(check_format("/dev/shm/exia-gc-%d", (int)getpid()));
-}
-
-static exia_library *open_at(const char *folder)
-{
-    exia_library *library = NULL;
-    exia_library_options options = {.struct_size = sizeof options,
-                                    .blobs_url = check_format("faulty:file:%s/blobs", folder)};
-    check_ok(exia_library_open(&library, check_format("faulty:sqlite:%s/catalog.db", folder),
-                               &options, &err));
-    return library;
-}
 
 static exia_status publish(exia_library *library)
 {
@@ -74,11 +49,9 @@ static exia_status collect(exia_library *library, int64_t grace, int wait)
 static scene begin(int64_t grace, int marked)
 {
     faulty = (faulty_plan){0};
-    faulty_register();
-    scene made = {check_format("%s/%d", place(), scenes++), NULL, NULL, grace, 1};
-    check_ok(exia__directory_make(made.folder, &err));
-    made.library = open_at(made.folder);
-    made.other = open_at(made.folder);
+    scene made = {fresh_folder(), NULL, NULL, grace, 1};
+    made.library = open_faulty(made.folder);
+    made.other = open_faulty(made.folder);
     check_ok(publish(made.library));
     check_ok(exia_model_remove(made.library, "m", 1, NULL, &err));
     faulty.skew_ms = 3 * grace + hour;
@@ -92,7 +65,7 @@ static scene begin(int64_t grace, int marked)
 /* Each version that is there opens, with every digest, and so does its environment. */
 static int check_whole(const scene *now)
 {
-    exia_library *library = open_at(now->folder);
+    exia_library *library = open_faulty(now->folder);
     exia_rows *rows = NULL;
     const char *row = NULL;
     int count = 0;
@@ -133,7 +106,7 @@ static int end(scene *now)
     assert_int_equal(totals.marked, 0);
     exia_library_free(now->library);
     exia_library_free(now->other);
-    sweep(now->folder);
+    exia__tree_remove(now->folder, NULL);
     return count;
 }
 
@@ -328,7 +301,7 @@ static int outstay_and_die(long i, long k, int *lost)
     exia_rows_free(rows);
     exia_library_free(now.library);
     exia_library_free(now.other);
-    sweep(now.folder);
+    exia__tree_remove(now.folder, NULL);
     return reached;
 }
 
@@ -497,7 +470,7 @@ TEST(writers_that_reuse_one_blob_stay_whole_beside_collectors_of_no_patience)
     pid_t writers[WRITERS], collectors[COLLECTORS];
     int status = 0;
     faulty = (faulty_plan){0};
-    const char *folder = check_format("%s/%d", place(), scenes++);
+    const char *folder = fresh_folder();
     exia_library *library = NULL;
     check_ok(exia_library_open(&library, folder, NULL, &err));
     exia_library_free(library);
@@ -522,5 +495,5 @@ TEST(writers_that_reuse_one_blob_stay_whole_beside_collectors_of_no_patience)
     assert_int_equal(totals.errors, 0);
     assert_int_equal(totals.entries >= WRITERS * (2 * ROUNDS - 1), 1);
     exia_library_free(library);
-    sweep(folder);
+    exia__tree_remove(folder, NULL);
 }

@@ -4,7 +4,6 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -14,36 +13,12 @@
 enum { LARGE = 20000 };
 
 static char large[LARGE];
-static int scenes;
 
 /* Two handles on one library, in memory: the many syncs cost nothing. */
 typedef struct scene {
     const char *folder;
     exia_library *library, *other;
 } scene;
-
-static const char *place(void)
-{
-    const char *shared = check_format("/dev/shm/exia-upkeep-%d", (int)getpid());
-    return mkdir(shared, 0700) == 0 || access(shared, W_OK) == 0 ? shared : check_directory();
-}
-
-/* The folder of a scene, and with the last one the place. */
-static void sweep(const char *folder)
-{
-    exia__tree_remove(folder, NULL);
-    rmdir(check_format("/dev/shm/exia-upkeep-%d", (int)getpid()));
-}
-
-static exia_library *open_at(const char *folder)
-{
-    exia_library *library = NULL;
-    exia_library_options options = {.struct_size = sizeof options,
-                                    .blobs_url = check_format("faulty:file:%s/blobs", folder)};
-    check_ok(exia_library_open(&library, check_format("faulty:sqlite:%s/catalog.db", folder),
-                               &options, &err));
-    return library;
-}
 
 static exia_status publish(exia_library *library, char seed, exia_error *why)
 {
@@ -60,11 +35,9 @@ static exia_status publish(exia_library *library, char seed, exia_error *why)
 static scene begin(void)
 {
     faulty = (faulty_plan){0};
-    faulty_register();
-    scene made = {check_format("%s/%d", place(), scenes++), NULL, NULL};
-    check_ok(exia__directory_make(made.folder, &err));
-    made.library = open_at(made.folder);
-    made.other = open_at(made.folder);
+    scene made = {fresh_folder(), NULL, NULL};
+    made.library = open_faulty(made.folder);
+    made.other = open_faulty(made.folder);
     check_ok(publish(made.library, 'a', &err));
     check_ok(publish(made.library, 'a', &err));
     check_ok(publish(made.library, 'c', &err));
@@ -75,7 +48,7 @@ static void end(scene *now)
 {
     exia_library_free(now->library);
     exia_library_free(now->other);
-    sweep(now->folder);
+    exia__tree_remove(now->folder, NULL);
     faulty = (faulty_plan){0};
 }
 

@@ -5,10 +5,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/file.h"
+#include "support/faulty.h"
+
 exia_library *open_library(void)
 {
     exia_library *library = NULL;
     check_ok(exia_library_open(&library, check_path("library"), NULL, &err));
+    return library;
+}
+
+const char *fresh_folder(void)
+{
+    static int count;
+    check_in_memory();
+    return check_path(check_format("%d", count++));
+}
+
+exia_library *open_faulty(const char *folder)
+{
+    exia_library *library = NULL;
+    exia_library_options options = {.struct_size = sizeof options,
+                                    .blobs_url = check_format("faulty:file:%s/blobs", folder)};
+    faulty_register();
+    check_ok(exia__directory_make(folder, &err));
+    check_ok(exia_library_open(&library, check_format("faulty:sqlite:%s/catalog.db", folder),
+                               &options, &err));
     return library;
 }
 

@@ -6,6 +6,10 @@
 
 /* The library in check_path("library"). */
 exia_library *open_library(void);
+/* A directory of its own for each call, in memory: the many syncs cost nothing. */
+const char *fresh_folder(void);
+/* The library in `folder`, made when it is not there, by way of support/faulty.h. */
+exia_library *open_faulty(const char *folder);
 /* Publish one part "model" of these bytes; facts, alias may be NULL. */
 int64_t write_model(exia_library *library, const char *name, const char *bytes, const char *facts,
                     const char *alias, int64_t expect);
