@@ -11,7 +11,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 
-static const char manifest[] = "{\"format\":1,\"name\":\"forged\",\"version\":\"1\"}";
+static const char manifest[] = FORGE_MANIFEST;
 static const char zeros[2 * EXIA__BLOCK];
 
 enum { BEGUN, HAS_TAR, HAS_FRAMES, HAS_TAIL, HAS_FILE };

@@ -15,8 +15,7 @@ const char *forged_file(forge *f)
     return path;
 }
 
-/* What an unpacking that was given up leaves beside the directory. */
-static int staging_is_left(void)
+int forged_staging_left(void)
 {
     DIR *dir = opendir(check_directory());
     int left = 0;
@@ -40,7 +39,7 @@ exia_status forged_use(const char *file)
         if (unpacked != rc && !(unpacked == EXIA_OK && strstr(err.text, "frame") != NULL))
             fail_msg("verify says %d, unpack says %d: %s", rc, unpacked, unpack_err.text);
         assert_int_equal(exia__path_exists(target), unpacked == EXIA_OK);
-        assert_false(staging_is_left());
+        assert_false(forged_staging_left());
         if (unpacked == EXIA_OK)
             assert_int_equal(exia__tree_remove(target, NULL), EXIA_OK);
     }

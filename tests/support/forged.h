@@ -11,6 +11,9 @@ const char *forged_file(forge *f);
 /* Open, verify and unpack a file. */
 exia_status forged_use(const char *file);
 
+/* Did an unpacking that was given up leave something beside the directory? */
+int forged_staging_left(void);
+
 /* Write the package, use it, and forget what was made of it: it may be spoilt anew.  With the
  * variable EXIA_FORGED, a directory, it is left there too, as TEST-NUMBER.veda, and a line of the
  * file `index` in it says what was expected: name, status, a piece of the text. */
