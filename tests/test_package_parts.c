@@ -186,7 +186,7 @@ TEST(a_line_of_the_record_says_everything_and_is_read_back)
     exia__buffer_free(&text);
 }
 
-/* ---- globs and .vedaignore ---- */
+/* ---- globs ---- */
 
 static int glob(const char *glob_text, const char *text, int crosses)
 {
@@ -221,49 +221,6 @@ TEST(a_glob_of_many_stars_takes_no_time)
     memset(text, 'a', sizeof text - 1);
     text[sizeof text - 1] = '\0';
     assert_false(glob(stars, text, 1));
-}
-
-static void ignores(const char *rules, const char *path, int is_directory, int expected)
-{
-    exia__ignore ignore = {0};
-    check_ok(exia__ignore_open(&ignore, rules, &err));
-    if (exia__ignored(&ignore, path, is_directory) != expected)
-        fail_msg("\"%s\" and %s: not %d", rules, path, expected);
-    exia__ignore_free(&ignore);
-}
-
-TEST(rules_ignore_what_they_say)
-{
-    ignores(NULL, "a", 0, 0);
-    ignores(NULL, ".git", 1, 1);
-    ignores(NULL, "a/__pycache__", 1, 1);
-    ignores(NULL, "a/b.veda", 0, 1);
-    ignores("!*.veda", "b.veda", 0, 0);
-    ignores("# a\n\n  \n", "a", 0, 0);
-    ignores("\\#a", "#a", 0, 1);
-    ignores("\\!a", "!a", 0, 1);
-    ignores("*.log", "a/b/c.log", 0, 1);
-    ignores("*.log\n!keep.log", "a/keep.log", 0, 0);
-    ignores("!keep.log\n*.log", "keep.log", 0, 1);
-    ignores("build/", "a/build", 1, 1);
-    ignores("build/", "build", 0, 0);
-    ignores("/build", "build", 0, 1);
-    ignores("/build", "a/build", 0, 0);
-    ignores("a/b", "a/b", 0, 1);
-    ignores("a/b", "x/a/b", 0, 0);
-    ignores("a/*", "a/b", 0, 1);
-    ignores("a/*", "a/b/c", 0, 0);
-    ignores("**/b", "b", 0, 1);
-    ignores("**/b", "x/y/b", 0, 1);
-    ignores("a/**", "a", 1, 0);
-    ignores("a/**", "a/b/c", 0, 1);
-    ignores("a/**/b", "a/b", 0, 1);
-    ignores("a/**/b", "a/x/y/b", 0, 1);
-    ignores("a/**/b", "a/x/y/c", 0, 0);
-    ignores("a/**/b/**/c", "a/b/x/b/y/c", 0, 1);
-    ignores("trailing   ", "trailing", 0, 1);
-    ignores("line\r\nother", "line", 0, 1);
-    ignores("/", "a", 1, 0);
 }
 
 /* ---- cuts ---- */

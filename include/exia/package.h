@@ -40,7 +40,7 @@ typedef struct exia_pack_options {
 } exia_pack_options;
 
 /* Pack a workspace: files, directories, links that stay inside it, hard links as such.  Left out is
- * what .vedaignore lists, in gitignore's language (at the top of the workspace only), and .git,
+ * what .vedaignore lists, in gitignore's language, here and in directories below, and .git,
  * __pycache__ and *.veda unless it takes them back.  A package carries no times, owners or extended
  * attributes, and of a mode the bits 0755.  The same input and zstd version give the same bytes, with
  * any number of threads; each takes about 10 MiB, at the highest levels up to 90.

@@ -10,6 +10,7 @@
 
 #include "base/beneath.h"
 #include "base/error.h"
+#include "base/file.h"
 
 enum { PIECE = 256 << 10 };
 
@@ -51,20 +52,11 @@ exia_status exia__walk_file(int *fd, const exia__walk *walk, size_t i, exia_erro
     return check_stamp(walk, i, *fd, err);
 }
 
-exia_status exia__read_some(size_t *size, int fd, void *into, size_t most, uint64_t offset,
-                            const char *path, exia_error *err)
+exia_status exia__walk_read(int fd, void *into, size_t size, uint64_t offset, const char *path,
+                            exia_error *err)
 {
-    *size = 0;
-    while (*size < most) {
-        ssize_t got = pread(fd, (char *)into + *size, most - *size, (off_t)(offset + *size));
-        if (got == 0)
-            break;
-        if (got > 0)
-            *size += (size_t)got;
-        else if (errno != EINTR)
-            return exia__fail_errno(err, errno, "cannot read", path);
-    }
-    return EXIA_OK;
+    exia_status rc = exia__read_at(fd, into, size, offset, path, err);
+    return rc == EXIA_ECORRUPT ? changed(path, err) : rc;
 }
 
 /* ---- in order: headers and content ---------------------------------------------------------------- */
@@ -98,14 +90,11 @@ static exia_status add_content(members *m, exia__draft *draft, exia__framer *fra
                                uint64_t offset, exia_error *err)
 {
     const exia__entry *entry = &m->walk->entries[m->next];
-    size_t most = EXIA__MOST_PLAIN - draft->size < PIECE ? EXIA__MOST_PLAIN - draft->size : PIECE;
-    size_t size = 0;
-    if (most > entry->size - offset)
-        most = (size_t)(entry->size - offset);
+    size_t size = EXIA__MOST_PLAIN - draft->size < PIECE ? EXIA__MOST_PLAIN - draft->size : PIECE;
     unsigned char *place = draft->plain + draft->size;
-    exia_status rc = exia__read_some(&size, m->fd, place, most, offset, entry->path, err);
-    if (rc == EXIA_OK && size != most)
-        rc = changed(entry->path, err);
+    if (size > entry->size - offset)
+        size = (size_t)(entry->size - offset);
+    exia_status rc = exia__walk_read(m->fd, place, size, offset, entry->path, err);
     if (rc == EXIA_OK) {
         size = exia__draft_add(draft, framer, place, size);
         m->at += size;

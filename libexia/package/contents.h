@@ -8,9 +8,10 @@
 
 /* Open a file that must stand as the walk found it.  @return EXIA_ECONFLICT: it changed */
 exia_status exia__walk_file(int *fd, const exia__walk *walk, size_t i, exia_error *err);
-/* Up to `most` bytes at `offset`, less only at the end. */
-exia_status exia__read_some(size_t *size, int fd, void *into, size_t most, uint64_t offset,
-                            const char *path, exia_error *err);
+
+/* Exactly so much of it.  @return EXIA_ECONFLICT: it was cut short */
+exia_status exia__walk_read(int fd, void *into, size_t size, uint64_t offset, const char *path,
+                            exia_error *err);
 
 /* Write the members; the entries of files get their digests, `*size` is what these hold together. */
 exia_status exia__write_members(uint64_t *size, exia__framer *framer, exia__walk *walk,

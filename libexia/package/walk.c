@@ -1,5 +1,5 @@
-/* The walk of a workspace.  The entries found so far are also the queue of directories to read, so
- * nothing recurses; paths are opened below the workspace and no link is followed. */
+/* The walk of a workspace.  Directories found wait in a queue, so nothing recurses; paths are opened
+ * below the workspace and no link is followed. */
 #include "package/walk.h"
 
 #include <dirent.h>
@@ -13,8 +13,21 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "package/ignore.h"
 
 enum { MOST_IGNORE = 1 << 20 };
+#define IGNORE_NAME ".vedaignore"
+
+typedef struct finding {
+    exia__walk *walk;
+    exia__work *work;
+    exia__ignore *rules; /* all there are */
+    struct waiting {
+        size_t entry;
+        const exia__ignore *rules; /* that hold around it */
+    } * directories;
+    size_t count, capacity;
+} finding;
 
 exia__stamp exia__stamp_of(const struct stat *info)
 {
@@ -33,17 +46,21 @@ int exia__stamp_equal(const exia__stamp *a, const exia__stamp *b)
            a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
 }
 
-static exia_status reserve(exia__walk *walk, exia_error *err)
+static exia_status reserve(finding *now, exia_error *err)
 {
+    exia__walk *walk = now->walk;
     size_t capacity = walk->capacity;
     if (walk->count >= EXIA__MOST_MEMBERS)
         return exia__fail(err, EXIA_EINVAL, 0, "the workspace has more than %d members",
                           EXIA__MOST_MEMBERS);
     exia_status rc =
         exia__grow(&walk->entries, &capacity, walk->count + 1, sizeof *walk->entries, err);
-    return rc < 0 ? rc
-                  : exia__grow(&walk->stamps, &walk->capacity, walk->count + 1,
-                               sizeof *walk->stamps, err);
+    if (rc == EXIA_OK)
+        rc = exia__grow(&walk->stamps, &walk->capacity, walk->count + 1, sizeof *walk->stamps, err);
+    if (rc == EXIA_OK)
+        rc = exia__grow(&now->directories, &now->capacity, now->count + 1, sizeof *now->directories,
+                        err);
+    return rc;
 }
 
 static exia_status read_target(char **out, int dir, const char *name, const char *path,
@@ -60,13 +77,14 @@ static exia_status read_target(char **out, int dir, const char *name, const char
 }
 
 /* One name in a directory, whose path below the workspace is `below` ("" for itself). */
-static exia_status add(exia__walk *walk, const exia__ignore *ignore, int dir, const char *below,
+static exia_status add(finding *now, const exia__ignore *rules, int dir, const char *below,
                        const char *name, exia_error *err)
 {
+    exia__walk *walk = now->walk;
     struct stat info;
     char *path = NULL, *target = NULL;
     exia__entry entry = {0};
-    exia_status rc = reserve(walk, err);
+    exia_status rc = reserve(now, err);
     if (rc == EXIA_OK)
         rc = exia__text_format(&path, err, "%s%s%s", below, *below ? "/" : "", name);
     if (rc < 0)
@@ -77,7 +95,7 @@ static exia_status add(exia__walk *walk, const exia__ignore *ignore, int dir, co
                  : exia__fail_errno(err, errno, "cannot read", path);
         goto done;
     }
-    if (exia__ignored(ignore, path, S_ISDIR(info.st_mode)))
+    if (exia__ignored(rules, path, S_ISDIR(info.st_mode)))
         goto done;
     entry.type = S_ISREG(info.st_mode)   ? 'f'
                  : S_ISDIR(info.st_mode) ? 'd'
@@ -97,6 +115,8 @@ static exia_status add(exia__walk *walk, const exia__ignore *ignore, int dir, co
     if (rc == EXIA_OK) {
         entry.path = path;
         entry.target = target;
+        if (entry.type == 'd')
+            now->directories[now->count++] = (struct waiting){walk->count, rules};
         walk->stamps[walk->count] = exia__stamp_of(&info);
         walk->entries[walk->count++] = entry;
         path = target = NULL;
@@ -107,21 +127,61 @@ done:
     return rc;
 }
 
-static exia_status read_directory(exia__walk *walk, const exia__ignore *ignore, const char *below,
+/* The rules that hold in a directory: its own, if it has any, and those around it. */
+static exia_status read_rules(const exia__ignore **rules, finding *now, int dir, const char *below,
+                              exia_error *err)
+{
+    struct stat info;
+    char *path = NULL, *text = NULL;
+    size_t base = *below ? strlen(below) + 1 : 0;
+    int fd = openat(dir, IGNORE_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return EXIA_OK;
+    int code = errno;
+    exia_status rc = exia__text_format(&path, err, "%s%s" IGNORE_NAME, below, base ? "/" : "");
+    if (rc == EXIA_OK && fd < 0)
+        rc = code == ELOOP ? exia__fail(err, EXIA_EINVAL, 0, "%s is a link: make it a file", path)
+                           : exia__fail_errno(err, code, "cannot read", path);
+    if (rc == EXIA_OK && fstat(fd, &info) != 0)
+        rc = exia__fail_errno(err, errno, "cannot read", path);
+    if (rc == EXIA_OK && (!S_ISREG(info.st_mode) || info.st_size > MOST_IGNORE))
+        rc = exia__fail(err, EXIA_EINVAL, 0, "%s is no file of at most 1 MiB", path);
+    size_t size = rc == EXIA_OK ? (size_t)info.st_size : 0;
+    if (rc == EXIA_OK && (text = exia__zeroed(size + 1, 1)) == NULL)
+        rc = exia__fail_memory(err);
+    if (rc == EXIA_OK)
+        rc = exia__read_at(fd, text, size, 0, path, err);
+    if (rc == EXIA_OK && strlen(text) != size)
+        rc = exia__fail(err, EXIA_EINVAL, 0, "%s is no text: it has a zero byte", path);
+    if (rc == EXIA_OK)
+        rc = exia__ignore_add(&now->rules, *rules, base, text, err);
+    if (rc == EXIA_OK)
+        *rules = now->rules;
+    exia__release(path);
+    exia__release(text);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+static exia_status read_directory(finding *now, const exia__ignore *rules, const char *below,
                                   exia_error *err)
 {
     exia_status rc = EXIA_OK;
     DIR *dir = NULL;
     const char *shown = *below ? below : "the workspace";
-    int fd = exia__open_beneath(walk->root, *below ? below : ".", O_RDONLY | O_DIRECTORY, 0);
+    int fd = exia__open_beneath(now->walk->root, *below ? below : ".", O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0 || (dir = fdopendir(fd)) == NULL) {
         rc = exia__fail_errno(err, errno, "cannot read the directory", shown);
         goto done;
     }
     fd = -1;
+    rc = read_rules(&rules, now, dirfd(dir), below, err);
     for (struct dirent *found; rc == EXIA_OK && (errno = 0, found = readdir(dir)) != NULL;) {
         if (strcmp(found->d_name, ".") != 0 && strcmp(found->d_name, "..") != 0)
-            rc = add(walk, ignore, dirfd(dir), below, found->d_name, err);
+            rc = add(now, rules, dirfd(dir), below, found->d_name, err);
+        if (rc == EXIA_OK)
+            rc = exia__work_step(now->work, "finding", now->walk->count, 0, err);
     }
     if (rc == EXIA_OK && errno != 0)
         rc = exia__fail_errno(err, errno, "cannot read the directory", shown);
@@ -133,7 +193,21 @@ done:
     return rc;
 }
 
-/* Entries and stamps are sorted by an order of their indices. */
+static exia_status find_all(exia__walk *walk, exia__work *work, exia_error *err)
+{
+    finding now = {.walk = walk, .work = work};
+    exia_status rc = exia__ignore_add(&now.rules, NULL, 0, NULL, err);
+    if (rc == EXIA_OK)
+        rc = read_directory(&now, now.rules, "", err);
+    for (size_t i = 0; rc == EXIA_OK && i < now.count; i++)
+        rc = read_directory(&now, now.directories[i].rules,
+                            walk->entries[now.directories[i].entry].path, err);
+    exia__ignore_free(now.rules);
+    exia__release(now.directories);
+    return rc;
+}
+
+/* Both arrays are sorted by an order of their indices, in place: there may be millions. */
 static int by_path(const void *a, const void *b, void *payload)
 {
     const exia__walk *walk = payload;
@@ -153,33 +227,36 @@ static int by_inode(const void *a, const void *b, void *payload)
     return (i > j) - (i < j);
 }
 
+/* Entry order[i] goes to i, along the cycles that this makes. */
+static void rearrange(exia__walk *walk, size_t *order)
+{
+    for (size_t i = 0; i < walk->count; i++) {
+        exia__entry entry = walk->entries[i];
+        exia__stamp stamp = walk->stamps[i];
+        size_t to = i;
+        for (size_t from = order[i]; from != i; from = order[to]) {
+            walk->entries[to] = walk->entries[from];
+            walk->stamps[to] = walk->stamps[from];
+            order[to] = to;
+            to = from;
+        }
+        walk->entries[to] = entry;
+        walk->stamps[to] = stamp;
+        order[to] = to;
+    }
+}
+
 static exia_status sort(exia__walk *walk, exia_error *err)
 {
-    exia_status rc = EXIA_OK;
-    size_t count = walk->count;
-    size_t *order = exia__array(NULL, count, sizeof *order);
-    exia__entry *entries = exia__array(NULL, count, sizeof *entries);
-    exia__stamp *stamps = exia__array(NULL, count, sizeof *stamps);
-    if (order == NULL || entries == NULL || stamps == NULL) {
-        rc = exia__fail_memory(err);
-        goto done;
-    }
-    for (size_t i = 0; i < count; i++)
+    size_t *order = exia__array(NULL, walk->count, sizeof *order);
+    if (order == NULL)
+        return exia__fail_memory(err);
+    for (size_t i = 0; i < walk->count; i++)
         order[i] = i;
-    qsort_r(order, count, sizeof *order, by_path, walk);
-    for (size_t i = 0; i < count; i++) {
-        entries[i] = walk->entries[order[i]];
-        stamps[i] = walk->stamps[order[i]];
-    }
-    if (count > 0) {
-        memcpy(walk->entries, entries, count * sizeof *entries);
-        memcpy(walk->stamps, stamps, count * sizeof *stamps);
-    }
-done:
+    qsort_r(order, walk->count, sizeof *order, by_path, walk);
+    rearrange(walk, order);
     exia__release(order);
-    exia__release(entries);
-    exia__release(stamps);
-    return rc;
+    return EXIA_OK;
 }
 
 /* Of the names of one file the first in path order is the file, the others are hard links to it. */
@@ -215,39 +292,17 @@ static exia_status link_names(exia__walk *walk, exia_error *err)
     return rc;
 }
 
-static exia_status read_rules(exia__ignore *out, const char *workspace, exia_error *err)
-{
-    char *path = NULL, *text = NULL;
-    exia_status rc = exia__path_join(&path, workspace, ".vedaignore", err);
-    if (rc == EXIA_OK && exia__path_exists(path))
-        rc = exia__file_read(&text, NULL, path, MOST_IGNORE, err);
-    if (rc == EXIA_OK)
-        rc = exia__ignore_open(out, text, err);
-    exia__release(path);
-    exia__release(text);
-    return rc;
-}
-
 exia_status exia__walk_open(exia__walk *out, const char *workspace, exia__work *work,
                             exia_error *err)
 {
     exia__walk walk = {.root = -1};
-    exia__ignore ignore = {0};
     *out = walk;
     exia_status rc = EXIA_OK;
     walk.root = open(workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (walk.root < 0)
         rc = exia__fail_errno(err, errno, "cannot read the workspace", workspace);
     if (rc == EXIA_OK)
-        rc = read_rules(&ignore, workspace, err);
-    if (rc == EXIA_OK)
-        rc = read_directory(&walk, &ignore, "", err);
-    for (size_t i = 0; rc == EXIA_OK && i < walk.count; i++) {
-        if (walk.entries[i].type == 'd')
-            rc = read_directory(&walk, &ignore, walk.entries[i].path, err);
-        if (rc == EXIA_OK)
-            rc = exia__work_step(work, "finding", i, 0, err);
-    }
+        rc = find_all(&walk, work, err);
     if (rc == EXIA_OK)
         rc = sort(&walk, err);
     if (rc == EXIA_OK)
@@ -259,7 +314,6 @@ exia_status exia__walk_open(exia__walk *out, const char *workspace, exia__work *
         walk = (exia__walk){.root = -1};
     }
     exia__walk_free(&walk);
-    exia__ignore_free(&ignore);
     return rc;
 }
 

@@ -7,17 +7,6 @@
 #include "base/job.h"
 #include "package/format.h"
 
-/* Rules as git's: later ones win, "!x" takes back, "x/" is directories only, a slash elsewhere
- * anchors to the workspace, "**" is any number of directories. */
-typedef struct exia__ignore {
-    char *text;
-} exia__ignore;
-
-/* `text` is a .vedaignore (NULL: none); the rules that always hold come first. */
-exia_status exia__ignore_open(exia__ignore *out, const char *text, exia_error *err);
-int exia__ignored(const exia__ignore *ignore, const char *path, int is_directory);
-void exia__ignore_free(exia__ignore *ignore);
-
 /* How a file stood when it was found. */
 typedef struct exia__stamp {
     dev_t device;

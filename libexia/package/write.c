@@ -63,7 +63,6 @@ static exia_status read_manifest(packing *p, exia_error *err)
     const exia__entry *entry = exia__entry_find(p->walk.entries, p->walk.count, EXIA__MANIFEST_PATH,
                                                 strlen(EXIA__MANIFEST_PATH));
     char *text = NULL;
-    size_t size = 0;
     int fd = -1;
     if (entry == NULL || entry->type != 'f')
         return exia__fail(err, EXIA_EINVAL, 0,
@@ -71,12 +70,12 @@ static exia_status read_manifest(packing *p, exia_error *err)
                           EXIA__MANIFEST_PATH);
     if (entry->size > EXIA__MOST_MANIFEST)
         return exia__fail(err, EXIA_EINVAL, 0, "%s has more than 1 MiB", EXIA__MANIFEST_PATH);
+    size_t size = (size_t)entry->size;
     exia_status rc = exia__walk_file(&fd, &p->walk, (size_t)(entry - p->walk.entries), err);
-    text = exia__resize(NULL, (size_t)entry->size + 1);
-    if (rc == EXIA_OK && text == NULL)
+    if (rc == EXIA_OK && (text = exia__resize(NULL, size + 1)) == NULL)
         rc = exia__fail_memory(err);
     if (rc == EXIA_OK)
-        rc = exia__read_some(&size, fd, text, (size_t)entry->size, 0, entry->path, err);
+        rc = exia__walk_read(fd, text, size, 0, entry->path, err);
     if (rc == EXIA_OK)
         rc = exia__manifest_parse(&p->manifest, text, size, EXIA__MANIFEST_PATH, EXIA_EINVAL, err);
     if (rc == EXIA_OK)
