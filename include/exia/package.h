@@ -134,6 +134,31 @@ EXIA_API exia_status exia_package_cat(const exia_package *package, const char *p
                                       const exia_job *job, exia_error *err);
 EXIA_API void exia_package_free(exia_package *package);
 
+typedef struct exia_receive_options {
+    size_t struct_size;
+    const char *name;       /* of the stream, for errors; NULL: "the stream" */
+    int require_signature;  /* as for exia_package_verify() */
+    const char *trust_file; /* the same */
+} exia_receive_options;
+
+/* Read a package in order from a pipe, a socket or a file that is open for reading, from where it
+ * stands to its end, and verify it on the way.  Its index comes last, so each part is checked as it
+ * comes, and of the payload nothing is kept.  What exia_package_open() and exia_package_verify()
+ * accept, this accepts, and nothing else.
+ *
+ * @param[out] out   what came, to be asked for its facts, files and signatures, not for its payload;
+ *                   may be NULL
+ * @param directory  unpack into it, which must be absent or empty, and not the working directory; it
+ *                   appears whole or not at all.  NULL: only verify
+ * @return EXIA_ECORRUPT: truncated, changed, no package, or something behind it; EXIA_EVERSION;
+ *         EXIA_EUNTRUSTED: the signature; EXIA_EEXISTS: the directory is not empty; EXIA_ENOSPACE:
+ *         the files are larger than what is free; EXIA_ETIMEOUT: nothing came for the job's
+ *         timeout_ms
+ */
+EXIA_API exia_status exia_package_receive(exia_package **out, int fd, const char *directory,
+                                          const exia_receive_options *options, const exia_job *job,
+                                          exia_error *err);
+
 /* ---- signatures ----------------------------------------------------------------------------- */
 
 /* Sign a package: all of it is verified, then it is copied with the signature at its end, in place of

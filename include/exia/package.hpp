@@ -45,6 +45,9 @@ inline void sign(std::string_view file, std::string_view signed_file = {},
 class package : public detail::handle<exia_package, exia_package_free>
 {
   public:
+    explicit package(exia_package *taken) : handle(taken)
+    {
+    }
     explicit package(std::string_view file)
         : handle(detail::made<exia_package>(exia_package_open, detail::text(file)))
     {
@@ -93,6 +96,15 @@ class package : public detail::handle<exia_package, exia_package_free>
         detail::work(how, exia_package_cat, c(), detail::text(path), fd);
     }
 };
+
+/* An empty directory: only verify. */
+inline package receive(int fd, std::string_view directory = {},
+                       const exia_receive_options *options = nullptr, const job &how = {})
+{
+    exia_package *came = nullptr;
+    detail::work(how, exia_package_receive, &came, fd, detail::text(directory), options);
+    return package(came);
+}
 
 /* A registry.  Threads: any.  A default `remote` is what is here. */
 class registry : public detail::handle<exia_registry, exia_registry_free>

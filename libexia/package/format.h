@@ -73,6 +73,12 @@ exia_status exia__entries_check_one(const exia__entry *entries, size_t index, ex
 
 /* The header blocks of a member, GNU long names included, into an emptied buffer. */
 exia_status exia__tar_header(exia__buffer *out, const exia__entry *entry, exia_error *err);
+/* Read a member's header blocks, of which `size` bytes are there: a whole number of blocks, one at
+ * least.  Only what exia__tar_header() would write is taken.  Until `*whole`, the bytes that they need
+ * at least, is there, nothing comes out; then `out` holds texts to be freed by exia__release() of its
+ * `path`.  @return EXIA_ECORRUPT */
+exia_status exia__tar_read(exia__entry *out, size_t *whole, const char *blocks, size_t size,
+                           exia_error *err);
 /* Bytes of a member in the tar: header blocks, content, padding. */
 uint64_t exia__tar_size(const exia__entry *entry);
 uint64_t exia__tar_padding(uint64_t size); /* zeros behind so much content */

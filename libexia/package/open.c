@@ -273,6 +273,8 @@ void exia_package_free(exia_package *package)
     exia__release(package->digests);
     exia__release(package->facts_text);
     exia__release(package->signature);
+    for (size_t i = 0; package->record == NULL && i < package->entry_count; i++)
+        exia__release((char *)package->entries[i].path);
     exia__release(package->record);
     exia__release(package->entries);
     exia__release(package->starts);

@@ -17,7 +17,7 @@ struct exia_package {
     char *facts_text;
     const json_t *manifest; /* borrowed from facts */
     exia__metadata metadata;
-    char *record; /* the entries' texts lie in it */
+    char *record; /* the entries' texts lie in it; NULL: each has its own, from `path` on */
     exia__entry *entries;
     size_t entry_count;
     char *signature;  /* SIGNATURE; NULL: none */

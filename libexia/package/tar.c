@@ -1,8 +1,11 @@
 /* The one tar encoding: ustar headers with raw name bytes, no times and no owners, GNU's long names
- * before those that do not fit, base-256 for sizes from 8 GiB. */
+ * before those that do not fit, base-256 for sizes from 8 GiB.  What is read is written again and
+ * compared, so that there is nothing to interpret. */
 #include <stdio.h>
 #include <string.h>
 
+#include "base/error.h"
+#include "base/memory.h"
 #include "package/format.h"
 
 /* Where the fields of a header lie. */
@@ -95,6 +98,93 @@ exia_status exia__tar_header(exia__buffer *out, const exia__entry *entry, exia_e
         rc = put_long(out, 'L', name, size, err);
     if (rc == EXIA_OK)
         rc = put_header(out, type, name, size, entry->target, entry->mode, entry->size, err);
+    return rc;
+}
+
+/* Octal digits, or base-256 as put_size() writes it; whatever else stands there is found when the
+ * header is written again. */
+static uint64_t get_number(const char *field, size_t digits)
+{
+    uint64_t value = 0;
+    int binary = (unsigned char)field[0] == 0x80;
+    for (size_t i = binary ? 4 : 0; i < (binary ? 12 : digits); i++)
+        value = binary ? value << 8 | (unsigned char)field[i] : value << 3 | (field[i] & 7);
+    return value;
+}
+
+/* A text of a header: the long one that came before, or that of a field. */
+typedef struct text {
+    const char *data;
+    size_t size;
+} text;
+
+static text get_text(text before, const char *field)
+{
+    return before.data != NULL ? before : (text){field, strnlen(field, NAME_SIZE)};
+}
+
+/* Path and target in one piece of memory. */
+static exia_status put_entry(exia__entry *out, const char *block, text name, text target,
+                             exia_error *err)
+{
+    static const char types[] = "0f1h2l5d";
+    const char *type = strchr(types, block[TYPE]);
+    char *texts = exia__resize(NULL, name.size + target.size + 2);
+    if (texts == NULL)
+        return exia__fail_memory(err);
+    memcpy(texts, name.data, name.size);
+    texts[name.size - (name.size > 0 && block[TYPE] == '5')] = texts[name.size] = '\0';
+    char *second = texts + name.size + 1;
+    memcpy(second, target.data, target.size);
+    second[target.size] = '\0';
+    *out = (exia__entry){.path = texts, .type = type[1]};
+    out->mode = out->type == 'l' ? 0777 : (uint32_t)get_number(block + MODE, 7);
+    if (out->type == 'f')
+        out->size = get_number(block + SIZE, 11);
+    if (out->type == 'h' || out->type == 'l')
+        out->target = second;
+    return EXIA_OK;
+}
+
+static exia_status not_ours(exia_error *err, const char *block, const char *why)
+{
+    return exia__fail(err, EXIA_ECORRUPT, 0, "the header of \"%.100s\" %s", block, why);
+}
+
+exia_status exia__tar_read(exia__entry *out, size_t *whole, const char *blocks, size_t size,
+                           exia_error *err)
+{
+    text name = {0}, target = {0};
+    const char *block = blocks;
+    exia__buffer again = {0};
+    *out = (exia__entry){0};
+    *whole = EXIA__BLOCK;
+    while (block[TYPE] == 'L' || block[TYPE] == 'K') {
+        uint64_t more = get_number(block + SIZE, 11);
+        text *into = block[TYPE] == 'L' ? &name : &target;
+        if (into->data != NULL || more < NAME_SIZE || more > EXIA__MOST_PATH + 2)
+            return not_ours(err, block, "has a long name that no package has");
+        *into = (text){block + EXIA__BLOCK, (size_t)more - 1};
+        *whole += (size_t)(more + exia__tar_padding(more)) + EXIA__BLOCK;
+        if (size < *whole)
+            return EXIA_OK;
+        block = blocks + *whole - EXIA__BLOCK;
+    }
+    if (block[TYPE] == '\0' || strchr("0125", block[TYPE]) == NULL)
+        return not_ours(err, block, "is of no file, directory or link");
+    exia_status rc =
+        put_entry(out, block, get_text(name, block + NAME), get_text(target, block + TARGET), err);
+    if (rc == EXIA_OK)
+        rc = strlen(out->path) > EXIA__MOST_PATH
+                 ? not_ours(err, block, "has a name of more than 4095 bytes")
+                 : exia__tar_header(&again, out, err);
+    if (rc == EXIA_OK && (again.size != *whole || memcmp(again.data, blocks, *whole) != 0))
+        rc = not_ours(err, out->path, "is not as packages have it");
+    exia__buffer_free(&again);
+    if (rc < 0) {
+        exia__release((char *)out->path);
+        *out = (exia__entry){0};
+    }
     return rc;
 }
 

@@ -2,8 +2,10 @@
 #include "support/forged.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/file.h"
 
@@ -26,6 +28,25 @@ int forged_staging_left(void)
     return left;
 }
 
+/* As a stream, whose reader sees what is wrong in another order, it is accepted or refused all the
+ * same, whatever comes of it. */
+static void receive(const char *file, const char *target, exia_status expected)
+{
+    exia_error why = {0};
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    exia_job alone = {.struct_size = sizeof alone, .threads = 1};
+    exia_status rc = exia_package_receive(NULL, fd, target, NULL, &alone, &why);
+    close(fd);
+    if ((rc == EXIA_OK) != (expected == EXIA_OK) || (rc != EXIA_OK && why.status != rc))
+        fail_msg("by position it is %d (%s), as a stream %d (%s)", expected, err.text, rc,
+                 why.text);
+    if (target != NULL) {
+        assert_int_equal(exia__path_exists(target), rc == EXIA_OK);
+        assert_int_equal(exia__tree_remove(target, NULL), EXIA_OK);
+    }
+    assert_false(staging_is_left());
+}
+
 exia_status forged_use(const char *file)
 {
     exia_package *package = NULL;
@@ -44,6 +65,8 @@ exia_status forged_use(const char *file)
             assert_int_equal(exia__tree_remove(target, NULL), EXIA_OK);
     }
     exia_package_free(package);
+    receive(file, NULL, rc);
+    receive(file, target, rc);
     return rc;
 }
 

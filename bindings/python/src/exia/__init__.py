@@ -25,6 +25,7 @@ from exia._modules import components, kits
 from exia._native import ffi as _ffi
 from exia._native import lib as _lib
 from exia._part import Part
+from exia._receive import receive
 from exia._rows import Rows
 from exia._run import Report
 from exia.component import Attribute, operation
@@ -103,6 +104,7 @@ __all__ = [
     "open_model",
     "operation",
     "pack",
+    "receive",
     "revoke_key",
     "sign",
     "trust_key",

@@ -53,8 +53,8 @@ class Job:
             if time.monotonic() - self._since < QUIET or not _watched():
                 return
             self._bar = _bar(step, total, self._unit)
-        if self._bar is not None and total:
-            self._bar.total = total
+        if self._bar is not None:
+            self._bar.total = total or None
             self._bar.update(done - self._bar.n)
 
     def _show_no_more(self) -> None:

@@ -172,6 +172,14 @@ class Package(Handle):
         super().__init__(out[0], lib.exia_package_free)
         self.file = os.fspath(file)
 
+    @classmethod
+    def _taken(cls, raw: Any, file: str, trust: Any) -> Package:
+        """Wrap what C opened."""
+        package = cls.__new__(cls)
+        Handle.__init__(package, raw, lib.exia_package_free)
+        package.file, package._trust = file, trust
+        return package
+
     @property
     def metadata(self) -> dict[str, Any]:
         """The manifest, the digest, the compression."""
