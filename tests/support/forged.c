@@ -44,7 +44,7 @@ static void receive(const char *file, const char *target, exia_status expected)
         assert_int_equal(exia__path_exists(target), rc == EXIA_OK);
         assert_int_equal(exia__tree_remove(target, NULL), EXIA_OK);
     }
-    assert_false(staging_is_left());
+    assert_false(forged_staging_left());
 }
 
 exia_status forged_use(const char *file)
