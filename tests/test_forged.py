@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 
 import pytest
+import veda_reader
 from test_veda_reader import VEDAPKG, on_disk
 
 BUILT = pathlib.Path(VEDAPKG).parent / "tests"
@@ -57,3 +58,13 @@ def test_ordinary_tools_see_what_the_library_sees(command, accepted, tmp_path):
         for name in own:
             del extracted[name]
         assert extracted == on_disk(os.fsencode(ours)), path.name
+
+
+def test_a_second_reader_accepts_and_refuses_what_the_library_does(forged):
+    """It was written from FORMAT.md alone, so what it does not agree on is not said there."""
+    for path, status, text in forged:
+        if status == 0:
+            veda_reader.read(path)
+        else:
+            with pytest.raises(ValueError):
+                pytest.fail(f"{path.name} is read: {text}, {veda_reader.read(path).metadata}")

@@ -9,6 +9,7 @@ import tarfile
 
 import pytest
 import veda_reader
+import veda_signature
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 VEDAPKG = os.environ.get("VEDAPKG") or str(ROOT / "build" / "vedapkg")
@@ -71,16 +72,17 @@ def on_disk(top):
 
 
 def test_a_second_reader_sees_what_was_packed(workspace, package):
-    metadata, members = veda_reader.read(package)
-    assert members == on_disk(workspace)
-    assert metadata["manifest"]["name"] == "odd"
-    assert metadata["frames"]["data"] > 3
+    found = veda_reader.read(package)
+    assert found.members == on_disk(workspace)
+    assert found.metadata["manifest"]["name"] == "odd"
+    assert found.metadata["frames"]["data"] > 3
+    assert found.signature is None
 
 
 @pytest.mark.parametrize("name", ["least", "members", "frames"])
 def test_a_second_reader_reads_what_the_first_writer_made(name, tmp_path):
     file = ROOT / "tests" / "golden" / "package-1" / f"{name}.veda"
-    _, members = veda_reader.read(file)
+    members = veda_reader.read(file).members
     done = subprocess.run(
         [VEDAPKG, "unpack", file, tmp_path / "to"], capture_output=True, text=True
     )
@@ -95,8 +97,41 @@ def test_a_second_reader_refuses_what_was_changed(package, tmp_path):
         bad = bytearray(good)
         bad[at] ^= 0x10
         (tmp_path / "bad.veda").write_bytes(bad)
-        with pytest.raises((ValueError, KeyError)):
+        with pytest.raises(ValueError):
             veda_reader.read(tmp_path / "bad.veda")
+
+
+def test_a_second_reader_checks_signatures_of_ours_and_of_minisign(package, tmp_path):
+    def run(*words):
+        environment = {**os.environ, "EXIA_HOME": str(tmp_path / "home")}
+        done = subprocess.run(words, capture_output=True, text=True, env=environment, cwd=tmp_path)
+        assert done.returncode == 0, done
+        return done.stdout.strip()
+
+    key = run(VEDAPKG, "key", "new", "k.pem")
+    run(VEDAPKG, "sign", package, "--key", "k.pem", "--comment", "geprüft", "-o", "signed.veda")
+    signed = veda_reader.read(tmp_path / "signed.veda")
+    assert signed[:3] == veda_reader.read(package)[:3]
+    veda_signature.check(signed.signature, signed.text, key)
+
+    (tmp_path / "text").write_bytes(signed.text)
+    run("minisign", "-G", "-W", "-p", "other.pub", "-s", "other.sec")
+    run("minisign", "-S", "-s", "other.sec", "-m", "text")
+    run("minisign", "-S", "-l", "-s", "other.sec", "-m", "text", "-x", "older")
+    other = (tmp_path / "other.pub").read_text().splitlines()[1]
+    usual = (tmp_path / "text.minisig").read_bytes()
+    veda_signature.check(usual, signed.text, other)
+    veda_signature.check((tmp_path / "older").read_bytes(), signed.text, other)
+
+    for signature, text, by in (
+        (signed.signature, signed.text, other),
+        (signed.signature, signed.text + b" ", key),
+        (signed.signature.replace("geprüft".encode(), b"gepruft"), signed.text, key),
+        (usual, signed.text, key),
+        (usual[:-1] + b"x", signed.text, other),
+    ):
+        with pytest.raises(ValueError):
+            veda_signature.check(signature, text, by)
 
 
 @pytest.mark.parametrize("command", [["tar", "--zstd"], ["bsdtar"]])
@@ -123,7 +158,7 @@ def test_pythons_own_tar_reader_agrees(package):
     (package.parent / "plain.tar").write_bytes(plain)
     with tarfile.open(package.parent / "plain.tar", errors="surrogateescape") as tar:
         names = [os.fsencode(member.name) for member in tar]
-    assert names[:-2] == list(veda_reader.read(package)[1])
+    assert names[:-2] == list(veda_reader.read(package).members)
 
 
 def test_the_tail_is_readable_as_it_is(package):
