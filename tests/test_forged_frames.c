@@ -269,6 +269,55 @@ TEST(a_bomb_is_refused)
     check_refused(&f, EXIA_ECORRUPT, "cannot be decompressed");
 }
 
+static size_t largest; /* request for memory */
+
+static void *resize(void *memory, size_t size, void *payload)
+{
+    (void)payload;
+    largest = size > largest ? size : largest;
+    return realloc(memory, size);
+}
+
+static void release(void *memory, void *payload)
+{
+    (void)payload;
+    free(memory);
+}
+
+/* 60 MiB of RECORD in a small file: what is no line costs no more than the frame it is in. */
+TEST(a_record_that_is_a_bomb_costs_no_memory)
+{
+    static const exia_allocator watching = {resize, release, NULL};
+    static char bytes[EXIA__MOST_PLAIN];
+    exia_package *package = NULL;
+    forge f;
+    memset(bytes, 'x', sizeof bytes);
+    forge_begin(&f);
+    forge_tar(&f);
+    f.record.size = 0;
+    for (size_t i = 0; i < 15; i++)
+        check_ok(exia__buffer_append(&f.record, bytes, sizeof bytes, &err));
+    f.change.members = 1000000;
+    const char *file = forged_file(&f);
+    assert_true(f.file.size < 100000);
+    check_ok(exia_allocator_set(&watching, &err));
+    check_fails(EXIA_ECORRUPT, exia_package_open(&package, file, &err));
+    check_text("RECORD is not valid at line 1");
+    check_ok(exia_allocator_set(NULL, &err));
+    assert_in_range(largest, sizeof bytes, 2 * sizeof bytes + 4096);
+    forge_free(&f);
+}
+
+TEST(a_record_of_more_than_its_members_can_need_is_refused)
+{
+    forge f;
+    forge_begin(&f);
+    f.change.record_size = (64 << 20) + 3 * 256;
+    check_refused(&f, EXIA_ECORRUPT, "another size");
+    f.change.record_size++;
+    check_refused(&f, EXIA_ECORRUPT, "impossible value");
+}
+
 TEST(a_frame_of_other_content_is_refused)
 {
     forge f;

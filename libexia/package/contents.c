@@ -231,7 +231,7 @@ static exia_status measure(record *r, char hex[EXIA__HEX_SIZE], exia_error *err)
         if (rc == EXIA_OK)
             rc = exia__work_step(r->work, "recording", i, r->walk->count, err);
     }
-    if (rc == EXIA_OK && r->entry.size > EXIA__MOST_RECORD)
+    if (rc == EXIA_OK && r->entry.size > exia__record_most(r->walk->count))
         rc = exia__fail(err, EXIA_EINVAL, 0, "the members' paths are too long together");
     if (rc == EXIA_OK)
         rc = exia__hash_finish(digest, hash, err);

@@ -151,39 +151,55 @@ static exia_status read_digests(exia_package *package, const tail *end, exia_err
     return rc;
 }
 
+/* The lines are checked as they come, so that memory grows with what is good only. */
+static exia_status load_record(exia__buffer *tar, const exia_package *package, exia_error *err)
+{
+    const exia__metadata *m = &package->metadata;
+    size_t checked = EXIA__BLOCK, end = EXIA__BLOCK + (size_t)m->record_size, lines = 0, used = 0;
+    exia__loader loader = {0};
+    exia_status rc = exia__loader_open(&loader, err);
+    for (size_t i = 0; i < m->record_frames && rc == EXIA_OK; i++) {
+        size_t index = (size_t)m->data_frames + i, plain = package->frames[index].plain;
+        rc = exia__buffer_reserve(tar, plain, err);
+        if (rc == EXIA_OK)
+            rc = exia__load(tar->data + tar->size, &loader, package, index, 1, err);
+        if (rc < 0)
+            break;
+        tar->size += plain;
+        size_t here = tar->size < end ? tar->size : end;
+        if (here > checked)
+            rc = exia__record_check(&used, &lines, tar->data + checked, here - checked, err);
+        checked += here > checked ? used : 0;
+    }
+    exia__loader_free(&loader);
+    return rc;
+}
+
 static exia_status read_record(exia_package *package, exia_error *err)
 {
     const exia__metadata *m = &package->metadata;
     const exia__frame *first = &package->frames[m->data_frames];
     uint64_t size = package->frames[m->data_frames + m->record_frames].start - first->start;
     char hex[EXIA__HEX_SIZE];
-    exia__loader loader = {0};
-    char *tar = NULL;
+    exia__buffer tar = {0};
     if (size != EXIA__BLOCK + m->record_size + exia__tar_padding(m->record_size))
         return exia__package_broken(package, "RECORD has another size than METADATA.json says",
                                     err);
-    exia_status rc = exia__loader_open(&loader, err);
-    if (rc == EXIA_OK && (tar = exia__resize(NULL, (size_t)size + 1)) == NULL)
-        rc = exia__fail_memory(err);
-    for (size_t i = 0; i < m->record_frames && rc == EXIA_OK; i++)
-        rc = exia__load(tar + (first[i].start - first->start), &loader, package,
-                        (size_t)m->data_frames + i, 1, err);
+    exia_status rc = load_record(&tar, package, err);
     if (rc == EXIA_OK)
-        rc = exia__part_member(package, EXIA__RECORD_PATH, tar, (size_t)size, m->record_size, err);
+        rc = exia__part_member(package, EXIA__RECORD_PATH, tar.data, tar.size, m->record_size, err);
     if (rc == EXIA_OK)
-        rc = exia__hash_hex(hex, tar + EXIA__BLOCK, (size_t)m->record_size, err);
+        rc = exia__hash_hex(hex, tar.data + EXIA__BLOCK, (size_t)m->record_size, err);
     if (rc == EXIA_OK && strcmp(hex, m->digest) != 0)
         rc = exia__package_broken(package, "RECORD is not the one of METADATA.json", err);
     if (rc == EXIA_OK) {
-        tar[EXIA__BLOCK + m->record_size] = '\0';
         package->entry_count = (size_t)m->members;
-        rc = exia__record_parse(&package->entries, tar + EXIA__BLOCK, (size_t)m->record_size,
+        rc = exia__record_parse(&package->entries, tar.data + EXIA__BLOCK, (size_t)m->record_size,
                                 (size_t)m->members, err);
-        package->record = tar;
-        tar = NULL;
+        package->record = tar.data;
+        tar.data = NULL;
     }
-    exia__release(tar);
-    exia__loader_free(&loader);
+    exia__buffer_free(&tar);
     return rc;
 }
 

@@ -90,8 +90,8 @@ static exia_status take_metadata(exia_package *package, exia_error *err)
         return exia__package_broken(package, "its METADATA.json lacks something", err);
     if (!exia__hex_valid(digest) || !exia__hex_valid(frames_digest) || members < 1 ||
         members > EXIA__MOST_MEMBERS || size < 0 || record < 1 ||
-        (uint64_t)record > EXIA__MOST_RECORD || data_frames < 1 || record_frames < 1 ||
-        (uint64_t)data_frames > package->frame_count ||
+        (uint64_t)record > exia__record_most((uint64_t)members) || data_frames < 1 ||
+        record_frames < 1 || (uint64_t)data_frames > package->frame_count ||
         (uint64_t)record_frames > package->frame_count ||
         (uint64_t)(data_frames + record_frames) + EXIA__FIXED_FRAMES != package->frame_count)
         return exia__package_broken(package, "its METADATA.json has an impossible value", err);

@@ -11,6 +11,9 @@
 #include "base/url.h"
 #include "package/format.h"
 
+/* Two encoded paths, and what is between. */
+enum { MOST_LINE = 2 * 3 * EXIA__MOST_PATH + 128 };
+
 exia_status exia__record_line(exia__buffer *out, const exia__entry *entry, exia_error *err)
 {
     char *path = NULL, *target = NULL, hex[EXIA__HEX_SIZE] = "-";
@@ -83,51 +86,69 @@ static void take_entry(exia__entry *entry, char *line)
     }
 }
 
-exia_status exia__record_parse(exia__entry **out, char *text, size_t size, size_t count,
+uint64_t exia__record_most(uint64_t members)
+{
+    uint64_t most = ((uint64_t)64 << 20) + 256 * members;
+    return most < EXIA__MOST_RECORD ? most : EXIA__MOST_RECORD;
+}
+
+static exia_status not_valid(size_t line, const char *text, size_t size, exia_error *err)
+{
+    return exia__fail(err, EXIA_ECORRUPT, 0, "RECORD is not valid at line %zu: \"%.*s\"", line,
+                      (int)(size > 120 ? 120 : size), text);
+}
+
+exia_status exia__record_check(size_t *used, size_t *lines, const char *text, size_t size,
                                exia_error *err)
 {
     exia_status rc = EXIA_OK;
     exia__buffer line = {0}, again = {0};
-    exia__entry *entries = NULL;
+    const char *at = text, *end = NULL;
+    while (rc == EXIA_OK && (end = memchr(at, '\n', (size_t)(text + size - at))) != NULL) {
+        exia__entry entry;
+        size_t length = (size_t)(end + 1 - at);
+        line.size = again.size = 0;
+        rc = exia__buffer_append(&line, at, length, err);
+        if (rc < 0)
+            break;
+        take_entry(&entry, line.data);
+        rc = exia__record_line(&again, &entry, err);
+        ++*lines;
+        if (rc == EXIA_OK &&
+            (again.size != length || memcmp(again.data, at, length) != 0 ||
+             (entry.type != 'f' && entry.size != 0) || (entry.type == 'l' && entry.mode != 0777)))
+            rc = not_valid(*lines, at, length - 1, err);
+        at = end + 1;
+    }
+    *used = (size_t)(at - text);
+    if (rc == EXIA_OK && size - *used > MOST_LINE)
+        rc = not_valid(*lines + 1, at, size - *used, err);
+    exia__buffer_free(&line);
+    exia__buffer_free(&again);
+    return rc;
+}
+
+exia_status exia__record_parse(exia__entry **out, char *text, size_t size, size_t count,
+                               exia_error *err)
+{
     size_t done = 0;
     *out = NULL;
     if (count > size) /* or a small package could claim much memory */
         return exia__fail(err, EXIA_ECORRUPT, 0, "RECORD has fewer lines than the %zu it should",
                           count);
-    entries = exia__zeroed(count, sizeof *entries);
+    exia__entry *entries = exia__zeroed(count, sizeof *entries);
     if (entries == NULL)
-        rc = exia__fail_memory(err);
-    for (char *at = text; rc == EXIA_OK && at < text + size; done++) {
-        char *end = memchr(at, '\n', (size_t)(text + size - at));
-        size_t length = end ? (size_t)(end + 1 - at) : 0;
-        if (end == NULL || done == count) {
-            rc = exia__fail(err, EXIA_ECORRUPT, 0, "RECORD has not the %zu whole lines it should",
-                            count);
+        return exia__fail_memory(err);
+    for (char *at = text, *end = NULL; at < text + size && done < count; at = end + 1) {
+        end = memchr(at, '\n', (size_t)(text + size - at));
+        if (end == NULL)
             break;
+        take_entry(&entries[done++], at);
+        if (done == count && end + 1 == text + size) {
+            *out = entries;
+            return EXIA_OK;
         }
-        line.size = again.size = 0;
-        rc = exia__buffer_append(&line, at, length, err);
-        if (rc < 0)
-            break;
-        take_entry(&entries[done], at);
-        rc = exia__record_line(&again, &entries[done], err);
-        if (rc == EXIA_OK &&
-            (again.size != line.size || memcmp(again.data, line.data, line.size) != 0 ||
-             (entries[done].type != 'f' && entries[done].size != 0) ||
-             (entries[done].type == 'l' && entries[done].mode != 0777)))
-            rc = exia__fail(err, EXIA_ECORRUPT, 0, "RECORD is not valid at line %zu: \"%.*s\"",
-                            done + 1, (int)(length > 121 ? 120 : length - 1), line.data);
-        at = end + 1;
-    }
-    if (rc == EXIA_OK && done != count)
-        rc = exia__fail(err, EXIA_ECORRUPT, 0, "RECORD has %zu lines, not the %zu it should", done,
-                        count);
-    if (rc == EXIA_OK) {
-        *out = entries;
-        entries = NULL;
     }
     exia__release(entries);
-    exia__buffer_free(&line);
-    exia__buffer_free(&again);
-    return rc;
+    return exia__fail(err, EXIA_ECORRUPT, 0, "RECORD has not the %zu whole lines it should", count);
 }

@@ -45,12 +45,17 @@ void fuzz_record(const uint8_t *data, size_t size)
     exia__entry *entries = NULL;
     exia__buffer again = {0};
     exia_error err = {0};
-    size_t count = 0;
+    size_t count = 0, used = 0, lines = 0;
     char *text = fuzz_copy(data, size);
     for (size_t i = 0; i < size; i++)
         count += data[i] == '\n';
-    exia_status rc = exia__record_parse(&entries, text, size, count, &err);
+    exia_status rc = exia__record_check(&used, &lines, text, size, &err);
     fuzz_check_error(rc, &err);
+    FUZZ_CHECK(rc < 0 || (lines == count && used <= size && memcmp(text, data, size) == 0));
+    if (rc == EXIA_OK)
+        rc = exia__record_parse(&entries, text, size, count, &err);
+    fuzz_check_error(rc, &err);
+    FUZZ_CHECK(rc < 0 || used == size);
     for (size_t i = 0; rc == EXIA_OK && i < count; i++)
         FUZZ_CHECK(exia__record_line(&again, &entries[i], &err) == EXIA_OK);
     if (rc == EXIA_OK) {
