@@ -32,7 +32,7 @@ fuzz_targets := index manifest package record version
 $(BUILD)/fuzz: $(filter $(BUILD)/tests/fuzz/% %/forge.o,$(suite_objects) $(support_objects)) $(BUILD)/libexia.a
 	$(call show,LD)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer,$(SANITIZE) -pthread -o $@ $^ $(pkg_libs) -lm -ldl
 fuzz: build/system-fuzz ## each fuzzer for SECONDS=60; T=package for one; what they find lies in build/fuzz
-	@$(MAKE) --no-print-directory BUILD=build/fuzz SANITIZE=address,undefined CC=clang CFLAGS="-O1 -g -fsanitize=fuzzer-no-link" build/fuzz/fuzz
+	@$(MAKE) --no-print-directory BUILD=build/fuzz SANITIZE=address,undefined CC=clang CFLAGS="-O1 -g -fsanitize=fuzzer-no-link -fno-sanitize-recover=all" build/fuzz/fuzz
 	@for t in $(or $(T),$(fuzz_targets)); do \
 		mkdir -p build/fuzz/corpus/$$t; echo "$$t"; \
 		EXIA_FUZZ=$$t build/fuzz/fuzz -max_total_time=$(or $(SECONDS),60) -max_len=20000 -rss_limit_mb=1024 -timeout=10 \

@@ -252,7 +252,8 @@ def read_checked(data):
 
     record = own(b"VEDA/RECORD", b"".join(plain[data_frames:]))
     check(hashlib.sha256(record).hexdigest() == metadata["digest"], "the digest of RECORD")
-    check(len(record) == metadata["record"] <= 2048 * MIB, "the size of RECORD")
+    most = min(2048 * MIB, 64 * MIB + 256 * metadata["members"])
+    check(len(record) == metadata["record"] <= most, "the size of RECORD")
     tar = b"".join(plain[:data_frames])
     count = record.count(b"\n")
     check(count == metadata["members"] <= 16_000_000, "the number of members")

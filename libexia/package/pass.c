@@ -219,10 +219,10 @@ static exia_status give(size_t at, void *payload, exia_error *err)
     for (; rc == EXIA_OK && next_member(&index, p, frame); index++) {
         extent content = content_of(p->package, index);
         extent piece = within(frame, content.from, content.to);
-        const char *data = (const char *)p->slots[at].plain + (piece.from - frame->start);
         size_t size = (size_t)(piece.to - piece.from);
         if (p->package->entries[index].type != 'f' || size == 0)
-            continue;
+            continue; /* a piece of nothing may begin anywhere */
+        const char *data = (const char *)p->slots[at].plain + (piece.from - frame->start);
         if (p->whole && !holds(frame, content)) {
             rc = exia__hash_update(p->hash, data, size, err);
             if (rc == EXIA_OK && piece.to == content.to)

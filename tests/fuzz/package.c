@@ -1,5 +1,6 @@
-/* The whole reader: what opens and verifies unpacks, into one directory and nowhere else, and is what
- * libarchive sees; what does not leaves nothing.  Also the index alone. */
+/* The whole reader, by position and as a stream: both agree; what is accepted unpacks into one
+ * directory and nowhere else, and libarchive sees the same; what is not leaves nothing.  Also the
+ * index alone. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -48,11 +49,18 @@ static size_t count_in(const char *path)
     return count;
 }
 
+static int file_of(const uint8_t *data, size_t size)
+{
+    int fd = memfd_create("package", MFD_CLOEXEC);
+    FUZZ_CHECK(fd >= 0 && write(fd, data, size) == (ssize_t)size);
+    FUZZ_CHECK(lseek(fd, 0, SEEK_SET) == 0);
+    return fd;
+}
+
 static exia_status open_bytes(exia_package **out, const uint8_t *data, size_t size)
 {
     exia_error err = {0};
-    int fd = memfd_create("package", MFD_CLOEXEC);
-    FUZZ_CHECK(fd >= 0 && write(fd, data, size) == (ssize_t)size);
+    int fd = file_of(data, size);
     exia_status rc = exia__package_open_fd(out, fd, "a.veda", &err);
     close(fd);
     fuzz_check_error(rc, &err);
@@ -101,24 +109,47 @@ static void compare_with_libarchive(const exia_package *package, const uint8_t *
     archive_read_free(archive);
 }
 
+/* Nothing but the directory itself, and that only when all went well. */
+static void check_and_remove(const char *target, exia_status rc)
+{
+    FUZZ_CHECK(count_in(arena()) == (rc == EXIA_OK));
+    FUZZ_CHECK(exia__tree_remove(target, NULL) == EXIA_OK);
+}
+
+/* As a stream it is accepted or refused as it is by position. */
+static void receive(const char *target, exia_status expected, const uint8_t *data, size_t size)
+{
+    exia_job alone = {.struct_size = sizeof alone, .threads = 1};
+    exia_error err = {0};
+    int fd = file_of(data, size);
+    exia_status rc = exia_package_receive(NULL, fd, target, NULL, &alone, &err);
+    close(fd);
+    fuzz_check_error(rc, &err);
+    FUZZ_CHECK((rc == EXIA_OK) == (expected == EXIA_OK));
+    check_and_remove(target, rc);
+}
+
 void fuzz_package(const uint8_t *data, size_t size)
 {
     exia_package *package = NULL;
     exia_error err = {0}, unpack_err = {0};
+    exia_job alone = {.struct_size = sizeof alone, .threads = 1};
     char target[80];
-    const char *folder = arena();
-    if (open_bytes(&package, data, size) < 0)
+    snprintf(target, sizeof target, "%s/out", arena());
+    exia_status rc = open_bytes(&package, data, size);
+    if (rc < 0) {
+        receive(target, rc, data, size);
         return;
-    snprintf(target, sizeof target, "%s/out", folder);
-    exia_status rc = exia_package_verify(package, NULL, NULL, &err);
-    exia_status unpacked = exia_package_unpack(package, target, NULL, NULL, &unpack_err);
+    }
+    rc = exia_package_verify(package, NULL, &alone, &err);
+    exia_status unpacked = exia_package_unpack(package, target, NULL, &alone, &unpack_err);
     fuzz_check_error(rc, &err);
     fuzz_check_error(unpacked, &unpack_err);
     FUZZ_CHECK(rc == EXIA_OK || rc == EXIA_ECORRUPT || rc == EXIA_EUNTRUSTED);
     /* a frame that is not what was written is verify's alone */
     FUZZ_CHECK(unpacked == rc || (unpacked == EXIA_OK && strstr(err.text, ": frame ") != NULL));
-    FUZZ_CHECK(count_in(folder) == (unpacked == EXIA_OK));
-    FUZZ_CHECK(exia__tree_remove(target, NULL) == EXIA_OK);
+    check_and_remove(target, unpacked);
+    receive(target, rc, data, size);
     if (rc == EXIA_OK)
         compare_with_libarchive(package, data, size);
     exia_package_free(package);
