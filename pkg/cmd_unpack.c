@@ -16,7 +16,7 @@ static char *default_directory(const char *file)
     return format_text("%.*s", (int)(length - strlen(".veda")), name);
 }
 
-exia_status run_unpack(struct call *call, exia_error *err)
+static exia_status unpack(struct call *call, const char *directory, exia_error *err)
 {
     const char *file = call->arguments[0];
     exia_unpack_options options = {
@@ -25,26 +25,35 @@ exia_status run_unpack(struct call *call, exia_error *err)
         .component = call_option(call, OPTION_COMPONENT),
     };
     exia_package *package = NULL;
+    exia_status status = EXIA_OK;
+
+    if (strcmp(file, "-") == 0)
+        return options.pattern != NULL || options.component != NULL
+                   ? misuse(call, err, "a stream is unpacked whole: no --pattern, no --component")
+                   : package_receive(NULL, directory, call, err);
+    status = exia_package_open(&package, file, err);
+    if (status == EXIA_OK)
+        status = exia_package_unpack(package, directory, &options, job_begin(call), err);
+    exia_package_free(package);
+    return status;
+}
+
+exia_status run_unpack(struct call *call, exia_error *err)
+{
+    const char *file = call->arguments[0];
     char *directory =
         call->count == 2 ? format_text("%s", call->arguments[1]) : default_directory(file);
     exia_status status = EXIA_OK;
 
-    if (directory == NULL || *directory == '\0') {
+    if (directory == NULL || *directory == '\0')
         status = misuse(call, err, "'%s' does not end in .veda: say where to, as DIR", file);
-        goto done;
-    }
-    status = exia_package_open(&package, file, err);
-    if (status != EXIA_OK)
-        goto done;
-    status = exia_package_unpack(package, directory, &options, job_begin(call), err);
+    else
+        status = unpack(call, directory, err);
     if (status == EXIA_OK)
         print_answer(
             call,
             json_pack("{s:o, s:o}", "file", json_path(file), "directory", json_path(directory)),
             directory);
-
-done:
     free(directory);
-    exia_package_free(package);
     return status;
 }

@@ -1,9 +1,10 @@
 /* verify: is every byte of a package as it was packed, and who signed it? */
 #include <stdlib.h>
+#include <string.h>
 
 #include "tool.h"
 
-exia_status run_verify(struct call *call, exia_error *err)
+static exia_status verify(exia_package **package, struct call *call, exia_error *err)
 {
     const char *file = call->arguments[0];
     exia_verify_options options = {
@@ -12,15 +13,30 @@ exia_status run_verify(struct call *call, exia_error *err)
         .require_signature = call_has(call, OPTION_REQUIRE_SIGNATURE),
         .path = call->count == 2 ? call->arguments[1] : NULL,
     };
+    exia_status status = EXIA_OK;
+
+    if (strcmp(file, "-") == 0)
+        return options.quick || options.path != NULL
+                   ? misuse(call, err, "a stream is verified whole: no PATH, no --quick")
+                   : package_receive(package, NULL, call, err);
+    status = exia_package_open(package, file, err);
+    if (status == EXIA_OK)
+        status = exia_package_verify(*package, &options, job_begin(call), err);
+    return status;
+}
+
+exia_status run_verify(struct call *call, exia_error *err)
+{
+    const char *file = call->arguments[0];
     exia_package *package = NULL;
     json_t *facts = NULL;
     json_t *signature = NULL;
     char *identity = NULL;
     char *words = NULL;
-    exia_status status = package_open(&package, &facts, file, err);
+    exia_status status = verify(&package, call, err);
 
     if (status == EXIA_OK)
-        status = exia_package_verify(package, &options, job_begin(call), err);
+        status = package_facts(&facts, package, file, err);
     if (status == EXIA_OK)
         status = package_signature(&signature, package, err);
     if (status == EXIA_OK) {
@@ -31,9 +47,9 @@ exia_status run_verify(struct call *call, exia_error *err)
                                "digest", json_object_get(facts, "digest"), "signature", signature),
                      NULL);
         say(call, "%s is %s, %s as packed; %s", file, identity,
-            options.quick  ? "its record"
-            : options.path ? options.path
-                           : "every byte",
+            call_has(call, OPTION_QUICK) ? "its record"
+            : call->count == 2           ? call->arguments[1]
+                                         : "every byte",
             words);
     }
     free(words);

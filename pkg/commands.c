@@ -119,7 +119,8 @@ const struct command commands[] = {
         .synopsis = "FILE [PATH]",
         .summary = "Read a whole package and compare it with its record.",
         .about = "Exit 0 means that every file in it is as it was packed; with PATH, a file or a "
-                 "directory in it, that this is, and the rest is not read.  A signature is told; a "
+                 "directory in it, that this is, and the rest is not read.  FILE - is standard "
+                 "input, read in order to its end.  A signature is told; a "
                  "trusted one is required with --require-signature, or where trust.json has "
                  "\"require_signature\": true.",
         .keys = "file, package, digest, signature",
@@ -163,7 +164,8 @@ const struct command commands[] = {
         .synopsis = "FILE [DIR]",
         .summary = "Unpack a package into a new directory, verifying it.",
         .about = "Prints the directory: DIR, else FILE without .veda in the current one.  It is "
-                 "filled whole or not at all.",
+                 "filled whole or not at all.  FILE - is standard input, unpacked as it comes and "
+                 "shown when all of it is verified.",
         .keys = "file, directory",
         .least = 1,
         .most = 2,

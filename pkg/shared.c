@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tool.h"
 
@@ -25,26 +26,46 @@ exia_status library_open(exia_library **out, const struct call *call, bool read_
     return status;
 }
 
+exia_status package_facts(json_t **facts, const exia_package *package, const char *file,
+                          exia_error *err)
+{
+    json_error_t where;
+
+    *facts = json_loads(exia_package_facts(package), 0, &where);
+    return *facts != NULL
+               ? EXIA_OK
+               : fail(err, EXIA_ECORRUPT, "the metadata of %s is not JSON: %s", file, where.text);
+}
+
 exia_status package_open(exia_package **package, json_t **facts, const char *file, exia_error *err)
 {
     exia_package *opened = NULL;
-    json_t *parsed = NULL;
-    json_error_t where;
     exia_status status = exia_package_open(&opened, file, err);
 
-    if (status != EXIA_OK)
-        return status;
-    parsed = json_loads(exia_package_facts(opened), 0, &where);
-    if (parsed == NULL) {
-        exia_package_free(opened);
-        return fail(err, EXIA_ECORRUPT, "the metadata of %s is not JSON: %s", file, where.text);
-    }
-    *facts = parsed;
-    if (package != NULL)
+    if (status == EXIA_OK)
+        status = package_facts(facts, opened, file, err);
+    if (status == EXIA_OK && package != NULL) {
         *package = opened;
-    else
-        exia_package_free(opened);
-    return EXIA_OK;
+        opened = NULL;
+    }
+    exia_package_free(opened);
+    return status;
+}
+
+exia_status package_receive(exia_package **package, const char *directory, struct call *call,
+                            exia_error *err)
+{
+    exia_receive_options options = {
+        .struct_size = sizeof(options),
+        .name = "standard input",
+        .require_signature = call_has(call, OPTION_REQUIRE_SIGNATURE),
+    };
+
+    if (isatty(STDIN_FILENO))
+        return misuse(call, err, "'-' is standard input, and that is a terminal");
+    job_begin(call);
+    call->job.timeout_ms = INT64_MAX; /* whoever writes may take his time */
+    return exia_package_receive(package, STDIN_FILENO, directory, &options, &call->job, err);
 }
 
 static const char *fact(const json_t *facts, const char *key)

@@ -183,6 +183,11 @@ exia_status library_open(exia_library **out, const struct call *call, bool read_
 exia_status call_expect(int64_t *out, struct call *call, exia_error *err);
 /* Open a package file and parse its facts.  `package` may be NULL: then it is closed again. */
 exia_status package_open(exia_package **package, json_t **facts, const char *file, exia_error *err);
+exia_status package_facts(json_t **facts, const exia_package *package, const char *file,
+                          exia_error *err);
+/* Read one from standard input, verifying it; unpack it unless `directory` is NULL. */
+exia_status package_receive(exia_package **package, const char *directory, struct call *call,
+                            exia_error *err);
 /* "name@version#tag" out of such facts, to be freed. */
 char *package_identity(const json_t *facts);
 /* The row of its signature by the user's trust file, or JSON's null; and that in words, to be freed. */

@@ -281,6 +281,14 @@ TEST(a_socket_gives_a_package_that_tells_all_but_its_payload)
     assert_string_equal(rows_text(again), rows_text(rows));
     check_ok(exia_package_signatures(&rows, came, NULL, &err));
     assert_string_equal(rows_text(rows), "");
+    exia_verify_options quick = {.struct_size = sizeof quick, .quick = 1};
+    char byte = 0;
+    check_ok(exia_package_verify(came, &quick, NULL, &err));
+    check_fails(EXIA_EUNSUPPORTED, exia_package_verify(came, NULL, NULL, &err));
+    check_text("came as a stream");
+    check_fails(EXIA_EUNSUPPORTED, exia_package_read(&byte, came, "a/f", 0, 1, NULL, &err));
+    check_fails(EXIA_EUNSUPPORTED, exia_package_unpack(came, check_path("to"), NULL, NULL, &err));
+    assert_false(exia__path_exists(check_path("to")));
     exia_package_free(package);
     exia_package_free(came);
     free(data);

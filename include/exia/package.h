@@ -139,6 +139,7 @@ typedef struct exia_receive_options {
     const char *name;       /* of the stream, for errors; NULL: "the stream" */
     int require_signature;  /* as for exia_package_verify() */
     const char *trust_file; /* the same */
+    int unsynced;           /* as for exia_package_unpack() */
 } exia_receive_options;
 
 /* Read a package in order from a pipe, a socket or a file that is open for reading, from where it

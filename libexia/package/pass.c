@@ -269,9 +269,20 @@ static exia_status run(pass *p, exia_error *err)
     return rc;
 }
 
+exia_status exia__package_kept(const exia_package *package, exia_error *err)
+{
+    return package->fd >= 0 ? EXIA_OK
+                            : exia__fail(err, EXIA_EUNSUPPORTED, 0,
+                                         "%s came as a stream, of which the payload was not kept",
+                                         package->path);
+}
+
 exia_status exia__package_visit(const exia_package *package, const exia__visitor *visitor,
                                 void *payload, exia__work *work_with, exia_error *err)
 {
+    exia_status rc = exia__package_kept(package, err);
+    if (rc < 0)
+        return rc;
     pass p = {.package = package,
               .visitor = visitor,
               .payload = payload,
@@ -290,6 +301,9 @@ exia_status exia__package_visit_file(const exia_package *package, size_t index, 
                                      uint64_t size, const exia__visitor *visitor, void *payload,
                                      exia__work *work_with, exia_error *err)
 {
+    exia_status rc = exia__package_kept(package, err);
+    if (rc < 0)
+        return rc;
     extent content = content_of(package, index);
     pass p = {.package = package,
               .visitor = visitor,

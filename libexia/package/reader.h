@@ -83,6 +83,8 @@ typedef struct exia__visitor {
     const char *step; /* for progress */
     int check_frames; /* their digests too */
 } exia__visitor;
+/* Is its payload to be had?  That of a stream is gone.  @return EXIA_EUNSUPPORTED */
+exia_status exia__package_kept(const exia_package *package, exia_error *err);
 /* Compare the wanted members with the record: headers, content, padding.  Frames without a wanted member
  * are not read.  Threads, numbered from 0, are as many as the job says, at most. */
 exia_status exia__package_visit(const exia_package *package, const exia__visitor *visitor,

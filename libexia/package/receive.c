@@ -408,7 +408,7 @@ exia_status exia_package_receive(exia_package **out, int fd, const char *directo
     if (rc == EXIA_OK && directory != NULL)
         rc = place_rest(r.package, &place, err);
     if (rc == EXIA_OK && directory != NULL)
-        rc = exia__target_show(&target, 0, err);
+        rc = exia__target_show(&target, chosen.unsynced, err);
     if (rc == EXIA_OK && out != NULL) {
         *out = r.package;
         r.package = NULL;

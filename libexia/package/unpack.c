@@ -190,7 +190,9 @@ exia_status exia__package_unpack_into(const exia_package *package, int root, con
     static const exia__visitor visitor = {.wanted = is_chosen, .put = put, .step = "unpacking"};
     unpacking u = {.package = package};
     exia__work work;
-    exia_status rc = exia__work_begin(&work, job, err);
+    exia_status rc = exia__package_kept(package, err);
+    if (rc == EXIA_OK)
+        rc = exia__work_begin(&work, job, err);
     if (rc == EXIA_OK)
         rc = exia__select(&u.goes, package, options, err);
     if (rc == EXIA_OK)

@@ -39,6 +39,36 @@ def test_a_reader_of_a_large_part_may_leave(tool):
         assert reader.stderr.read() == b""
 
 
+def test_a_package_is_verified_and_unpacked_from_a_pipe(tool):
+    data = tool.package().read_bytes()
+    for words in (("verify", "-"), ("unpack", "-", "out")):
+        for bad in (b"", b"PK and so on", data[:-1], data + b"x", b"x" + data):
+            done = tool.run(*words, code=1, input=bad, text=False)
+            assert b": standard input is " in done.stderr and done.stdout == b""
+    assert sorted(p.suffix for p in tool.directory.iterdir() if p.name.startswith(".")) == []
+    done = tool.run("verify", "-", input=data, text=False)
+    assert b"hello@0.1.0#any, every byte as packed" in done.stderr
+    done = tool.run("unpack", "-", "out", input=data, text=False)
+    assert done.stdout == b"out\n"
+    assert (tool.directory / "out" / "code" / "hello.py").is_file()
+    tool.run("unpack", "-", "out", code=1, input=data, text=False)
+    tool.run("verify", "-", "--require-signature", code=1, input=data, text=False)
+
+
+def test_what_needs_a_file_is_refused_for_a_pipe(tool):
+    tool.fails("unpack", "-", code=2, says="DIR")
+    tool.fails("unpack", "-", "out", "--pattern", "x", code=2, says="whole")
+    tool.fails("unpack", "-", "out", "--component", "x", code=2, says="whole")
+    tool.fails("verify", "-", "--quick", code=2, says="whole")
+    tool.fails("verify", "-", "code", code=2, says="whole")
+    here, there = pty.openpty()
+    try:
+        tool.run("verify", "-", code=2, stdin=there)
+    finally:
+        os.close(here)
+        os.close(there)
+
+
 def test_a_closed_stdout_is_a_failure_and_no_database_number(tool):
     done = tool.run("init", code=1, preexec_fn=lambda: os.close(1))
     assert "standard output" in done.stderr

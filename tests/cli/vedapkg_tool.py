@@ -32,12 +32,13 @@ class Tool:
         return subprocess.Popen([VEDAPKG, *map(str, words)], **options)
 
     def run(self, *words, code=0, **options):
-        """Run it; the answer has .stdout and .stderr as text."""
+        """Run it; the answer has .stdout and .stderr as text, with text=False as bytes."""
         options = {
             "env": self.environment,
             "cwd": self.directory,
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,
+            "text": True,
             **options,
         }
         if "input" not in options:
@@ -45,7 +46,6 @@ class Tool:
         done = subprocess.run(
             [VEDAPKG, *map(str, words)],
             timeout=60,
-            text=True,
             **options,
         )
         assert done.returncode == code, (words, done)

@@ -90,7 +90,7 @@ def test_the_name_of_a_file_stands_in_the_error(veda: Path, tmp_path: Path) -> N
 def test_a_signature_is_required_where_it_is_asked_for(veda: Path, tmp_path: Path) -> None:
     exia.new_key(tmp_path / "key.pem")
     trust = tmp_path / "trust.json"
-    trust.write_text("{}")
+    trust.write_text('{"format": 1}')
     with open(veda, "rb") as file, pytest.raises(exia.UntrustedError, match="not signed"):
         exia.receive(file, tmp_path / "to", require_signature=True, trust=trust)
     exia.sign(veda, key=tmp_path / "key.pem")
