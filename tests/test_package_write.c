@@ -201,6 +201,21 @@ TEST(a_write_may_fail_anywhere)
     exia_package_free(package);
 }
 
+TEST(a_write_fails_alike_with_any_number_of_threads)
+{
+    const char *from = make_workspace("w"), *file = check_path("out.veda");
+    make_large(check_format("%s/large", from), 20 << 20, 1);
+    for (uint32_t threads = 1; threads <= 8; threads *= 2) {
+        exia_job job = {.struct_size = sizeof job, .threads = threads};
+        limit_files(9 << 20);
+        exia_status rc = exia_package_write(NULL, from, file, NULL, &job, &err);
+        limit_files(-1);
+        assert_int_equal(rc, EXIA_ENOSPACE);
+        check_text("out.veda");
+        assert_int_equal(count_entries(check_directory()), 1);
+    }
+}
+
 static exia_status pack_once(void *payload, exia_error *error)
 {
     char *written = NULL;
