@@ -62,7 +62,7 @@ exia_status run_inspect(struct call *call, exia_error *err)
         status = print_files(call, package, err);
         goto done;
     }
-    status = package_signature(&signature, package, err);
+    status = package_signature(&signature, package, call, err);
     if (status != EXIA_OK)
         goto done;
     if (!call->json) {

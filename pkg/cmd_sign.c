@@ -70,7 +70,8 @@ static exia_status sign_package(struct signing *now, const exia_sign_options *op
                                 exia_error *err)
 {
     return exia_package_sign(now->call->arguments[0], call_option(now->call, OPTION_OUTPUT),
-                             options, NULL, job_begin(now->call), err);
+                             options, call_option(now->call, OPTION_TRUST), job_begin(now->call),
+                             err);
 }
 
 exia_status run_sign(struct call *call, exia_error *err)
@@ -93,7 +94,7 @@ exia_status run_sign(struct call *call, exia_error *err)
     if (status == EXIA_OK)
         status = exia_package_open(&package, written, err);
     if (status == EXIA_OK)
-        status = package_signature(&made, package, err);
+        status = package_signature(&made, package, call, err);
     if (status == EXIA_OK)
         print_answer(call, json_pack("{s:o, s:O}", "file", json_path(written), "signature", made),
                      written);

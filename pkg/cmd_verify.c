@@ -11,6 +11,7 @@ static exia_status verify(exia_package **package, struct call *call, exia_error 
         .struct_size = sizeof(options),
         .quick = call_has(call, OPTION_QUICK),
         .require_signature = call_has(call, OPTION_REQUIRE_SIGNATURE),
+        .trust_file = call_option(call, OPTION_TRUST),
         .path = call->count == 2 ? call->arguments[1] : NULL,
     };
     exia_status status = EXIA_OK;
@@ -38,7 +39,7 @@ exia_status run_verify(struct call *call, exia_error *err)
     if (status == EXIA_OK)
         status = package_facts(&facts, package, file, err);
     if (status == EXIA_OK)
-        status = package_signature(&signature, package, err);
+        status = package_signature(&signature, package, call, err);
     if (status == EXIA_OK) {
         identity = package_identity(facts);
         words = signature_words(signature);

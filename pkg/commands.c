@@ -17,6 +17,8 @@
                   "the key's password is the first line of stdin", false}
 #define KEY {OPTION_KEY, 0, "key", "FILE", "the secret key (HOME/key.pem)", false}
 #define COMMENT {OPTION_COMMENT, 0, "comment", "TEXT", "one line, which is signed, too", false}
+#define REQUIRE_SIGNATURE {OPTION_REQUIRE_SIGNATURE, 0, "require-signature", NULL,                 \
+                           "fail unless a key that you trust signed it", false}
 #define TRUST {OPTION_TRUST, 0, "trust", "FILE", "this policy, not HOME/trust.json", false}
 #define EXPECT {OPTION_EXPECT, 0, "expect", "VERSION",                                             \
         "move the alias only if it stands there (none: nowhere)", false}
@@ -111,7 +113,7 @@ const struct command commands[] = {
         .keys = "package, manifest, digest, signature; with --files: path, type, mode, size",
         .least = 1,
         .most = 1,
-        .options = {{OPTION_FILES, 0, "files", NULL, "list its files", false}},
+        .options = {{OPTION_FILES, 0, "files", NULL, "list its files", false}, TRUST},
     },
     {
         .name = "verify",
@@ -130,8 +132,8 @@ const struct command commands[] = {
             {
                 {OPTION_QUICK, 0, "quick", NULL,
                  "only the index, the metadata, the record and the signature", false},
-                {OPTION_REQUIRE_SIGNATURE, 0, "require-signature", NULL,
-                 "fail unless a key that you trust signed it", false},
+                REQUIRE_SIGNATURE,
+                TRUST,
             },
     },
     {
@@ -154,6 +156,7 @@ const struct command commands[] = {
                 {OPTION_SIGNATURE, 0, "signature", "FILE",
                  "take this one, which minisign made of VEDA/METADATA.json, by a trusted key",
                  false},
+                TRUST,
                 {OPTION_OUTPUT, 'o', "output", "FILE", "write here, and leave FILE as it is",
                  false},
             },
@@ -172,7 +175,9 @@ const struct command commands[] = {
         .options = {{OPTION_PATTERN, 0, "pattern", "P",
                      "only what matches P, as in model/*, or lies below a match", false},
                     {OPTION_COMPONENT, 0, "component", "PATH",
-                     "only this component, by its path as inspect shows it", false}},
+                     "only this component, by its path as inspect shows it", false},
+                    REQUIRE_SIGNATURE,
+                    TRUST},
     },
     {
         .name = "cat",

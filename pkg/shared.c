@@ -81,11 +81,13 @@ char *package_identity(const json_t *facts)
                        fact(facts, "platform"));
 }
 
-exia_status package_signature(json_t **out, const exia_package *package, exia_error *err)
+exia_status package_signature(json_t **out, const exia_package *package, const struct call *call,
+                              exia_error *err)
 {
     exia_rows *rows = NULL;
     json_t *all = NULL;
-    exia_status status = exia_package_signatures(&rows, package, NULL, err);
+    exia_status status =
+        exia_package_signatures(&rows, package, call_option(call, OPTION_TRUST), err);
 
     if (status == EXIA_OK)
         status = rows_take(&all, rows, err);

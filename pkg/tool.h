@@ -190,8 +190,10 @@ exia_status package_receive(exia_package **package, const char *directory, struc
                             exia_error *err);
 /* "name@version#tag" out of such facts, to be freed. */
 char *package_identity(const json_t *facts);
-/* The row of its signature by the user's trust file, or JSON's null; and that in words, to be freed. */
-exia_status package_signature(json_t **out, const exia_package *package, exia_error *err);
+/* The row of its signature by the trust file of the options, or JSON's null; and that in words, to be
+ * freed. */
+exia_status package_signature(json_t **out, const exia_package *package, const struct call *call,
+                              exia_error *err);
 char *signature_words(const json_t *signature);
 
 /* A password, to be wiped.  Reading it: from stdin with --password-stdin, else on the terminal, which

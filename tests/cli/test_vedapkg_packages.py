@@ -461,9 +461,26 @@ def test_a_package_is_signed_and_its_signer_told(tool):
     assert row["digest"] == tool.json("inspect", file)[0]["digest"]
     assert tool.json("sign", file)[0]["signature"]["comment"] == "hello@0.1.0#any"
 
+    tool.run("unpack", file, "strictly", "--require-signature")
+
     tool.run("key", "revoke", "me", "-m", "lost")
     assert "was revoked: lost" in tool.run("verify", file).stderr
-    tool.fails("verify", file, "--require-signature", says="was revoked: lost")
+    for words in (("verify", file), ("unpack", file, "not")):
+        tool.fails(*words, "--require-signature", says="was revoked: lost")
+    assert not (tool.directory / "not").exists()
+
+
+def test_another_policy_is_named_by_its_file(tool):
+    file = tool.package()
+    tool.run("key", "new")
+    tool.run("sign", file)
+    (tool.directory / "other.json").write_text('{"format": 1, "require_signature": true}')
+    for words in (("verify", file), ("unpack", file, "to")):
+        tool.run(*words)
+        tool.fails(*words, "--trust", "other.json", says="not trusted")
+    tool.run("key", "trust", "me", tool.home / "key.pub", "--trust", "other.json")
+    tool.run("verify", file, "--trust", "other.json")
+    assert tool.json("inspect", file, "--trust", "other.json")[0]["signature"]["by"] == "me"
 
 
 def test_minisign_checks_our_signature_and_we_take_its(tool):
