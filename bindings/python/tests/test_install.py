@@ -34,8 +34,8 @@ print(exia.__version__)
 WITH_DRIVER = """
 import exia
 library = exia.Library("sqlite:catalog.db", blobs="shelf:blobs")
-assert library.write("m", b"x" * 100_000, alias="best") == 1
-assert len(exia.Library("sqlite:catalog.db", blobs="shelf:blobs").read("m@best")) == 100_000
+assert library.write("m", b"x" * 100_000, alias="champion") == 1
+assert len(exia.Library("sqlite:catalog.db", blobs="shelf:blobs").read("m@champion")) == 100_000
 """
 
 
