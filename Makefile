@@ -16,7 +16,7 @@ major := $(firstword $(subst ., ,$(version)))
 # What the system must have: to build, more for the demo, more for the tests.
 packages_build := pkg-config libsqlite3-dev libzstd-dev libssl-dev libjansson-dev libarchive-dev
 packages_demo := $(packages_build) python3-dev python3-venv
-packages_test := $(packages_demo) libcmocka-dev minisign zstd libarchive-tools g++
+packages_test := $(packages_demo) libcmocka-dev minisign zstd libarchive-tools g++ libcurl4-openssl-dev libexpat1-dev
 packages_check := $(packages_test) valgrind
 packages_fuzz := $(packages_test) clang libclang-rt-14-dev
 packages_bench := $(packages_demo) g++ libaprutil1-dev
@@ -39,22 +39,31 @@ sanitize := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer)
 own_flags = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fvisibility=hidden -pthread $(warnings) \
 	$(sanitize) -Iinclude -MMD -MP
 
+# Drivers that need more are modules, each of the libraries it names; what is missing is left out and told.
+# Those for HTTP share libexia/drivers/http/, and all carry the few pieces of base/ that they use.
+comma := ,
+needs_s3 := libcurl expat libcrypto
+modules := $(foreach m,s3,$(if $(shell pkg-config --exists $(needs_$(m)) && echo yes),$(m)))
+module_files := $(modules:%=$(BUILD)/exia/exia_%.so)
+module_objects = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard libexia/drivers/http/*.c libexia/drivers/$(1)/*.c)))
+
 library_sources := $(sort $(wildcard libexia/*/*.c))
 library_objects := $(library_sources:%.c=$(BUILD)/%.o)
 tool_objects := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard pkg/*.c)))
 support_objects := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/support/*.c)))
 suite_objects := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/conformance/*.c tests/fuzz/*.c)))
-tests := $(basename $(patsubst tests/%,$(BUILD)/tests/%,$(sort $(wildcard tests/test_*.c tests/test_*.cpp))))
+tests := $(basename $(patsubst tests/%,$(BUILD)/tests/%,$(sort $(filter-out $(if $(filter s3,$(modules)),,tests/test_s3_%),$(wildcard tests/test_*.c tests/test_*.cpp)))))
 plugins := $(patsubst tests/%.c,$(BUILD)/tests/%.so,$(wildcard tests/plugin_*.c tests/preload_*.c)) $(BUILD)/tests/exia_shelf.so
 headers := include/exia.h $(sort $(wildcard include/exia/*.h))
 cpp_headers := include/exia.hpp $(sort $(wildcard include/exia/*.hpp))
 c_files = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.hpp' 'examples/*.cpp' 'tests/test_*.cpp')
 library := $(BUILD)/libexia.so.$(version)
 
-.PHONY: all test test-c test-python test-torch demo bench install uninstall lint format asan tsan soak soak-models valgrind fuzz \
+.PHONY: all test test-c test-python test-torch test-services demo bench install uninstall lint format asan tsan soak soak-models valgrind fuzz \
 	clean help headers symbols layers
 .DEFAULT_GOAL := all
-all: $(library) $(BUILD)/libexia.a $(BUILD)/vedapkg ## the library and the tool
+all: $(library) $(BUILD)/libexia.a $(BUILD)/vedapkg $(module_files) ## the library, its modules and the tool
+	$(if $(filter s3,$(modules)),,@echo "exia_s3.so is left out: it needs libcurl4-openssl-dev and libexpat1-dev")
 
 # ---- set-up ---------------------------------------------------------------------------------
 
@@ -125,17 +134,23 @@ $(library): $(library_objects) libexia/exia.map
 		-o $@ $(library_objects) $(pkg_libs) -lm -ldl
 	@ln -sf libexia.so.$(version) $(BUILD)/libexia.so.$(major)
 	@ln -sf libexia.so.$(major) $(BUILD)/libexia.so
+$(module_files): $(BUILD)/exia/exia_%.so: $(BUILD)/libexia.a libexia/module.map
+	@mkdir -p $(@D)
+	$(call show,LD)$(CC) $(CFLAGS) $(LDFLAGS) $(sanitize) -shared -pthread -Wl,--version-script=libexia/module.map \
+		$(if $(SANITIZE),,-Wl,-z,defs) -o $@ $(call module_objects,$*) $(BUILD)/libexia.a $$(pkg-config --libs $(needs_$*))
+$(foreach m,$(modules),$(eval $(BUILD)/exia/exia_$(m).so: $(call module_objects,$(m))))
 $(BUILD)/vedapkg: $(tool_objects) $(library)
 	$(call show,LD)$(CC) $(CFLAGS) $(LDFLAGS) $(sanitize) -pthread -o $@ $(tool_objects) -L$(BUILD) -lexia \
 		-Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib' $$(pkg-config --libs jansson)
 
-# C tests see the private symbols, so they link the archive.  The suites for drivers and the
-# targets of the fuzzers are one too: a test takes those that it names.
-$(BUILD)/tests/suites.a: $(suite_objects)
+# C tests see the private symbols, so they link the archive.  The suites for drivers, the targets of the
+# fuzzers and the insides of modules are one too: a test takes those that it names.
+$(BUILD)/tests/suites.a: $(suite_objects) $(sort $(foreach m,$(modules),$(call module_objects,$(m))))
 	$(call show,AR)rm -f $@ && $(AR) rcs $@ $^
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(support_objects) $(BUILD)/tests/suites.a $(BUILD)/libexia.a
 	$(call show,LD)$(CC) $(CFLAGS) $(LDFLAGS) $(sanitize) -pthread -rdynamic -o $@ $< $(support_objects) \
-		$(BUILD)/tests/suites.a $(BUILD)/libexia.a $(pkg_libs) $$(pkg-config --libs cmocka) -lm -ldl $(if $(wildcard tests/$(@F).cpp),-lstdc++)
+		$(BUILD)/tests/suites.a $(BUILD)/libexia.a $(pkg_libs) $$(pkg-config --libs cmocka) -lm -ldl \
+		$(if $(modules),-Wl$(comma)--as-needed $$(pkg-config --libs $(sort $(foreach m,$(modules),$(needs_$(m)))))) $(if $(wildcard tests/$(@F).cpp),-lstdc++)
 $(BUILD)/tests/%.so: tests/%.c | build/system-test ; $(call compile,-fPIC -shared)
 $(BUILD)/tests/exia_%.so: examples/driver/%.c | build/system-test ; $(call compile,-fPIC -shared -U_GNU_SOURCE)
 .SECONDARY:
@@ -157,12 +172,14 @@ install: all ## PREFIX=/usr/local, DESTDIR=
 	install -m 644 $(BUILD)/libexia.a "$(DESTDIR)$(PREFIX)/lib"
 	sed -e 's|@PREFIX@|$(subst $() ,\\ ,$(PREFIX))|; s|@VERSION@|$(version)|; s|@LIBRARIES@|$(libraries)|' libexia/exia.pc.in \
 		>"$(DESTDIR)$(PREFIX)/lib/pkgconfig/exia.pc"
+	$(if $(module_files),install -d "$(DESTDIR)$(PREFIX)/lib/exia" && install -m 755 $(module_files) "$(DESTDIR)$(PREFIX)/lib/exia")
 	install -m 755 $(BUILD)/vedapkg "$(DESTDIR)$(PREFIX)/bin"
 	$(BUILD)/vedapkg help --man >"$(DESTDIR)$(PREFIX)/share/man/man1/vedapkg.1"
 uninstall: ## what install put there
 	rm -rf "$(DESTDIR)$(PREFIX)/bin/vedapkg" "$(DESTDIR)$(PREFIX)/share/man/man1/vedapkg.1" "$(DESTDIR)$(PREFIX)"/include/exia{,.h,.hpp} \
 		"$(DESTDIR)$(PREFIX)"/lib/libexia.{so,so.$(major),so.$(version),a} \
-		"$(DESTDIR)$(PREFIX)/lib/pkgconfig/exia.pc"
+		"$(DESTDIR)$(PREFIX)/lib/pkgconfig/exia.pc" "$(DESTDIR)$(PREFIX)/lib/exia/"exia_s3.so
+	-rmdir --ignore-fail-on-non-empty "$(DESTDIR)$(PREFIX)/lib/exia" 2>/dev/null
 
 clean: ## remove what was built; the virtual environment stays
 	find build -mindepth 1 -maxdepth 1 ! -name venv ! -name 'system-*' -exec rm -rf {} +
@@ -170,4 +187,4 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 -include $(library_objects:.o=.d) $(tool_objects:.o=.d) $(support_objects:.o=.d) $(suite_objects:.o=.d) \
-	$(tests:=.d) $(plugins:.so=.d)
+	$(tests:=.d) $(plugins:.so=.d) $(patsubst %.o,%.d,$(foreach m,$(modules),$(call module_objects,$(m))))

@@ -96,6 +96,19 @@ TEST(a_module_that_is_nowhere_is_named_with_the_places)
     check_text("40 characters");
 }
 
+TEST(a_module_of_our_own_that_is_missing_or_broken_is_named_with_its_packages)
+{
+    unsetenv("EXIA_DRIVER_PATH");
+    check_fails(EXIA_EUNSUPPORTED, open_url("s3+https://me:hidden@host/bucket"));
+    check_text("exia_s3.so is not in");
+    check_text("libcurl4-openssl-dev");
+    assert_null(strstr(err.text, "hidden"));
+    const char *path = install_here("driver", "s3");
+    check_write_file(path, "not an ELF file", 15);
+    check_fails(EXIA_EUNSUPPORTED, open_url("s3+http://host/bucket"));
+    check_text("it needs the packages libcurl4 libexpat1");
+}
+
 TEST(a_relative_directory_on_the_path_is_refused)
 {
     static const char *const bad[] = {"here", "/tmp:here", ":/tmp", "./x"};

@@ -17,6 +17,9 @@ build/graphlib/.here: | build/system-test ; @mkdir -p $(@D); $(PYTHON) -c 'impor
 		cd $(@D) && apt-get -qq download libpython$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-testsuite 2>log && dpkg -x *.deb .; } && \
 		touch "$(CURDIR)/$@" || echo "the tests of graphlib are not to be had and will be skipped: see $(@D)/log"
 
+test-services: all $(filter %/test_driver_s3 $(BUILD)/tests/test_s3_%,$(tests)) ## the drivers on real servers, built once: versitygw, MinIO; S=minio for one
+	@bash tests/servers/test.sh "$(BUILD)" $(S)
+
 asan: ## the C tests under the address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory BUILD=build/asan SANITIZE=address,undefined test-c
 tsan: ## the C tests under the thread sanitizer; T=test_pool for one file
@@ -65,9 +68,9 @@ layers_registry := base|dag|store|package
 layers: ## dependencies point one way; the library neither allocates by itself, nor prints, nor ends
 	@failed=0; \
 	$(foreach m,base store drivers dag pool model package registry,\
-		if grep -nE '^ *# *include "' libexia/$(m)/*.[ch] | grep -vE '"($(m)|exia$(if $(layers_$(m)),|$(layers_$(m))))(/|\.h)'; then failed=1; fi;) \
+		if grep -nE '^ *# *include "' $$(find libexia/$(m) -name '*.[ch]') | grep -vE '"($(m)|exia$(if $(layers_$(m)),|$(layers_$(m))))(/|\.h)'; then failed=1; fi;) \
 	if grep -nE '^ *# *include "' pkg/*.[ch] examples/*.c examples/*/*.c | grep -vE '"(exia(/|\.h)|[a-z_]+\.h")'; then failed=1; fi; \
-	if grep -nE '(^|[^_a-zA-Z>.])(malloc|calloc|realloc|strdup|free|abort|exit|printf|fprintf|puts) *\(' libexia/*/*.c \
+	if grep -nE '(^|[^_a-zA-Z>.])(malloc|calloc|realloc|strdup|free|abort|exit|printf|fprintf|puts) *\(' $$(find libexia -name '*.c') \
 		| grep -vE '^libexia/base/memory\.c:|: *(/\*| \*)'; then failed=1; fi; \
 	exit $$failed
 headers: | build/system-test ## each public header compiles alone, as C11 and as C++17, also under clang++ where it is

@@ -1,8 +1,9 @@
 """Build the package: the C library and `vedapkg`, then the modules.
 
-The wheel carries libexia.so.0 and vedapkg beside the modules: the one that cffi writes, and _loans
-and _numbers, written by hand for what must be quick.  The library and the tool are built here, out
-of the tree, unless EXIA_BUILD names a directory (relative to the repository) that holds them.
+The wheel carries libexia.so.0, its driver modules and vedapkg beside the modules of Python: the one
+that cffi writes, and _loans and _numbers, written by hand for what must be quick.  The library and
+the tool are built here, out of the tree, unless EXIA_BUILD names a directory (relative to the
+repository) that holds them.
 """
 
 from __future__ import annotations
@@ -104,6 +105,10 @@ class BuildExt(build_ext):
             target = package / name
             target.unlink(missing_ok=True)
             shutil.copy2(build / name, target)
+        # The driver modules that could be built; the library looks for them in exia/ beside it.
+        for module in (build / "exia").glob("exia_*.so"):
+            (package / "exia").mkdir(exist_ok=True)
+            shutil.copy2(module, package / "exia" / module.name)
 
 
 class Sdist(sdist):

@@ -17,6 +17,23 @@
 
 enum { LONGEST_SYSTEM = 40 };
 
+/* The modules of our own, and Debian's packages that they need: where they run, and where they are built. */
+static const struct {
+    const char *name, *runs, *builds;
+} ours[] = {
+    {"exia_s3.so", "libcurl4 libexpat1", "libcurl4-openssl-dev libexpat1-dev"},
+};
+
+/* Which of them; what has no such entry is somebody else's. */
+static const char *needed(const char *name, int builds)
+{
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+        if (strcmp(ours[i].name, name) == 0)
+            return builds ? ours[i].builds : ours[i].runs;
+    }
+    return NULL;
+}
+
 /* The directory exia/ beside the file that this code is in: the library, or a program that holds it.
  * NULL: not known, for it was loaded by a relative path. */
 static exia_status place_beside(char **out, exia_error *err)
@@ -69,6 +86,7 @@ static exia_status find_on_path(char **out, const char *name, exia_error *err)
 static exia_status find_module(char **out, const char *name, exia_error *err)
 {
     char *place = NULL;
+    const char *builds = needed(name, 1);
     *out = NULL;
     exia_status rc = find_on_path(out, name, err);
     if (rc < 0 || *out != NULL)
@@ -77,9 +95,12 @@ static exia_status find_module(char **out, const char *name, exia_error *err)
     if (rc == EXIA_OK && place != NULL)
         rc = exia__path_join(out, place, name, err);
     if (rc == EXIA_OK && (*out == NULL || !exia__path_exists(*out)))
-        rc = exia__fail(err, EXIA_ENOTFOUND, 0, "%s is not in %.100s%s", name,
+        rc = exia__fail(err, builds ? EXIA_EUNSUPPORTED : EXIA_ENOTFOUND, 0,
+                        "%s is not in %.100s%s%s%s", name,
                         place ? place : "a place beside the library",
-                        secure_getenv("EXIA_DRIVER_PATH") ? " or EXIA_DRIVER_PATH" : "");
+                        secure_getenv("EXIA_DRIVER_PATH") ? " or EXIA_DRIVER_PATH" : "",
+                        builds ? ": it is built with Exia where these are installed: " : "",
+                        builds ? builds : "");
 done:
     if (rc < 0) {
         exia__release(*out);
@@ -112,9 +133,11 @@ static exia_status load(const exia_driver **out, const char *path, const char *s
 {
     exia_driver_entry_fn *entry = NULL;
     exia_error why = {0};
+    const char *runs = needed(exia__path_base(path), 0);
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (handle == NULL)
-        return exia__fail(err, EXIA_EUNSUPPORTED, 0, "cannot load %s", dlerror());
+        return exia__fail(err, EXIA_EUNSUPPORTED, 0, "cannot load %s%s%s", dlerror(),
+                          runs ? "; it needs the packages " : "", runs ? runs : "");
     void *symbol = dlsym(handle, "exia_driver_entry");
     if (symbol == NULL)
         return exia__fail(err, EXIA_EINVAL, 0,

@@ -87,6 +87,8 @@ def check(directory: Path, cwd: Path) -> None:
     assert done.returncode == 0, done.stderr
     libraries = sorted(p.name for p in directory.glob("lib/*/site-packages/exia/*.so*"))
     assert libraries == ["_loans.abi3.so", "_native.abi3.so", "_numbers.abi3.so", "libexia.so.0"]
+    if not run("pkg-config", "--exists", "libcurl", "expat", cwd=cwd).returncode:
+        assert list(directory.glob("lib/*/site-packages/exia/exia/exia_s3.so"))
 
 
 def test_it_installs_from_the_tree_and_leaves_nothing_behind(tmp_path: Path) -> None:

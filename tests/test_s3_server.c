@@ -1,0 +1,321 @@
+/* S3 on a real server: blobs in parts, uploads that go on after a crash of either side, what is told when
+ * something is wrong.  EXIA_TEST_S3_URL names the server as for test_driver_s3, EXIA_TEST_S3_SERVER the script
+ * that starts it and EXIA_TEST_S3_DIRECTORY its directory. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/job.h"
+#include "base/memory.h"
+#include "store/driver.h"
+#include "store/store.h"
+#include "support/check.h"
+
+enum { MIB = 1 << 20 };
+
+/* The server's URL, or with other keys, host, bucket or options; each NULL: as given. */
+static const char *url_with(const char *keys, const char *bucket, const char *options)
+{
+    static int told;
+    const char *url = getenv("EXIA_TEST_S3_URL");
+    if (url == NULL) {
+        if (!told++)
+            print_message("EXIA_TEST_S3_URL is not set: make test-services sets it\n");
+        skip();
+    }
+    setenv("EXIA_HOME", check_path("home"), 1);
+    const char *at = strrchr(url, '@'), *slash = strrchr(url, '/');
+    const char *begin = strstr(url, "://") + 3;
+    return check_format("s3+http://%.*s%.*s/%s%s%s", keys ? (int)strlen(keys) : (int)(at - begin),
+                        keys ? keys : begin, (int)(slash - at), at, bucket ? bucket : slash + 1,
+                        bucket ? "" : strrchr(check_directory(), '/'), options ? options : "");
+}
+
+static exia__blobs *open_blobs(void)
+{
+    exia__blobs *blobs = NULL;
+    check_ok(exia__blobs_open(&blobs, url_with(NULL, NULL, NULL), EXIA_STORE_WRITE, NULL, &err));
+    return blobs;
+}
+
+/* ---- a large source ------------------------------------------------------------------------- */
+
+static unsigned char byte_at(uint64_t offset)
+{
+    return (unsigned char)((offset * 2654435761u) >> 13);
+}
+
+typedef struct large {
+    uint64_t size, asked; /* bytes that were asked for so far */
+    uint64_t act_at;      /* when what is asked for reaches this */
+    void (*act)(void);
+    char sha256[EXIA__HEX_SIZE];
+} large;
+
+static exia_status read_large(void *into, uint64_t offset, size_t size, void *payload,
+                              exia_error *error)
+{
+    large *all = payload;
+    (void)error;
+    if (all->act != NULL && offset + size > all->act_at) {
+        all->act();
+        all->act = NULL;
+    }
+    for (size_t i = 0; i < size; i++)
+        ((unsigned char *)into)[i] = byte_at(offset + i);
+    all->asked += size;
+    return EXIA_OK;
+}
+
+static exia_source make_source(large *all, uint64_t size)
+{
+    exia__hash *hash = NULL;
+    unsigned char *piece = malloc(MIB), digest[EXIA__DIGEST_SIZE];
+    *all = (large){.size = size};
+    assert_non_null(piece);
+    check_ok(exia__hash_open(&hash, &err));
+    for (uint64_t done = 0; done < size; done += MIB) {
+        size_t now = size - done < MIB ? (size_t)(size - done) : MIB;
+        check_ok(read_large(piece, done, now, all, &err));
+        check_ok(exia__hash_update(hash, piece, now, &err));
+    }
+    check_ok(exia__hash_finish(digest, hash, &err));
+    exia__hash_free(hash);
+    exia__hex(all->sha256, digest, sizeof digest);
+    free(piece);
+    all->asked = 0;
+    return (exia_source){.read = read_large, .size = size, .sha256 = all->sha256, .payload = all};
+}
+
+typedef struct seen {
+    uint64_t offset, wrong;
+} seen;
+
+static exia_status compare(const void *data, size_t size, void *payload, exia_error *error)
+{
+    seen *now = payload;
+    (void)error;
+    for (size_t i = 0; i < size; i++)
+        now->wrong += ((const unsigned char *)data)[i] != byte_at(now->offset + i);
+    now->offset += size;
+    return EXIA_OK;
+}
+
+static void check_range(exia__blobs *blobs, const char *key, uint64_t offset, uint64_t size,
+                        uint64_t from, uint64_t to)
+{
+    seen now = {.offset = from};
+    check_ok(exia__blobs_get(blobs, key, offset, size, compare, &now, NULL, &err));
+    assert_int_equal(now.offset, to);
+    assert_int_equal(now.wrong, 0);
+}
+
+/* ---- in parts ------------------------------------------------------------------------------- */
+
+TEST(a_large_blob_goes_in_parts_and_every_range_of_it_can_be_had)
+{
+    exia__blobs *blobs = open_blobs();
+    const uint64_t end = 43 * MIB + 7;
+    large all;
+    exia_source source = make_source(&all, end);
+    uint64_t size = 0;
+    check_ok(exia__blobs_put(blobs, "large", &source, NULL, &err));
+    assert_int_equal(all.asked, end);
+    check_ok(exia__blobs_stat(&size, NULL, blobs, "large", NULL, &err));
+    assert_int_equal(size, end);
+    check_range(blobs, "large", 0, UINT64_MAX, 0, end);
+    check_range(blobs, "large", 8 * MIB - 1, 2, 8 * MIB - 1, 8 * MIB + 1);
+    check_range(blobs, "large", 3, 35 * MIB, 3, 35 * MIB + 3);
+    check_range(blobs, "large", EXIA_TAIL, 9 * MIB, end - 9 * MIB, end);
+    check_range(blobs, "large", EXIA_TAIL, 5, end - 5, end);
+    check_range(blobs, "large", end, 1, end, end);
+    check_fails(EXIA_EEXISTS, exia__blobs_put(blobs, "large", &source, NULL, &err));
+    assert_int_equal(all.asked, end); /* and not a byte was read for that */
+    check_ok(exia__blobs_touch(blobs, "large", NULL, &err));
+    check_range(blobs, "large", 0, UINT64_MAX, 0, end);
+    source.sha256 = NULL; /* then nothing is noted */
+    check_ok(exia__blobs_put(blobs, "unnamed", &source, NULL, &err));
+    check_range(blobs, "unnamed", 0, UINT64_MAX, 0, end);
+    exia__blobs_free(blobs);
+}
+
+static exia_status count_note(const char *key, const char *json, int64_t revision, void *payload,
+                              exia_error *error)
+{
+    (void)json;
+    (void)revision;
+    (void)error;
+    *(int *)payload += strncmp(key, "s3/", 3) == 0;
+    return EXIA_OK;
+}
+
+static int count_notes(void)
+{
+    exia__records *notes = NULL;
+    int count = 0;
+    check_ok(exia__records_open(&notes, check_format("sqlite:%s", check_path("home/journal.db")),
+                                EXIA_STORE_WRITE, NULL, &err));
+    check_ok(exia__records_scan(notes, "note", "", NULL, 0, NULL, count_note, &count, NULL, &err));
+    exia__records_free(notes);
+    return count;
+}
+
+static void die(void)
+{
+    _exit(9);
+}
+
+static int put_and_die(void)
+{
+    exia__blobs *blobs = NULL;
+    large all;
+    if (exia__blobs_open(&blobs, url_with(NULL, NULL, NULL), EXIA_STORE_WRITE, NULL, &err) < 0)
+        return 1;
+    exia_source source = make_source(&all, 96 * MIB);
+    all.act = die;
+    all.act_at = 80 * MIB;
+    exia__blobs_put(blobs, "large", &source, NULL, &err);
+    return 2;
+}
+
+TEST(a_put_that_was_killed_goes_on_where_it_was)
+{
+    exia__blobs *blobs = open_blobs();
+    large all;
+    assert_int_equal(check_in_child(put_and_die), 9);
+    check_fails(EXIA_ENOTFOUND, exia__blobs_stat(NULL, NULL, blobs, "large", NULL, &err));
+    assert_true(count_notes() > 1);
+    exia_source source = make_source(&all, 96 * MIB);
+    check_ok(exia__blobs_put(blobs, "large", &source, NULL, &err));
+    assert_in_range(all.asked, 16 * MIB, 64 * MIB);
+    check_range(blobs, "large", 0, UINT64_MAX, 0, 96 * MIB);
+    assert_int_equal(count_notes(), 0);
+    exia__blobs_free(blobs);
+}
+
+static exia_status spoil_note(const char *key, const char *json, int64_t revision, void *payload,
+                              exia_error *error)
+{
+    const char *end = strstr(key, "/upload");
+    (void)json;
+    (void)revision;
+    (void)payload;
+    if (end == NULL)
+        return EXIA_OK;
+    return exia__core.note_put(check_format("%.*s", (int)(end - key), key), "upload",
+                               check_format("%d no-such-upload", 8 * MIB), error);
+}
+
+TEST(an_upload_that_the_server_does_not_know_any_more_begins_anew)
+{
+    exia__blobs *blobs = open_blobs();
+    exia__records *notes = NULL;
+    large all;
+    assert_int_equal(check_in_child(put_and_die), 9);
+    check_ok(exia__records_open(&notes, check_format("sqlite:%s", check_path("home/journal.db")),
+                                EXIA_STORE_WRITE, NULL, &err));
+    check_ok(exia__records_scan(notes, "note", "s3/", NULL, 0, NULL, spoil_note, NULL, NULL, &err));
+    exia__records_free(notes);
+    exia_source source = make_source(&all, 96 * MIB);
+    check_ok(exia__blobs_put(blobs, "large", &source, NULL, &err));
+    check_range(blobs, "large", 0, UINT64_MAX, 0, 96 * MIB);
+    assert_int_equal(count_notes(), 0);
+    exia__blobs_free(blobs);
+}
+
+static void kill_server(void)
+{
+    char *text = check_read_file(check_format("%s/pid", getenv("EXIA_TEST_S3_DIRECTORY")), NULL);
+    kill(atoi(text), SIGKILL);
+    free(text);
+}
+
+TEST(a_server_killed_in_the_middle_of_a_put_has_nothing_of_it_and_takes_the_rest_later)
+{
+    exia__blobs *blobs = open_blobs();
+    const char *server = getenv("EXIA_TEST_S3_SERVER");
+    large all;
+    if (server == NULL || getenv("EXIA_TEST_S3_DIRECTORY") == NULL)
+        skip();
+    exia_source source = make_source(&all, 96 * MIB);
+    all.act = kill_server;
+    all.act_at = 64 * MIB;
+    int64_t began = exia__clock_ms();
+    check_fails(EXIA_EUNAVAILABLE, exia__blobs_put(blobs, "large", &source, NULL, &err));
+    check_text("127.0.0.1");
+    assert_true(exia__clock_ms() - began < 60000);
+    assert_int_equal(
+        system(check_format("%s start %s >/dev/null", server, getenv("EXIA_TEST_S3_DIRECTORY"))),
+        0);
+    check_fails(EXIA_ENOTFOUND, exia__blobs_stat(NULL, NULL, blobs, "large", NULL, &err));
+    all.asked = 0;
+    check_ok(exia__blobs_put(blobs, "large", &source, NULL, &err));
+    assert_true(all.asked < 96 * MIB);
+    check_range(blobs, "large", 0, UINT64_MAX, 0, 96 * MIB);
+    exia__blobs_free(blobs);
+}
+
+/* ---- what is wrong is told ------------------------------------------------------------------ */
+
+TEST(what_is_wrong_is_told_with_what_to_do_and_without_the_secret)
+{
+    const struct {
+        const char *keys, *bucket, *options;
+        exia_status status;
+        const char *text;
+    } rows[] = {
+        {"exiaadmin:wrongone", NULL, NULL, EXIA_EDENIED, "the secret is not this key's"},
+        {"nobody:wrongone", NULL, NULL, EXIA_EDENIED, "the server does not know this key"},
+        {NULL, "no-such-bucket", NULL, EXIA_ENOTFOUND, "make it first"},
+        {NULL, "", NULL, EXIA_EINVAL, "names no bucket"},
+        {NULL, "exia/../x", NULL, EXIA_EINVAL, "a part of its prefix"},
+        {NULL, NULL, "?region=eu-nowhere-1", EXIA_EDENIED, "?region="},
+        {NULL, NULL, "?region=a%20b", EXIA_EINVAL, "is no region"},
+        {NULL, NULL, "?colour=red", EXIA_EINVAL, "no option \"colour\""},
+        {"exiaadmin", NULL, NULL, EXIA_EDENIED, "AWS_SECRET_ACCESS_KEY"},
+    };
+    exia__blobs *blobs = NULL;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *url = url_with(rows[i].keys, rows[i].bucket, rows[i].options);
+        check_fails(rows[i].status, exia__blobs_open(&blobs, url, EXIA_STORE_READ, NULL, &err));
+        check_text(rows[i].text);
+        assert_null(strstr(err.text, "wrongone"));
+        assert_null(strstr(err.text, "exiasecret"));
+        assert_null(blobs);
+    }
+}
+
+TEST(keys_come_from_the_environment_or_the_credentials_file)
+{
+    exia__blobs *blobs = NULL;
+    const char *url = url_with("", NULL, NULL);
+    url = check_format("s3+http://%s", strchr(url, '@') + 1);
+    setenv("HOME", check_directory(), 1);
+    unsetenv("AWS_SHARED_CREDENTIALS_FILE");
+    check_fails(EXIA_EDENIED, exia__blobs_open(&blobs, url, EXIA_STORE_READ, NULL, &err));
+    check_text("~/.aws/credentials");
+    const char *file = check_path("keys");
+    const char *text = "# keys\n[other]\naws_access_key_id = nobody\naws_secret_access_key=x\n"
+                       "[ default ]\n aws_access_key_id=exiaadmin\r\n"
+                       "aws_secret_access_key = exiasecret \n[more]\naws_session_token=x\n";
+    check_write_file(file, text, strlen(text));
+    setenv("AWS_SHARED_CREDENTIALS_FILE", file, 1);
+    check_ok(exia__blobs_open(&blobs, url, EXIA_STORE_READ, NULL, &err));
+    exia__blobs_free(blobs);
+    setenv("AWS_PROFILE", "other", 1);
+    check_fails(EXIA_EDENIED, exia__blobs_open(&blobs, url, EXIA_STORE_READ, NULL, &err));
+    setenv("AWS_ACCESS_KEY_ID", "exiaadmin", 1);
+    setenv("AWS_SECRET_ACCESS_KEY", "exiasecret", 1);
+    check_ok(exia__blobs_open(&blobs, url, EXIA_STORE_READ, NULL, &err));
+    exia__blobs_free(blobs);
+    unsetenv("AWS_ACCESS_KEY_ID");
+    unsetenv("AWS_SECRET_ACCESS_KEY");
+    unsetenv("AWS_PROFILE");
+    setenv("AWS_SHARED_CREDENTIALS_FILE", check_path("none"), 1);
+    check_fails(EXIA_ENOTFOUND, exia__blobs_open(&blobs, url, EXIA_STORE_READ, NULL, &err));
+    unsetenv("AWS_SHARED_CREDENTIALS_FILE");
+}
