@@ -164,7 +164,7 @@ TEST(every_allocation_of_reading_may_fail)
 /* ---- stores that fail ----------------------------------------------------------------------- */
 
 /* The same library, by way of the driver that fails. */
-static exia_status open_faulty(exia_library **out, const state *now)
+static exia_status open_as_planned(exia_library **out, const state *now)
 {
     exia_library_options options = {.struct_size = sizeof options};
     options.blobs_url = check_format("faulty:file:%s/blobs", now->folder);
@@ -204,7 +204,7 @@ static int write_with_fault(faulty_plan plan)
     int64_t latest = 0, live = 0;
     state *now = one_version();
     faulty = plan;
-    exia_status rc = open_faulty(&library, now);
+    exia_status rc = open_as_planned(&library, now);
     if (rc == EXIA_OK)
         rc = publish(library, "m", now, "once", &err);
     int reached = faulty.calls >= plan.nth;
@@ -220,7 +220,7 @@ static int write_with_fault(faulty_plan plan)
     if (rc < 0 && latest == 2 && rc != EXIA_EIO && rc != EXIA_ETIMEOUT && rc != EXIA_EUNAVAILABLE)
         fail_msg("operation %ld: \"%s\", but it was done", plan.nth, exia_status_text(rc));
     if (library == NULL)
-        check_ok(open_faulty(&library, now));
+        check_ok(open_as_planned(&library, now));
     check_ok(publish(library, "m", now, "once", &err));
     look(&latest, &live, now);
     assert_int_equal(latest, 2);
@@ -257,7 +257,7 @@ static int move_with_fault(faulty_plan plan)
     check_ok(publish(library, "m", now, NULL, &err));
     exia_library_free(library);
     library = NULL;
-    check_ok(open_faulty(&library, now));
+    check_ok(open_as_planned(&library, now));
     faulty = plan;
     check_reset();
     exia_status rc = exia_alias_rollback(&at, library, "m", "live", 2, NULL, &err);
@@ -293,7 +293,7 @@ static int read_with_fault(const state *now, long nth)
     exia_model *model = NULL;
     exia_rows *rows = NULL;
     faulty = (faulty_plan){.nth = nth, .status = EXIA_EUNAVAILABLE};
-    exia_status rc = open_faulty(&library, now);
+    exia_status rc = open_as_planned(&library, now);
     if (rc == EXIA_OK)
         rc = exia_model_open(&model, library, "m@live", 0, &err);
     exia_model_free(model);
