@@ -33,6 +33,7 @@ const conformance_target conformance = {
     .has_create = 1,
 };
 CONFORMS_TO(blobs);
+CONFORMS_TO(put_as);
 
 /* Stands before the C library's: a file system that does not know RENAME_NOREPLACE. */
 static int forget_noreplace;

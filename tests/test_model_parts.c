@@ -322,55 +322,7 @@ TEST(a_blob_marked_after_the_look_is_repaired_by_an_entry)
     exia_library_free(library);
 }
 
-/* ---- a file that changes -------------------------------------------------------------------- */
-
-typedef struct changing {
-    const char *path;
-    const char *step;
-    size_t size;
-} changing;
-
-static int change_file(const char *step, uint64_t done, uint64_t total, void *payload)
-{
-    const changing *now = payload;
-    (void)done;
-    (void)total;
-    /* the next step is told of when a tenth of a second is over */
-    if (strcmp(step, "writing") == 0)
-        nanosleep(&(struct timespec){.tv_nsec = 101000000}, NULL);
-    if (strcmp(step, now->step) == 0) {
-        char *data = malloc(now->size);
-        memset(data, 'c', now->size);
-        check_write_file(now->path, data, now->size);
-        free(data);
-    }
-    return 0;
-}
-
-TEST(a_file_that_changes_while_it_is_read_is_a_conflict)
-{
-    exia_library *library = open_library();
-    const struct {
-        const char *step;
-        size_t size;
-    } ways[] = {{"hashing", LARGE},
-                {"hashing", 5},
-                {"storing", LARGE},
-                {"storing", 5},
-                {"storing", 2 * LARGE}};
-    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        int64_t version = 0;
-        changing change = {make_file("weights", 'w', LARGE), ways[i].step, ways[i].size};
-        exia_part part = {.name = "model", .format = "file", .path = change.path};
-        exia_job job = {.struct_size = sizeof job, .progress = change_file, .payload = &change};
-        check_fails(EXIA_ECONFLICT,
-                    exia_model_write(&version, library, "m", &part, 1, NULL, &job, &err));
-        check_text("changed while it was read");
-    }
-    assert_string_equal(found(library, NULL), "");
-    assert_int_equal(count_blobs(), 0);
-    exia_library_free(library);
-}
+/* ---- what does not come to its end ----------------------------------------------------------- */
 
 static int stop(const char *step, uint64_t done, uint64_t total, void *payload)
 {
@@ -396,8 +348,6 @@ TEST(a_write_that_is_cancelled_leaves_nothing_visible)
     assert_int_equal(access(check_path("out"), F_OK), -1);
     exia_library_free(library);
 }
-
-/* ---- without local files -------------------------------------------------------------------- */
 
 TEST(a_failed_write_leaves_no_temporary_file)
 {

@@ -33,6 +33,10 @@ typedef exia_status exia_blob_fn(const char *key, uint64_t size, int64_t modifie
 typedef exia_status exia_record_fn(const char *key, const char *json, int64_t revision,
                                    void *payload, exia_error *err);
 
+/* Asked for the key of bytes that were all read; `*key` is valid until the operation returns.
+ * @return EXIA_DONE: nothing is to be stored */
+typedef exia_status exia_name_fn(const char **key, void *payload, exia_error *err);
+
 /* A piece of a blob to be: a range of another blob, or, with `key` NULL, of `source`. */
 typedef struct exia_piece {
     const char *key;
@@ -75,6 +79,11 @@ typedef struct exia_blobs_ops {
     /* Optional: one blob from pieces, copied where they lie.  As `put`. */
     exia_status (*compose)(void *self, const char *key, const exia_piece *pieces, size_t count,
                            const exia_job *job, exia_error *err);
+
+    /* Optional: as `put`, for keys that are made of the bytes: `source` is read once and in order,
+     * then `name` tells the key.  EXIA_DONE from it is EXIA_OK, and nothing is stored. */
+    exia_status (*put_as)(void *self, const exia_source *source, exia_name_fn *name, void *payload,
+                          const exia_job *job, exia_error *err);
 } exia_blobs_ops;
 
 typedef struct exia_put {

@@ -21,10 +21,7 @@
 #include "drivers/file.h"
 #include "store/driver.h"
 
-/* By writes of 2 MiB and more the page cache takes a file in pieces as large, which a reader maps far
- * sooner than small ones. */
-enum { READ_SIZE = 1 << 20, WRITE_SIZE = 4 << 20, OLD_SECONDS = 24 * 60 * 60 };
-static const char staging_name[] = ".staging";
+enum { READ_SIZE = 1 << 20, OLD_SECONDS = 24 * 60 * 60 };
 
 /* Open a blob for reading, and see that it is a file. */
 static exia_status open_blob(int *out, struct stat *info, const exia__blobdir *self,
@@ -55,7 +52,7 @@ static exia_status open_blob(int *out, struct stat *info, const exia__blobdir *s
 /* Remove what crashed puts left.  Best effort: another process may do the same. */
 static void sweep(const exia__blobdir *self)
 {
-    int fd = exia__blobdir_enter(self->fd, staging_name, 0);
+    int fd = exia__blobdir_enter(self->fd, EXIA__STAGING, 0);
     DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
     if (entries == NULL) {
         if (fd >= 0)
@@ -120,121 +117,6 @@ done:
         file_close(self);
     exia__release(path);
     (free)(real); /* realpath's own memory */
-    return rc;
-}
-
-static exia_status writable(const exia__blobdir *self, const char *key, exia_error *err)
-{
-    if (self->mode == EXIA_STORE_WRITE)
-        return EXIA_OK;
-    return exia__fail(err, EXIA_EDENIED, 0, "%s was opened for reading: \"%.60s\" stays as it is",
-                      self->path, key);
-}
-
-/* ---- put ------------------------------------------------------------------------------------ */
-
-/* A new file in .staging, which is made on the way.  `*folder` is open also on failure. */
-static exia_status stage(int *fd, int *folder, char token[EXIA__TOKEN_SIZE],
-                         const exia__blobdir *self, mode_t mode, exia_error *err)
-{
-    *fd = -1;
-    exia_status rc = exia__token(token, err);
-    if (rc < 0)
-        return rc;
-    *folder = exia__blobdir_enter(self->fd, staging_name, EXIA__WALK_MAKE);
-    if (*folder >= 0)
-        *fd = openat(*folder, token, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
-    return *fd >= 0 ? EXIA_OK
-                    : exia__blobdir_fail(err, errno, "cannot create a file in", self, staging_name);
-}
-
-static exia_status fill(int fd, const exia_source *source, exia__work *work, const char *key,
-                        exia_error *err)
-{
-    size_t room = source->size < WRITE_SIZE ? (size_t)source->size : WRITE_SIZE;
-    char *piece = exia__resize(NULL, room);
-    exia_status rc = piece ? EXIA_OK : exia__fail_memory(err);
-    for (uint64_t done = 0; rc == EXIA_OK && done < source->size;) {
-        size_t size = source->size - done < room ? (size_t)(source->size - done) : room;
-        rc = exia__work_step(work, "storing", done, source->size, err);
-        if (rc == EXIA_OK)
-            rc = source->read(piece, done, size, source->payload, err);
-        if (rc == EXIA_OK)
-            rc = exia__write_all(fd, piece, size, key, err);
-        if (rc == EXIA_OK) /* let the disk begin, so that fsync has less to wait for */
-            (void)sync_file_range(fd, (off_t)done, (off_t)size, SYNC_FILE_RANGE_WRITE);
-        done += size;
-    }
-    exia__release(piece);
-    return rc;
-}
-
-/* Say what holds the key, after making sure that it is durable: the caller may go on to name it. */
-static exia_status taken(const exia__blobdir *self, const char *key, const struct stat *info,
-                         exia_error *err)
-{
-    const char *name = NULL;
-    int parent = -1;
-    if (S_ISDIR(info->st_mode))
-        return exia__fail(err, EXIA_EINVAL, 0, "%s/%s: other blobs lie below this key", self->path,
-                          key);
-    exia_status rc = exia__blobdir_check(info, self, key, err);
-    if (rc == EXIA_OK)
-        rc = exia__blobdir_walk(&parent, &name, self, key, EXIA__WALK_SYNC, err);
-    if (rc < 0)
-        return rc;
-    close(parent);
-    return exia__fail(err, EXIA_EEXISTS, 0, "%s/%s is there already", self->path, key);
-}
-
-static exia_status file_put(void *payload, const char *key, const exia_source *source,
-                            const exia_job *job, exia_error *err)
-{
-    exia__blobdir *self = payload;
-    exia__work work;
-    char token[EXIA__TOKEN_SIZE];
-    const char *name = NULL;
-    int fd = -1, folder = -1, parent = -1, renamed = 0;
-    struct stat info;
-    exia_status rc = exia__work_begin(&work, job, err);
-    if (rc == EXIA_OK)
-        rc = writable(self, key, err);
-    if (rc == EXIA_OK)
-        rc = exia__blobdir_walk(&parent, &name, self, key, EXIA__WALK_MAKE, err);
-    if (rc < 0)
-        goto done;
-    if (fstatat(parent, name, &info, AT_SYMLINK_NOFOLLOW) == 0) {
-        rc = taken(self, key, &info, err);
-        goto done;
-    }
-    rc = stage(&fd, &folder, token, self, 0444, err);
-    if (rc == EXIA_OK)
-        rc = fill(fd, source, &work, key, err);
-    if (rc == EXIA_OK && fsync(fd) != 0)
-        rc = exia__blobdir_fail(err, errno, "cannot sync", self, key);
-    if (rc == EXIA_OK)
-        rc = exia__work_step(&work, "storing", source->size, source->size, err);
-    if (rc < 0)
-        goto done;
-    renamed = exia__rename_absent(folder, token, parent, name) == 0;
-    if (!renamed && errno == EEXIST && fstatat(parent, name, &info, AT_SYMLINK_NOFOLLOW) == 0) {
-        rc = taken(self, key, &info, err);
-    } else if (!renamed) {
-        rc = exia__blobdir_fail(err, errno, "cannot write", self, key);
-    } else {
-        close(parent);
-        rc = exia__blobdir_walk(&parent, &name, self, key, EXIA__WALK_SYNC, err);
-    }
-done:
-    if (fd >= 0) {
-        close(fd);
-        if (!renamed)
-            unlinkat(folder, token, 0);
-    }
-    if (folder >= 0)
-        close(folder);
-    if (parent >= 0)
-        close(parent);
     return rc;
 }
 
@@ -318,7 +200,7 @@ static exia_status file_touch(void *payload, const char *key, const exia_job *jo
     int parent = -1;
     struct stat info;
     (void)job;
-    exia_status rc = writable(self, key, err);
+    exia_status rc = exia__blobdir_writable(self, key, err);
     if (rc == EXIA_OK)
         rc = exia__blobdir_walk(&parent, &name, self, key, 0, err);
     if (rc < 0)
@@ -343,7 +225,7 @@ static exia_status file_remove(void *payload, const char *key, const exia_job *j
     const char *name = NULL;
     int parent = -1;
     (void)job;
-    exia_status rc = writable(self, key, err);
+    exia_status rc = exia__blobdir_writable(self, key, err);
     if (rc == EXIA_OK)
         rc = exia__blobdir_walk(&parent, &name, self, key, 0, err);
     if (rc == EXIA_ENOTFOUND)
@@ -362,25 +244,18 @@ static exia_status file_remove(void *payload, const char *key, const exia_job *j
 static exia_status file_now(int64_t *ms, void *payload, const exia_job *job, exia_error *err)
 {
     exia__blobdir *self = payload;
-    char token[EXIA__TOKEN_SIZE];
-    int fd = -1, folder = -1;
+    exia__blobfile file;
     struct stat info;
     (void)job;
-    exia_status rc = EXIA_OK;
     *ms = exia__now_ms();
     if (self->mode != EXIA_STORE_WRITE)
         return EXIA_OK;
-    rc = stage(&fd, &folder, token, self, 0600, err);
-    if (rc == EXIA_OK && (futimens(fd, NULL) != 0 || fstat(fd, &info) != 0))
-        rc = exia__blobdir_fail(err, errno, "cannot ask the time of", self, staging_name);
+    exia_status rc = exia__blobdir_stage(&file, self, 0600, err);
+    if (rc == EXIA_OK && (futimens(file.fd, NULL) != 0 || fstat(file.fd, &info) != 0))
+        rc = exia__blobdir_fail(err, errno, "cannot ask the time of", self, EXIA__STAGING);
     if (rc == EXIA_OK)
         *ms = exia__blobdir_modified(&info);
-    if (fd >= 0) {
-        close(fd);
-        unlinkat(folder, token, 0);
-    }
-    if (folder >= 0)
-        close(folder);
+    exia__blobdir_unstage(&file);
     return rc;
 }
 
@@ -409,7 +284,7 @@ static exia_status file_check(void *payload, exia_record_fn *row, void *row_payl
 
 static const exia_blobs_ops file_blobs = {
     .struct_size = sizeof(exia_blobs_ops),
-    .put = file_put,
+    .put = exia__blobdir_put,
     .get = file_get,
     .stat = file_stat,
     .list = exia__blobdir_list,
@@ -417,6 +292,7 @@ static const exia_blobs_ops file_blobs = {
     .remove = file_remove,
     .now = file_now,
     .local = file_local,
+    .put_as = exia__blobdir_put_as,
 };
 
 const exia_driver exia__driver_file = {

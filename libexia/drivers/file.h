@@ -4,6 +4,7 @@
 
 #include <sys/stat.h>
 
+#include "base/hash.h"
 #include "exia/driver.h"
 
 typedef struct exia__blobdir {
@@ -28,7 +29,25 @@ int exia__blobdir_enter(int at, const char *name, int flags);
 exia_status exia__blobdir_walk(int *out, const char **name, const exia__blobdir *self,
                                const char *path, int flags, exia_error *err);
 
-/* The driver's `list`. */
+/* Where files lie until they have a name: no key is called so. */
+#define EXIA__STAGING ".staging"
+typedef struct exia__blobfile {
+    int fd, folder, named; /* named: it has left the folder */
+    uint64_t size;
+    char token[EXIA__TOKEN_SIZE];
+} exia__blobfile;
+
+/* A new file in EXIA__STAGING, which is made on the way.  Unstage also after a failure. */
+exia_status exia__blobdir_stage(exia__blobfile *out, const exia__blobdir *self, mode_t mode,
+                                exia_error *err);
+void exia__blobdir_unstage(exia__blobfile *file);
+exia_status exia__blobdir_writable(const exia__blobdir *self, const char *key, exia_error *err);
+
+/* The driver's `put`, `put_as` and `list`. */
+exia_status exia__blobdir_put(void *self, const char *key, const exia_source *source,
+                              const exia_job *job, exia_error *err);
+exia_status exia__blobdir_put_as(void *self, const exia_source *source, exia_name_fn *name,
+                                 void *payload, const exia_job *job, exia_error *err);
 exia_status exia__blobdir_list(void *self, const char *prefix, exia_blob_fn *found, void *payload,
                                const exia_job *job, exia_error *err);
 

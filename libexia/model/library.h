@@ -318,7 +318,13 @@ void exia__selector_free(exia__selector *selector);
  * @return what the source said, EXIA_ECORRUPT ... */
 exia_status exia__blob_store(char **key, exia_library *library, const exia_source *source,
                              const exia_job *job, exia_error *err);
-/* The same, at any key but this one, whose bytes are known to be others. */
+/* The same where the digest is not known yet: `sha256` gets it.  `likely` (or NULL) is a blob that may
+ * have the same bytes: if it looks so, they are hashed before anything is written.
+ * @return EXIA_ECONFLICT: the bytes changed between two readings, where two were needed */
+exia_status exia__blob_take(char **key, char sha256[EXIA__HEX_SIZE], exia_library *library,
+                            const exia_source *source, const char *likely, exia__work *work,
+                            exia_error *err);
+/* As exia__blob_store, at any key but this one, whose bytes are known to be others. */
 exia_status exia__blob_store_not(char **key, exia_library *library, const exia_source *source,
                                  const char *not_here, const exia_job *job, exia_error *err);
 /* Has a collector marked the blob?  Then it is not used again. */
@@ -333,13 +339,35 @@ exia_status exia__blob_read(void *into, size_t size, exia__blobs *blobs, const c
 /* The text that a key of this digest holds, checked. */
 exia_status exia__blob_load(char **out, exia__blobs *blobs, const char *sha256, exia_error *err);
 
+/* ---- hashed.c ------------------------------------------------------------------------------- */
+
+/* A source around another one, which it borrows: what a store reads in order from the beginning is
+ * hashed on the way, with more than one thread beside the store's own work.  Where that other one
+ * has a digest, reading its last byte is EXIA_ECONFLICT if the bytes have not. */
+typedef struct exia__hasher exia__hasher;
+typedef struct exia__hashed {
+    const exia_source *source;
+    exia__hash *hash;
+    exia__hasher *hasher;
+    uint64_t next; /* hashed so far */
+} exia__hashed;
+exia_status exia__hashed_open(exia__hashed *out, const exia_source *source, uint32_t threads,
+                              exia_error *err);
+exia_source exia__hashed_source(exia__hashed *hashed);
+/* @return EXIA_EINVAL: it was not read to its end, once and in order */
+exia_status exia__hashed_end(char hex[EXIA__HEX_SIZE], exia__hashed *hashed, exia_error *err);
+void exia__hashed_free(exia__hashed *hashed);
+/* Read it all, for its digest. */
+exia_status exia__source_digest(char hex[EXIA__HEX_SIZE], const exia_source *source,
+                                exia__work *work, exia_error *err);
+
 /* ---- part.c --------------------------------------------------------------------------------- */
 
 /* Make a part durable; `*out` is its member of the log entry.  `within`: inside the entry.  `library`
- * NULL: store nothing, only describe it.
+ * NULL: store nothing, only describe it.  `likely`: as for exia__blob_take.
  * @return EXIA_ECONFLICT: the file changed while it was read */
 exia_status exia__part_store(json_t **out, exia_library *library, const exia_part *part, int within,
-                             exia__work *work, exia_error *err);
+                             const char *likely, exia__work *work, exia_error *err);
 uint64_t exia__part_size(const exia_part *part); /* in memory; 0: it is a file */
 exia_status exia__bytes_store(char **key, exia_library *library, const void *data, size_t size,
                               const char *sha256, const exia__work *work, exia_error *err);

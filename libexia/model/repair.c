@@ -54,7 +54,7 @@ static exia_status mend(exia__published *now, json_t *repairs, const json_t *sto
     exia_status rc = exia__blob_lost(&lost, now->library, key, err);
     if (rc < 0 || !lost)
         return rc;
-    rc = exia__part_store(&again, now->library, part, 0, now->work, err);
+    rc = exia__part_store(&again, now->library, part, 0, NULL, now->work, err);
     if (rc == EXIA_OK &&
         strcmp(exia__json_string(again, "sha256"), exia__json_string(stored, "sha256")) != 0)
         rc = exia__fail(err, EXIA_ECONFLICT, 0, "part %s is not what it was at first", part->name);

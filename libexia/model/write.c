@@ -17,11 +17,25 @@ typedef struct writing {
     json_t *version;                     /* the member of the entry: facts, parts, number */
     int64_t number;                      /* what it became */
     json_t *stored;                      /* its parts, as the log has them */
+    json_t *before;                      /* those of the newest version there was; NULL: none */
     char *environment, *environment_key; /* its text and its blob; NULL: none */
     exia__work work;
 } writing;
 
 /* ---- what is stored before the entry -------------------------------------------------------- */
+
+/* Where a part of the newest version lies that has this name: a model is often written again as it is. */
+static const char *find_before(const writing *now, const char *name)
+{
+    size_t i = 0;
+    const json_t *part = NULL;
+    json_array_foreach(now->before, i, part)
+    {
+        if (strcmp(exia__json_string(part, "name"), name) == 0)
+            return exia__json_string(part, "key");
+    }
+    return NULL;
+}
 
 /* `library` NULL: only describe them. */
 static exia_status store_parts(writing *now, exia_library *library, const exia_part *parts,
@@ -37,7 +51,8 @@ static exia_status store_parts(writing *now, exia_library *library, const exia_p
             break;
         uint64_t size = exia__part_size(&parts[i]);
         int fits = parts[i].path == NULL && size <= EXIA__INLINE_LIMIT - within;
-        rc = exia__part_store(&part, library, &parts[i], fits, &now->work, err);
+        rc = exia__part_store(&part, library, &parts[i], fits, find_before(now, parts[i].name),
+                              &now->work, err);
         if (rc == EXIA_OK)
             rc = exia__json_append(list, part, err);
         within += fits ? (size_t)size : 0;
@@ -283,8 +298,21 @@ static exia_status look_back(int *known, writing *now, exia__fold *fold, exia_er
     return rc;
 }
 
+/* A hint, so that it cannot fail: what is wrong there does not concern the new version. */
+static void look_at_newest(writing *now, exia__fold *fold, const exia_part *parts, size_t count)
+{
+    exia__version *version = NULL;
+    int large = 0;
+    for (size_t i = 0; i < count; i++)
+        large |= parts[i].path != NULL || exia__part_size(&parts[i]) > EXIA__INLINE_LIMIT;
+    int64_t newest = large ? exia__fold_latest(fold, 0) : 0;
+    if (newest > 0 && exia__version_get(&version, now->library, fold, newest, NULL) == EXIA_OK)
+        now->before = json_incref(version->parts);
+}
+
 /* Before a gigabyte is written: is the call done already, or bound to fail? */
-static exia_status look_ahead(int *known, writing *now, exia_error *err)
+static exia_status look_ahead(int *known, writing *now, const exia_part *parts, size_t count,
+                              exia_error *err)
 {
     exia__fold *fold = NULL;
     json_t *entry = json_pack("{s:s?}", "why", now->message);
@@ -298,6 +326,8 @@ static exia_status look_ahead(int *known, writing *now, exia_error *err)
             rc = check_parent(fold, now->version, err);
         if (rc == EXIA_OK && !*known && now->alias != NULL)
             rc = exia__alias_add_move(entry, fold, now->alias, 1, now->expect, err);
+        if (rc == EXIA_OK && !*known)
+            look_at_newest(now, fold, parts, count);
         exia__library_unlock(now->library);
     }
     json_decref(entry);
@@ -353,7 +383,7 @@ exia_status exia_model_write(int64_t *version, exia_library *library, const char
     now.token = ours.token ? ours.token : token;
     now.given = ours.token != NULL;
     now.message = ours.message;
-    rc = look_ahead(&known, &now, err);
+    rc = look_ahead(&known, &now, parts, part_count, err);
     if (rc == EXIA_OK && !ours.dry_run)
         rc = publish(&now, known, parts, part_count, err);
     else if (rc == EXIA_OK && !known)
@@ -364,6 +394,7 @@ done:
     exia__release(now.environment);
     exia__release(now.environment_key);
     json_decref(now.stored);
+    json_decref(now.before);
     json_decref(now.version);
     return rc;
 }

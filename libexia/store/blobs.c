@@ -74,6 +74,38 @@ exia_status exia__blobs_put(exia__blobs *blobs, const char *key, const exia_sour
     return operations(blobs)->put(blobs->store.self, key, source, job, err);
 }
 
+int exia__blobs_can_put_as(const exia__blobs *blobs)
+{
+    return operations(blobs)->put_as != NULL;
+}
+
+typedef struct naming {
+    exia_name_fn *name;
+    void *payload;
+} naming;
+
+static exia_status name_checked(const char **key, void *payload, exia_error *err)
+{
+    const naming *now = payload;
+    exia_status rc = now->name(key, now->payload, err);
+    return rc == EXIA_OK ? exia__key_check(*key, &blob_key, err) : rc;
+}
+
+exia_status exia__blobs_put_as(exia__blobs *blobs, const exia_source *source, exia_name_fn *name,
+                               void *payload, const exia_job *job, exia_error *err)
+{
+    exia_status rc = exia__store_usable(blobs ? &blobs->store : NULL, err);
+    if (rc < 0)
+        return rc;
+    if (source == NULL || source->read == NULL || name == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "a blob has no source, or nobody names it");
+    if (!exia__blobs_can_put_as(blobs))
+        return exia__fail(err, EXIA_EUNSUPPORTED, 0, "%s: its blobs need a key from the beginning",
+                          blobs->store.driver->name);
+    naming now = {name, payload};
+    return operations(blobs)->put_as(blobs->store.self, source, name_checked, &now, job, err);
+}
+
 exia_status exia__blobs_get(exia__blobs *blobs, const char *key, uint64_t offset, uint64_t size,
                             exia_sink_fn *sink, void *payload, const exia_job *job, exia_error *err)
 {

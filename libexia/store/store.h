@@ -21,6 +21,11 @@ void exia__blobs_free(exia__blobs *blobs);
  * whose keys are digests may go on */
 exia_status exia__blobs_put(exia__blobs *blobs, const char *key, const exia_source *source,
                             const exia_job *job, exia_error *err);
+/* The same under the key that `name` tells when all of `source` was read, once and in order; EXIA_DONE
+ * from it stores nothing.  @return EXIA_EUNSUPPORTED: this store cannot, and has read nothing */
+exia_status exia__blobs_put_as(exia__blobs *blobs, const exia_source *source, exia_name_fn *name,
+                               void *payload, const exia_job *job, exia_error *err);
+int exia__blobs_can_put_as(const exia__blobs *blobs);
 exia_status exia__blobs_get(exia__blobs *blobs, const char *key, uint64_t offset, uint64_t size,
                             exia_sink_fn *sink, void *payload, const exia_job *job,
                             exia_error *err);

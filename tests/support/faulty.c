@@ -18,10 +18,11 @@ typedef struct wrapped {
     void *self;
 } wrapped;
 
-static int fails(int after)
+/* Is it the turn of the operation of this number? */
+static int fails(long number, int after)
 {
     int due = faulty.nth > 0 && faulty.after == after &&
-              (faulty.calls == faulty.nth || (faulty.for_ever && faulty.calls > faulty.nth));
+              (number == faulty.nth || (faulty.for_ever && number > faulty.nth));
     if (!due || faulty.instead == NULL)
         return due;
     void (*instead)(void *payload) = faulty.instead;
@@ -42,11 +43,11 @@ static exia_status lost(exia_error *err)
 /* Do `call` on the inner driver, or not, as planned. */
 #define THROUGH(call)                                                                              \
     wrapped *inner = self;                                                                         \
-    faulty.calls++;                                                                                \
-    if (fails(0))                                                                                  \
+    long number = ++faulty.calls;                                                                  \
+    if (fails(number, 0))                                                                          \
         return lost(err);                                                                          \
     exia_status rc = inner->driver->call;                                                          \
-    return rc >= 0 && fails(1) ? lost(err) : rc
+    return rc >= 0 && fails(number, 1) ? lost(err) : rc
 
 /* Give a file the time of our clock. */
 static void stamp(const wrapped *inner, const char *key)
@@ -64,13 +65,13 @@ static void stamp(const wrapped *inner, const char *key)
 /* As THROUGH, and the blob is stamped when that was done. */
 #define THROUGH_STAMPED(call)                                                                      \
     wrapped *inner = self;                                                                         \
-    faulty.calls++;                                                                                \
-    if (fails(0))                                                                                  \
+    long number = ++faulty.calls;                                                                  \
+    if (fails(number, 0))                                                                          \
         return lost(err);                                                                          \
     exia_status rc = inner->driver->call;                                                          \
     if (rc == EXIA_OK)                                                                             \
         stamp(inner, key);                                                                         \
-    return rc >= 0 && fails(1) ? lost(err) : rc
+    return rc >= 0 && fails(number, 1) ? lost(err) : rc
 
 static exia_status faulty_open(void **out, const char *url, int mode, const exia_job *job,
                                exia_error *err)
@@ -113,6 +114,34 @@ static exia_status blob_put(void *self, const char *key, const exia_source *sour
     THROUGH_STAMPED(blobs->put(inner->self, key, source, job, err));
 }
 
+typedef struct naming {
+    exia_name_fn *name;
+    void *payload;
+    const char *key;
+} naming;
+
+static exia_status note_name(const char **key, void *payload, exia_error *err)
+{
+    naming *now = payload;
+    exia_status rc = now->name(key, now->payload, err);
+    now->key = rc == EXIA_OK ? *key : NULL;
+    return rc;
+}
+
+static exia_status blob_put_as(void *self, const exia_source *source, exia_name_fn *name,
+                               void *payload, const exia_job *job, exia_error *err)
+{
+    wrapped *inner = self;
+    long number = ++faulty.calls;
+    naming now = {name, payload, NULL};
+    if (fails(number, 0))
+        return lost(err);
+    exia_status rc = inner->driver->blobs->put_as(inner->self, source, note_name, &now, job, err);
+    if (rc == EXIA_OK && now.key != NULL)
+        stamp(inner, now.key);
+    return rc >= 0 && fails(number, 1) ? lost(err) : rc;
+}
+
 static exia_status blob_get(void *self, const char *key, uint64_t offset, uint64_t size,
                             exia_sink_fn *sink, void *payload, const exia_job *job, exia_error *err)
 {
@@ -144,12 +173,12 @@ static exia_status blob_remove(void *self, const char *key, const exia_job *job,
 static exia_status blob_now(int64_t *ms, void *self, const exia_job *job, exia_error *err)
 {
     wrapped *inner = self;
-    faulty.calls++;
-    if (fails(0))
+    long number = ++faulty.calls;
+    if (fails(number, 0))
         return lost(err);
     exia_status rc = inner->driver->blobs->now(ms, inner->self, job, err);
     *ms += faulty.skew_ms;
-    return rc >= 0 && fails(1) ? lost(err) : rc;
+    return rc >= 0 && fails(number, 1) ? lost(err) : rc;
 }
 
 static exia_status blob_local(char **path, void *self, const char *key, exia_error *err)
@@ -207,6 +236,7 @@ static const exia_blobs_ops blobs = {
     .remove = blob_remove,
     .now = blob_now,
     .local = blob_local,
+    .put_as = blob_put_as,
 };
 
 static const exia_records_ops records = {
@@ -219,7 +249,19 @@ static const exia_records_ops records = {
     .seek = record_seek,
 };
 
-/* The least that a store of records can do. */
+/* The least that a store can do, but that its blobs are local files. */
+static const exia_blobs_ops plain_blobs = {
+    .struct_size = sizeof(exia_blobs_ops),
+    .put = blob_put,
+    .get = blob_get,
+    .stat = blob_stat,
+    .list = blob_list,
+    .touch = blob_touch,
+    .remove = blob_remove,
+    .now = blob_now,
+    .local = blob_local,
+};
+
 static const exia_records_ops plain_records = {
     .struct_size = sizeof(exia_records_ops),
     .get = record_get,
@@ -228,14 +270,15 @@ static const exia_records_ops plain_records = {
     .scan = record_scan,
 };
 
-#define DRIVER(its_name, its_records)                                                              \
+#define DRIVER(its_name, its_blobs, its_records)                                                   \
     {                                                                                              \
         .struct_size = sizeof(exia_driver), .name = its_name, .schemes = its_name,                 \
         .open = faulty_open, .close = faulty_close, .abandon = faulty_abandon,                     \
-        .check = faulty_check, .blobs = &blobs, .records = its_records                             \
+        .check = faulty_check, .blobs = its_blobs, .records = its_records                          \
     }
 
-static const exia_driver drivers[] = {DRIVER("faulty", &records), DRIVER("plain", &plain_records)};
+static const exia_driver drivers[] = {DRIVER("faulty", &blobs, &records),
+                                      DRIVER("plain", &plain_blobs, &plain_records)};
 
 void faulty_register(void)
 {

@@ -1,0 +1,178 @@
+/* How a blob gets into a store of files: staged, synced, named, its directories synced.  Where the key
+ * is known only when all bytes were read, the staged file waits for its name. */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/job.h"
+#include "base/memory.h"
+#include "drivers/file.h"
+
+/* By writes of 2 MiB and more the page cache takes a file in pieces as large, which a reader maps far
+ * sooner than small ones. */
+enum { WRITE_SIZE = 4 << 20 };
+
+exia_status exia__blobdir_writable(const exia__blobdir *self, const char *key, exia_error *err)
+{
+    if (self->mode == EXIA_STORE_WRITE)
+        return EXIA_OK;
+    return exia__fail(err, EXIA_EDENIED, 0, "%s was opened for reading: \"%.60s\" stays as it is",
+                      self->path, key);
+}
+
+exia_status exia__blobdir_stage(exia__blobfile *out, const exia__blobdir *self, mode_t mode,
+                                exia_error *err)
+{
+    *out = (exia__blobfile){.fd = -1, .folder = -1};
+    exia_status rc = exia__token(out->token, err);
+    if (rc < 0)
+        return rc;
+    out->folder = exia__blobdir_enter(self->fd, EXIA__STAGING, EXIA__WALK_MAKE);
+    if (out->folder >= 0)
+        out->fd = openat(out->folder, out->token,
+                         O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    return out->fd >= 0
+               ? EXIA_OK
+               : exia__blobdir_fail(err, errno, "cannot create a file in", self, EXIA__STAGING);
+}
+
+void exia__blobdir_unstage(exia__blobfile *file)
+{
+    if (file->fd >= 0) {
+        close(file->fd);
+        if (!file->named)
+            unlinkat(file->folder, file->token, 0);
+    }
+    if (file->folder >= 0)
+        close(file->folder);
+}
+
+static exia_status fill(exia__blobfile *file, const exia_source *source, exia__work *work,
+                        const char *key, exia_error *err)
+{
+    size_t room = source->size < WRITE_SIZE ? (size_t)source->size : WRITE_SIZE;
+    char *piece = exia__resize(NULL, room);
+    exia_status rc = piece ? EXIA_OK : exia__fail_memory(err);
+    for (uint64_t done = 0; rc == EXIA_OK && done < source->size;) {
+        size_t size = source->size - done < room ? (size_t)(source->size - done) : room;
+        rc = exia__work_step(work, "storing", done, source->size, err);
+        if (rc == EXIA_OK)
+            rc = source->read(piece, done, size, source->payload, err);
+        if (rc == EXIA_OK)
+            rc = exia__write_all(file->fd, piece, size, key, err);
+        if (rc == EXIA_OK) /* let the disk begin, so that fsync has less to wait for */
+            (void)sync_file_range(file->fd, (off_t)done, (off_t)size, SYNC_FILE_RANGE_WRITE);
+        done += size;
+    }
+    file->size = source->size;
+    exia__release(piece);
+    return rc;
+}
+
+/* Say what holds the key, after making sure that it is durable: the caller may go on to name it. */
+static exia_status taken(const exia__blobdir *self, const char *key, const struct stat *info,
+                         exia_error *err)
+{
+    const char *name = NULL;
+    int parent = -1;
+    if (S_ISDIR(info->st_mode))
+        return exia__fail(err, EXIA_EINVAL, 0, "%s/%s: other blobs lie below this key", self->path,
+                          key);
+    exia_status rc = exia__blobdir_check(info, self, key, err);
+    if (rc == EXIA_OK)
+        rc = exia__blobdir_walk(&parent, &name, self, key, EXIA__WALK_SYNC, err);
+    if (rc < 0)
+        return rc;
+    close(parent);
+    return exia__fail(err, EXIA_EEXISTS, 0, "%s/%s is there already", self->path, key);
+}
+
+/* Is the way to the key free?  The directories above are made. */
+static exia_status check_free(const exia__blobdir *self, const char *key, exia_error *err)
+{
+    const char *name = NULL;
+    int parent = -1;
+    struct stat info;
+    exia_status rc = exia__blobdir_walk(&parent, &name, self, key, EXIA__WALK_MAKE, err);
+    if (rc < 0)
+        return rc;
+    if (fstatat(parent, name, &info, AT_SYMLINK_NOFOLLOW) == 0)
+        rc = taken(self, key, &info, err);
+    close(parent);
+    return rc;
+}
+
+/* Durable first, then visible, then found again after a crash. */
+static exia_status name_file(exia__blobfile *file, const exia__blobdir *self, const char *key,
+                             exia__work *work, exia_error *err)
+{
+    const char *name = NULL;
+    int parent = -1;
+    struct stat info;
+    exia_status rc = EXIA_OK;
+    if (fsync(file->fd) != 0)
+        rc = exia__blobdir_fail(err, errno, "cannot sync", self, key);
+    if (rc == EXIA_OK)
+        rc = exia__work_step(work, "storing", file->size, file->size, err);
+    if (rc == EXIA_OK)
+        rc = exia__blobdir_walk(&parent, &name, self, key, EXIA__WALK_MAKE, err);
+    if (rc < 0)
+        return rc;
+    file->named = exia__rename_absent(file->folder, file->token, parent, name) == 0;
+    if (!file->named && errno == EEXIST && fstatat(parent, name, &info, AT_SYMLINK_NOFOLLOW) == 0)
+        rc = taken(self, key, &info, err);
+    else if (!file->named)
+        rc = exia__blobdir_fail(err, errno, "cannot write", self, key);
+    close(parent);
+    if (file->named) {
+        rc = exia__blobdir_walk(&parent, &name, self, key, EXIA__WALK_SYNC, err);
+        if (rc == EXIA_OK)
+            close(parent);
+    }
+    return rc;
+}
+
+exia_status exia__blobdir_put(void *payload, const char *key, const exia_source *source,
+                              const exia_job *job, exia_error *err)
+{
+    const exia__blobdir *self = payload;
+    exia__blobfile file = {.fd = -1, .folder = -1};
+    exia__work work;
+    exia_status rc = exia__work_begin(&work, job, err);
+    if (rc == EXIA_OK)
+        rc = exia__blobdir_writable(self, key, err);
+    if (rc == EXIA_OK)
+        rc = check_free(self, key, err);
+    if (rc == EXIA_OK)
+        rc = exia__blobdir_stage(&file, self, 0444, err);
+    if (rc == EXIA_OK)
+        rc = fill(&file, source, &work, key, err);
+    if (rc == EXIA_OK)
+        rc = name_file(&file, self, key, &work, err);
+    exia__blobdir_unstage(&file);
+    return rc;
+}
+
+exia_status exia__blobdir_put_as(void *payload, const exia_source *source, exia_name_fn *name,
+                                 void *name_payload, const exia_job *job, exia_error *err)
+{
+    const exia__blobdir *self = payload;
+    const char *key = NULL;
+    exia__blobfile file = {.fd = -1, .folder = -1};
+    exia__work work;
+    exia_status rc = exia__work_begin(&work, job, err);
+    if (rc == EXIA_OK)
+        rc = exia__blobdir_writable(self, "a blob", err);
+    if (rc == EXIA_OK)
+        rc = exia__blobdir_stage(&file, self, 0444, err);
+    if (rc == EXIA_OK)
+        rc = fill(&file, source, &work, self->path, err);
+    if (rc == EXIA_OK)
+        rc = name(&key, name_payload, err);
+    if (rc == EXIA_OK)
+        rc = name_file(&file, self, key, &work, err);
+    exia__blobdir_unstage(&file);
+    return rc < 0 ? rc : EXIA_OK;
+}
