@@ -53,28 +53,6 @@ static const char *blob_of_seed(char seed, size_t size)
     return path;
 }
 
-static exia_status count_one(const char *key, uint64_t size, int64_t modified_ms, void *payload,
-                             exia_error *why)
-{
-    (void)key;
-    (void)size;
-    (void)modified_ms;
-    (void)why;
-    ++*(size_t *)payload;
-    return EXIA_OK;
-}
-
-static size_t count_blobs(void)
-{
-    exia__blobs *blobs = NULL;
-    size_t count = 0;
-    check_ok(exia__blobs_open(&blobs, check_format("file:%s", check_path("library/blobs")),
-                              EXIA_STORE_READ, NULL, &err));
-    check_ok(exia__blobs_list(blobs, "sha256/", count_one, &count, NULL, &err));
-    exia__blobs_free(blobs);
-    return count;
-}
-
 static void check_view(const exia_model *model, const char *part, char seed, size_t size)
 {
     exia_view view;

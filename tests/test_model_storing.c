@@ -198,32 +198,12 @@ static const char *key_of(exia_library *library, const char *selector)
     return key;
 }
 
-static exia_status count_one(const char *key, uint64_t size, int64_t modified_ms, void *payload,
-                             exia_error *why)
-{
-    (void)key;
-    (void)size;
-    (void)modified_ms;
-    (void)why;
-    ++*(int *)payload;
-    return EXIA_OK;
-}
-
 static exia__blobs *open_blobs(void)
 {
     exia__blobs *blobs = NULL;
     check_ok(exia__blobs_open(&blobs, check_format("file:%s", check_path("library/blobs")),
                               EXIA_STORE_WRITE, NULL, &err));
     return blobs;
-}
-
-static int count_blobs(void)
-{
-    exia__blobs *blobs = open_blobs();
-    int count = 0;
-    check_ok(exia__blobs_list(blobs, "sha256/", count_one, &count, NULL, &err));
-    exia__blobs_free(blobs);
-    return count;
 }
 
 TEST(a_store_that_needs_its_keys_first_keeps_the_same_blobs)

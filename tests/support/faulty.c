@@ -226,49 +226,18 @@ static exia_status record_seek(int *ordered, void *self, const exia_seek *seek,
     THROUGH(records->seek(ordered, inner->self, seek, found, payload, job, err));
 }
 
-static const exia_blobs_ops blobs = {
-    .struct_size = sizeof(exia_blobs_ops),
-    .put = blob_put,
-    .get = blob_get,
-    .stat = blob_stat,
-    .list = blob_list,
-    .touch = blob_touch,
-    .remove = blob_remove,
-    .now = blob_now,
-    .local = blob_local,
-    .put_as = blob_put_as,
-};
+#define LEAST_BLOBS                                                                                \
+    .struct_size = sizeof(exia_blobs_ops), .put = blob_put, .get = blob_get, .stat = blob_stat,    \
+    .list = blob_list, .touch = blob_touch, .remove = blob_remove, .now = blob_now,                \
+    .local = blob_local
+#define LEAST_RECORDS                                                                              \
+    .struct_size = sizeof(exia_records_ops), .get = record_get, .put = record_put,                 \
+    .remove = record_remove, .scan = record_scan
 
-static const exia_records_ops records = {
-    .struct_size = sizeof(exia_records_ops),
-    .get = record_get,
-    .put = record_put,
-    .remove = record_remove,
-    .batch = record_batch,
-    .scan = record_scan,
-    .seek = record_seek,
-};
-
-/* The least that a store can do, but that its blobs are local files. */
-static const exia_blobs_ops plain_blobs = {
-    .struct_size = sizeof(exia_blobs_ops),
-    .put = blob_put,
-    .get = blob_get,
-    .stat = blob_stat,
-    .list = blob_list,
-    .touch = blob_touch,
-    .remove = blob_remove,
-    .now = blob_now,
-    .local = blob_local,
-};
-
-static const exia_records_ops plain_records = {
-    .struct_size = sizeof(exia_records_ops),
-    .get = record_get,
-    .put = record_put,
-    .remove = record_remove,
-    .scan = record_scan,
-};
+static const exia_blobs_ops plain_blobs = {LEAST_BLOBS},
+                            blobs = {LEAST_BLOBS, .put_as = blob_put_as};
+static const exia_records_ops plain_records = {LEAST_RECORDS},
+                              records = {LEAST_RECORDS, .batch = record_batch, .seek = record_seek};
 
 #define DRIVER(its_name, its_blobs, its_records)                                                   \
     {                                                                                              \

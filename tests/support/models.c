@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "support/faulty.h"
+#include "store/store.h"
 
 exia_library *open_library(void)
 {
@@ -97,4 +98,26 @@ const char *bytes_of(exia_library *library, const char *selector)
     const char *bytes = check_format("%.*s", (int)view.size, (const char *)view.data);
     exia_model_free(model);
     return bytes;
+}
+
+static exia_status count_one(const char *key, uint64_t size, int64_t modified_ms, void *payload,
+                             exia_error *why)
+{
+    (void)key;
+    (void)size;
+    (void)modified_ms;
+    (void)why;
+    ++*(size_t *)payload;
+    return EXIA_OK;
+}
+
+size_t count_blobs(void)
+{
+    exia__blobs *blobs = NULL;
+    size_t count = 0;
+    check_ok(exia__blobs_open(&blobs, check_format("file:%s", check_path("library/blobs")),
+                              EXIA_STORE_READ, NULL, &err));
+    check_ok(exia__blobs_list(blobs, "sha256/", count_one, &count, NULL, &err));
+    exia__blobs_free(blobs);
+    return count;
 }

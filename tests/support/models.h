@@ -19,6 +19,8 @@ const char *rows_text(exia_rows *rows);
 const char *found(exia_library *library, const char *filter);
 /* The version that a selector names; negative: the status. */
 int64_t selected(exia_library *library, const char *selector);
+/* How many blobs of parts and environments open_library() has. */
+size_t count_blobs(void);
 /* The bytes of the only part. */
 const char *bytes_of(exia_library *library, const char *selector);
 
