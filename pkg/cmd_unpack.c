@@ -23,6 +23,7 @@ static exia_status unpack(struct call *call, const char *directory, exia_error *
         .struct_size = sizeof(options),
         .pattern = call_option(call, OPTION_PATTERN),
         .component = call_option(call, OPTION_COMPONENT),
+        .unsynced = call_has(call, OPTION_NO_SYNC),
         .require_signature = call_has(call, OPTION_REQUIRE_SIGNATURE),
         .trust_file = call_option(call, OPTION_TRUST),
     };

@@ -176,6 +176,8 @@ const struct command commands[] = {
                      "only what matches P, as in model/*, or lies below a match", false},
                     {OPTION_COMPONENT, 0, "component", "PATH",
                      "only this component, by its path as inspect shows it", false},
+                    {OPTION_NO_SYNC, 0, "no-sync", NULL,
+                     "do not wait for the disk: a crash of the system may lose it", false},
                     REQUIRE_SIGNATURE,
                     TRUST},
     },

@@ -59,6 +59,8 @@ exia_status package_receive(exia_package **package, const char *directory, struc
         .struct_size = sizeof(options),
         .name = "standard input",
         .require_signature = call_has(call, OPTION_REQUIRE_SIGNATURE),
+        .trust_file = call_option(call, OPTION_TRUST),
+        .unsynced = call_has(call, OPTION_NO_SYNC),
     };
 
     if (isatty(STDIN_FILENO))

@@ -43,6 +43,7 @@ enum option_key {
     OPTION_MAN,
     OPTION_MESSAGE,
     OPTION_METRIC,
+    OPTION_NO_SYNC,
     OPTION_OFF,
     OPTION_OUTPUT,
     OPTION_PACKAGES,
