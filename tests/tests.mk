@@ -12,6 +12,10 @@ test-python: build/system-test $(filter $(BUILD)/tests/test_forged_%,$(tests)) b
 test-torch: $(BUILD)/vedapkg ## the tests of objects of PyTorch, with Debian's in an environment of its own
 	@EXIA_BUILD="$(CURDIR)/$(BUILD)" bash tests/torch.sh
 
+.PHONY: test-huge
+test-huge: $(venv)/.test $(venv)/.binding ## objects of more than 4 GiB; 15 GB of disk in TMPDIR, 12 GB of memory
+	@EXIA_HUGE=1 $(python) -m pytest -q bindings/python/tests/test_objects_huge.py
+
 # Debian has graphlib's own tests in a package, which need not be installed to run them.
 build/graphlib/.here: | build/system-test ; @mkdir -p $(@D); $(PYTHON) -c 'import test.test_graphlib' 2>/dev/null || { \
 		cd $(@D) && apt-get -qq download libpython$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-testsuite 2>log && dpkg -x *.deb .; } && \
