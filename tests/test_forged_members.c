@@ -1,5 +1,9 @@
 /* Members that no package may have, a RECORD that is not written as it should be, and a tar that has
  * another content than RECORD says. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
 #include "support/forged.h"
 
 TEST(a_forged_package_with_no_lie_in_it_is_good)
@@ -333,4 +337,48 @@ TEST(a_record_with_another_number_of_lines_is_refused)
         f.change.members = numbers[i];
         check_refused(&f, EXIA_ECORRUPT, "lines");
     }
+}
+
+static void add_directory(forge *f, const char *path)
+{
+    exia__entry entry = {.path = path, .type = 'd', .mode = 0755};
+    forge_put(&f->tar, &entry, NULL);
+    check_ok(exia__record_line(&f->record, &entry, &err));
+    f->change.members++;
+}
+
+/* Long names compress to nothing, so a small file could fill the memory with them; what comes behind
+ * them, and would make the mean small again, is too late. */
+TEST(paths_that_are_too_long_together_are_refused)
+{
+    enum { DEPTH = 15, PART = 250, LONG = 6200, SHORT = 20000 };
+    static char path[EXIA__MOST_PATH];
+    forge f = {0};
+    forge_tar(&f);
+    for (size_t i = 0; i < DEPTH * PART; i++) {
+        path[i] = '%'; /* three bytes in RECORD */
+        if (i % PART != PART - 1)
+            continue;
+        path[i] = '\0';
+        add_directory(&f, path);
+        path[i] = '/';
+    }
+    for (int i = 0; i < LONG; i++) {
+        snprintf(path + DEPTH * PART, PART, "%06d", i);
+        add_directory(&f, path);
+    }
+    for (int i = 0; i < SHORT; i++) {
+        snprintf(path, PART, "a%06d", i);
+        add_directory(&f, path);
+    }
+    assert_true(f.record.size < exia__record_most(f.change.members));
+    exia_package *package = NULL;
+    const char *file = forged_file(&f);
+    check_fails(EXIA_ECORRUPT, exia_package_open(&package, file, &err));
+    check_text("too long up to line 61");
+    int fd = open(file, O_RDONLY);
+    check_fails(EXIA_ECORRUPT, exia_package_receive(NULL, fd, NULL, NULL, NULL, &err));
+    check_text("too long together");
+    close(fd);
+    forge_free(&f);
 }

@@ -166,16 +166,20 @@ TEST(a_line_of_the_record_says_everything_and_is_read_back)
                            {.path = "l", .type = 'l', .mode = 0777, .target = "../\t"}};
     exia__buffer text = {0};
     exia__entry *got = NULL;
-    size_t used = 0, lines = 0;
+    exia__checked checked = {0};
+    uint64_t size = 0;
     for (size_t i = 0; i < sizeof given[0].digest; i++)
         given[0].digest[i] = (unsigned char)(i * 37);
     for (size_t i = 0; i < 4; i++)
         check_ok(exia__record_line(&text, &given[i], &err));
+    for (size_t i = 0; i < 4; i++)
+        size += exia__record_size(&given[i]);
+    assert_int_equal(size, text.size);
     assert_non_null(
         strstr(text.data, "\nd d 0000 0 -\nh h 0644 0 a%20b%0A%25%FF\nl l 0777 0 ../%09\n"));
-    check_ok(exia__record_check(&used, &lines, text.data, text.size, &err));
-    assert_int_equal(used, text.size);
-    assert_int_equal(lines, 4);
+    check_ok(exia__record_check(&checked, text.data, text.size, &err));
+    assert_int_equal(checked.size, text.size);
+    assert_int_equal(checked.lines, 4);
     check_ok(exia__record_parse(&got, text.data, text.size, 4, &err));
     for (size_t i = 0; i < 4; i++) {
         assert_string_equal(got[i].path, given[i].path);

@@ -154,8 +154,10 @@ def quote(raw):
 
 
 def parse(record):
-    found = []
+    found, size_so_far = [], 0
     for line in re.findall(r"[^\n]*\n|[^\n]+", record.decode("ascii")):
+        size_so_far += len(line)
+        check(size_so_far <= 64 * MIB + 256 * (len(found) + 1), "the size of RECORD")
         path, kind, mode, size, last = line.rstrip("\n").split(" ")
         raw = urllib.parse.unquote_to_bytes(path)
         member = Member(raw, kind, int(mode, 8), int(size), last)
@@ -252,8 +254,7 @@ def read_checked(data):
 
     record = own(b"VEDA/RECORD", b"".join(plain[data_frames:]))
     check(hashlib.sha256(record).hexdigest() == metadata["digest"], "the digest of RECORD")
-    most = min(2048 * MIB, 64 * MIB + 256 * metadata["members"])
-    check(len(record) == metadata["record"] <= most, "the size of RECORD")
+    check(len(record) == metadata["record"] <= 2048 * MIB, "the size of RECORD")
     tar = b"".join(plain[:data_frames])
     count = record.count(b"\n")
     check(count == metadata["members"] <= 16_000_000, "the number of members")

@@ -75,35 +75,57 @@ exia_status exia__url_redact(char **out, const char *url, exia_error *err)
 
 /* ---- percent-encoding ----------------------------------------------------------------------- */
 
-#define LETTERS_AND_DIGITS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+static const char path_marks[] = "._/+@-";
 
-static exia_status encode(char **out, const char *text, const char *plain, const char *keep,
+static int is_plain(char c, const char *marks, const char *keep)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           strchr(marks, c) != NULL || strchr(keep, c) != NULL;
+}
+
+static size_t encoded_size(const char *text, const char *marks, const char *keep)
+{
+    size_t size = 0;
+    for (; *text != '\0'; text++)
+        size += is_plain(*text, marks, keep) ? 1 : 3;
+    return size;
+}
+
+static exia_status encode(char **out, const char *text, const char *marks, const char *keep,
                           exia_error *err)
 {
-    exia__buffer buffer = {0};
-    exia_status rc = EXIA_OK;
-    *out = NULL;
-    for (; *text != '\0' && rc == EXIA_OK; text++) {
-        if (strchr(plain, *text) != NULL || strchr(keep, *text) != NULL)
-            rc = exia__buffer_append(&buffer, text, 1, err);
-        else
-            rc = exia__buffer_format(&buffer, err, "%%%02X", (unsigned char)*text);
+    static const char digits[] = "0123456789ABCDEF";
+    char *at = exia__resize(NULL, encoded_size(text, marks, keep) + 1);
+    *out = at;
+    if (at == NULL)
+        return exia__fail_memory(err);
+    for (; *text != '\0'; text++) {
+        if (is_plain(*text, marks, keep)) {
+            *at++ = *text;
+            continue;
+        }
+        *at++ = '%';
+        *at++ = digits[(unsigned char)*text >> 4];
+        *at++ = digits[*text & 15];
     }
-    if (rc == EXIA_OK)
-        rc = exia__buffer_take(out, &buffer, err);
-    exia__buffer_free(&buffer);
-    return rc;
+    *at = '\0';
+    return EXIA_OK;
 }
 
 exia_status exia__percent_encode(char **out, const char *text, exia_error *err)
 {
-    return encode(out, text, LETTERS_AND_DIGITS "._/+@-", "", err);
+    return encode(out, text, path_marks, "", err);
+}
+
+size_t exia__percent_size(const char *text)
+{
+    return encoded_size(text, path_marks, "");
 }
 
 exia_status exia__percent_encode_but(char **out, const char *text, const char *keep,
                                      exia_error *err)
 {
-    return encode(out, text, LETTERS_AND_DIGITS "._~-", keep, err);
+    return encode(out, text, "._~-", keep, err);
 }
 
 static int hex_value(char c)

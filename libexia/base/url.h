@@ -24,6 +24,7 @@ exia_status exia__url_open(exia_url **out, const char *url, exia_error *err);
 
 /* Percent-encode all but [A-Za-z0-9._/+@-] and, with them, nothing; works on raw bytes. */
 exia_status exia__percent_encode(char **out, const char *text, exia_error *err);
+size_t exia__percent_size(const char *text); /* bytes that it makes of it */
 /* ... all but [A-Za-z0-9._~-] and the characters of `keep`. */
 exia_status exia__percent_encode_but(char **out, const char *text, const char *keep,
                                      exia_error *err);

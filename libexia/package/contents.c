@@ -228,11 +228,14 @@ static exia_status measure(record *r, char hex[EXIA__HEX_SIZE], exia_error *err)
         r->entry.size += r->part.size;
         if (rc == EXIA_OK)
             rc = exia__hash_update(hash, r->part.data, r->part.size, err);
+        if (rc == EXIA_OK && r->entry.size > exia__record_most(i + 1))
+            rc =
+                exia__fail(err, EXIA_EINVAL, 0,
+                           "the paths of the members are too long together: a package has room for "
+                           "64 MiB and 256 bytes a member");
         if (rc == EXIA_OK)
             rc = exia__work_step(r->work, "recording", i, r->walk->count, err);
     }
-    if (rc == EXIA_OK && r->entry.size > exia__record_most(r->walk->count))
-        rc = exia__fail(err, EXIA_EINVAL, 0, "the members' paths are too long together");
     if (rc == EXIA_OK)
         rc = exia__hash_finish(digest, hash, err);
     if (rc == EXIA_OK)

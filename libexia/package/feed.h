@@ -49,6 +49,7 @@ typedef struct exia__members {
     uint64_t frames, data_frames; /* so far; those before RECORD */
     uint64_t header_frame;        /* the one that begins with the header; 0: none does */
     uint64_t size, tar_size, record_size;
+    uint64_t lines_size;         /* of RECORD, for the members so far */
     char digest[EXIA__HEX_SIZE]; /* of RECORD */
 } exia__members;
 /* The content of the next frame.  @return EXIA_ECORRUPT, EXIA_ENOSPACE */

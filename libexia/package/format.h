@@ -92,11 +92,17 @@ exia_status exia__stored_frame(exia__buffer *out, const void *data, size_t size,
 
 /* Append an entry's line to RECORD. */
 exia_status exia__record_line(exia__buffer *out, const exia__entry *entry, exia_error *err);
-/* Bytes that the RECORD of so many members may have: they are in memory, all at once. */
-uint64_t exia__record_most(uint64_t members);
-/* Check the whole lines that `size` bytes of RECORD begin with: `*used` bytes, and `*lines` is counted
- * on.  So nobody waits for the end of what is none.  @return EXIA_ECORRUPT, naming the line */
-exia_status exia__record_check(size_t *used, size_t *lines, const char *text, size_t size,
+/* Bytes of that line. */
+uint64_t exia__record_size(const exia__entry *entry);
+/* Bytes that so many lines, the first of RECORD, may have: they are in memory all at once. */
+uint64_t exia__record_most(uint64_t lines);
+/* How far RECORD was checked; zero-initialise. */
+typedef struct exia__checked {
+    size_t lines, size;
+} exia__checked;
+/* Go on with the whole lines in `size` bytes, so that nobody reads all of what is none.
+ * @return EXIA_ECORRUPT, naming the line */
+exia_status exia__record_check(exia__checked *so_far, const char *text, size_t size,
                                exia_error *err);
 /* Read RECORD, all of it checked: `text`, which is changed and to which the entries point, becomes
  * `count` entries.  Free them with exia__release.  @return EXIA_ECORRUPT: another number of lines */

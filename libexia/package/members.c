@@ -64,6 +64,9 @@ static exia_status begin_member(exia__members *m, const exia__entry *entry, exia
     m->next = HEADER;
     if (rc == EXIA_OK && m->count > EXIA__MOST_MEMBERS)
         rc = damaged(m, "it has more than 16000000 members", err);
+    m->lines_size += exia__record_size(entry);
+    if (rc == EXIA_OK && m->lines_size > exia__record_most(m->count))
+        rc = damaged(m, "the paths of its members are too long together", err);
     if (rc < 0)
         return rc;
     if (__builtin_add_overflow(m->tar_size, exia__tar_size(entry), &m->tar_size) ||

@@ -155,7 +155,8 @@ static exia_status read_digests(exia_package *package, const tail *end, exia_err
 static exia_status load_record(exia__buffer *tar, const exia_package *package, exia_error *err)
 {
     const exia__metadata *m = &package->metadata;
-    size_t checked = EXIA__BLOCK, end = EXIA__BLOCK + (size_t)m->record_size, lines = 0, used = 0;
+    size_t end = EXIA__BLOCK + (size_t)m->record_size;
+    exia__checked so_far = {0};
     exia__loader loader = {0};
     exia_status rc = exia__loader_open(&loader, err);
     for (size_t i = 0; i < m->record_frames && rc == EXIA_OK; i++) {
@@ -166,10 +167,9 @@ static exia_status load_record(exia__buffer *tar, const exia_package *package, e
         if (rc < 0)
             break;
         tar->size += plain;
-        size_t here = tar->size < end ? tar->size : end;
-        if (here > checked)
-            rc = exia__record_check(&used, &lines, tar->data + checked, here - checked, err);
-        checked += here > checked ? used : 0;
+        size_t from = EXIA__BLOCK + so_far.size, to = tar->size < end ? tar->size : end;
+        if (from < to)
+            rc = exia__record_check(&so_far, tar->data + from, to - from, err);
     }
     exia__loader_free(&loader);
     return rc;

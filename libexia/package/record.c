@@ -86,9 +86,21 @@ static void take_entry(exia__entry *entry, char *line)
     }
 }
 
-uint64_t exia__record_most(uint64_t members)
+uint64_t exia__record_size(const exia__entry *entry)
 {
-    uint64_t most = ((uint64_t)64 << 20) + 256 * members;
+    static const char form[] = " f 0644  \n";
+    uint64_t size = exia__percent_size(entry->path) + sizeof form - 1;
+    uint64_t last = entry->target != NULL ? exia__percent_size(entry->target)
+                    : entry->type == 'f'  ? EXIA__HEX_SIZE - 1
+                                          : 1;
+    for (uint64_t left = entry->size / 10; left > 0; left /= 10)
+        size++;
+    return size + 1 + last;
+}
+
+uint64_t exia__record_most(uint64_t lines)
+{
+    uint64_t most = ((uint64_t)64 << 20) + 256 * lines;
     return most < EXIA__MOST_RECORD ? most : EXIA__MOST_RECORD;
 }
 
@@ -98,7 +110,7 @@ static exia_status not_valid(size_t line, const char *text, size_t size, exia_er
                       (int)(size > 120 ? 120 : size), text);
 }
 
-exia_status exia__record_check(size_t *used, size_t *lines, const char *text, size_t size,
+exia_status exia__record_check(exia__checked *so_far, const char *text, size_t size,
                                exia_error *err)
 {
     exia_status rc = EXIA_OK;
@@ -113,16 +125,19 @@ exia_status exia__record_check(size_t *used, size_t *lines, const char *text, si
             break;
         take_entry(&entry, line.data);
         rc = exia__record_line(&again, &entry, err);
-        ++*lines;
+        so_far->lines++;
+        so_far->size += length;
         if (rc == EXIA_OK &&
             (again.size != length || memcmp(again.data, at, length) != 0 ||
              (entry.type != 'f' && entry.size != 0) || (entry.type == 'l' && entry.mode != 0777)))
-            rc = not_valid(*lines, at, length - 1, err);
+            rc = not_valid(so_far->lines, at, length - 1, err);
+        if (rc == EXIA_OK && so_far->size > exia__record_most(so_far->lines))
+            rc = exia__fail(err, EXIA_ECORRUPT, 0, "RECORD is too long up to line %zu",
+                            so_far->lines);
         at = end + 1;
     }
-    *used = (size_t)(at - text);
-    if (rc == EXIA_OK && size - *used > MOST_LINE)
-        rc = not_valid(*lines + 1, at, size - *used, err);
+    if (rc == EXIA_OK && text + size - at > MOST_LINE)
+        rc = not_valid(so_far->lines + 1, at, (size_t)(text + size - at), err);
     exia__buffer_free(&line);
     exia__buffer_free(&again);
     return rc;

@@ -69,8 +69,8 @@ static void read_record(parts *p)
     for (size_t i = 0; i < record->size; i++)
         p->count += record->data[i] == '\n';
     p->f.change.members = p->count;
-    size_t used = 0, lines = 0;
-    if (exia__record_check(&used, &lines, p->record, record->size, NULL) < 0 ||
+    exia__checked checked = {0};
+    if (exia__record_check(&checked, p->record, record->size, NULL) < 0 ||
         exia__record_parse(&p->entries, p->record, record->size, p->count, NULL) < 0)
         return;
     for (size_t i = 0; i < p->count; i++) {

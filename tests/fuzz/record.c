@@ -45,19 +45,22 @@ void fuzz_record(const uint8_t *data, size_t size)
     exia__entry *entries = NULL;
     exia__buffer again = {0};
     exia_error err = {0};
-    size_t count = 0, used = 0, lines = 0;
+    exia__checked checked = {0};
+    size_t count = 0, lines_size = 0;
     char *text = fuzz_copy(data, size);
     for (size_t i = 0; i < size; i++)
         count += data[i] == '\n';
-    exia_status rc = exia__record_check(&used, &lines, text, size, &err);
+    exia_status rc = exia__record_check(&checked, text, size, &err);
     fuzz_check_error(rc, &err);
-    FUZZ_CHECK(rc < 0 || (lines == count && used <= size && memcmp(text, data, size) == 0));
+    FUZZ_CHECK(rc < 0 ||
+               (checked.lines == count && checked.size <= size && memcmp(text, data, size) == 0));
     if (rc == EXIA_OK)
         rc = exia__record_parse(&entries, text, size, count, &err);
     fuzz_check_error(rc, &err);
-    FUZZ_CHECK(rc < 0 || used == size);
+    FUZZ_CHECK(rc < 0 || checked.size == size);
     for (size_t i = 0; rc == EXIA_OK && i < count; i++)
-        FUZZ_CHECK(exia__record_line(&again, &entries[i], &err) == EXIA_OK);
+        FUZZ_CHECK(exia__record_line(&again, &entries[i], &err) == EXIA_OK &&
+                   again.size == (lines_size += exia__record_size(&entries[i])));
     if (rc == EXIA_OK) {
         FUZZ_CHECK(again.size == size && (size == 0 || memcmp(again.data, data, size) == 0));
         rc = exia__entries_check(entries, count, EXIA_ECORRUPT, &err);

@@ -12,7 +12,7 @@
 /* Each has this in its METADATA.json, and should have it as veda.json. */
 #define FORGE_MANIFEST "{\"format\":1,\"name\":\"forged\",\"version\":\"1\"}"
 
-enum { FORGE_MEMBERS = 12, FORGE_FRAMES = 24 };
+enum { FORGE_MEMBERS = 12, FORGE_FRAMES = 40 };
 
 typedef struct forge_frame {
     exia__buffer packed;
