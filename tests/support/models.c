@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #include "base/file.h"
-#include "support/faulty.h"
 #include "store/store.h"
+#include "support/faulty.h"
 
 exia_library *open_library(void)
 {
