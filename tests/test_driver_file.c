@@ -46,6 +46,18 @@ int renameat2(int from_at, const char *from, int to_at, const char *to, unsigned
     return (int)syscall(SYS_renameat2, from_at, from, to_at, to, flags);
 }
 
+/* And a disk that fails to sync, or is only counted. */
+static int syncs, sync_fails;
+int fsync(int fd)
+{
+    syncs++;
+    if (sync_fails) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
+
 static exia__blobs *open_blobs(int mode)
 {
     exia__blobs *blobs = NULL;
@@ -228,6 +240,38 @@ TEST(where_rename_cannot_refuse_to_replace_a_link_does)
     uint64_t size = 0;
     check_ok(exia__blobs_stat(&size, NULL, blobs, "d/k", NULL, &err));
     assert_int_equal(size, 5);
+    exia__blobs_free(blobs);
+}
+
+static int syncs_of_touch(exia__blobs *blobs, const char *key)
+{
+    syncs = 0;
+    check_ok(exia__blobs_touch(blobs, key, NULL, &err));
+    return syncs;
+}
+
+TEST(a_touch_syncs_the_way_to_a_file_once)
+{
+    exia__blobs *writer = open_blobs(EXIA_STORE_WRITE), *blobs = open_blobs(EXIA_STORE_WRITE);
+    const char *long_key = check_format("%0100d/k", 7);
+    check_ok(put(writer, "a/b/k", "text"));
+    check_ok(put(writer, "a/b/l", "text"));
+    check_ok(put(writer, long_key, "text"));
+    sync_fails = 1;
+    check_fails(EXIA_EIO, exia__blobs_touch(blobs, "a/b/k", NULL, &err));
+    sync_fails = 0;
+    assert_int_equal(syncs_of_touch(blobs, "a/b/k"), 3); /* a failed one does not count */
+    assert_in_range(syncs_of_touch(blobs, "a/b/k"), 0, 3);
+    const int remembers = syncs == 0; /* the file system tells when a file was born */
+    assert_int_equal(syncs_of_touch(blobs, "a/b/l"), 3);
+    assert_int_equal(syncs_of_touch(blobs, "a/b/l"), remembers ? 0 : 3);
+    assert_int_equal(syncs_of_touch(blobs, long_key), 2); /* too long to be remembered */
+    assert_int_equal(syncs_of_touch(blobs, long_key), 2);
+    check_ok(exia__blobs_remove(writer, "a/b/l", NULL, &err));
+    check_fails(EXIA_ENOTFOUND, exia__blobs_touch(blobs, "a/b/l", NULL, &err));
+    check_ok(put(writer, "a/b/l", "text"));
+    assert_int_equal(syncs_of_touch(blobs, "a/b/l"), 3); /* it is another file */
+    exia__blobs_free(writer);
     exia__blobs_free(blobs);
 }
 

@@ -73,6 +73,7 @@ static void file_close(void *payload)
     exia__blobdir *self = payload;
     if (self->fd >= 0)
         close(self->fd);
+    pthread_mutex_destroy(&self->lock);
     exia__release(self->path);
     exia__release(self);
 }
@@ -100,6 +101,7 @@ static exia_status file_open(void **out, const char *url, int mode, const exia_j
         goto done;
     }
     self->mode = mode;
+    pthread_mutex_init(&self->lock, NULL);
     self->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     real = self->fd < 0 ? NULL : realpath(path, NULL);
     if (real == NULL)
@@ -191,31 +193,19 @@ static exia_status file_stat(uint64_t *size, int64_t *modified_ms, void *payload
 
 /* ---- touch, remove, now, local -------------------------------------------------------------- */
 
-/* What it answers for is durable: whoever linked the blob may not have synced its folder yet, so that
- * is done here, after the blob was seen. */
 static exia_status file_touch(void *payload, const char *key, const exia_job *job, exia_error *err)
 {
     exia__blobdir *self = payload;
     const char *name = NULL;
     int parent = -1;
-    struct stat info;
     (void)job;
     exia_status rc = exia__blobdir_writable(self, key, err);
     if (rc == EXIA_OK)
         rc = exia__blobdir_walk(&parent, &name, self, key, 0, err);
     if (rc < 0)
         return rc;
-    if (fstatat(parent, name, &info, AT_SYMLINK_NOFOLLOW) != 0)
-        rc = exia__blobdir_fail(err, errno, "cannot find", self, key);
-    else
-        rc = exia__blobdir_check(&info, self, key, err);
-    if (rc == EXIA_OK && utimensat(parent, name, NULL, AT_SYMLINK_NOFOLLOW) != 0)
-        rc = exia__blobdir_fail(err, errno, "cannot touch", self, key);
+    rc = exia__blobdir_touch(self, key, parent, name, err);
     close(parent);
-    if (rc == EXIA_OK)
-        rc = exia__blobdir_walk(&parent, &name, self, key, EXIA__WALK_SYNC, err);
-    if (rc == EXIA_OK)
-        close(parent);
     return rc;
 }
 

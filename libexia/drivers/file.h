@@ -2,14 +2,26 @@
 #ifndef EXIA_DRIVERS_FILE_H
 #define EXIA_DRIVERS_FILE_H
 
+#include <pthread.h>
 #include <sys/stat.h>
 
 #include "base/hash.h"
 #include "exia/driver.h"
 
+/* A blob whose way down was synced after it was seen: the same file is at the same key only as long
+ * as it is not removed. */
+typedef struct exia__synced {
+    char key[80];
+    uint64_t inode, device;
+    int64_t birth_ns;
+} exia__synced;
+
+enum { EXIA__SYNCED = 16 };
 typedef struct exia__blobdir {
     char *path; /* absolute */
     int fd, mode;
+    pthread_mutex_t lock; /* of what follows */
+    exia__synced synced[EXIA__SYNCED];
 } exia__blobdir;
 
 exia_status exia__blobdir_fail(exia_error *err, int code, const char *what,
@@ -28,6 +40,11 @@ int exia__blobdir_enter(int at, const char *name, int flags);
  * durable: also what a rival made a moment ago and has not synced yet. */
 exia_status exia__blobdir_walk(int *out, const char **name, const exia__blobdir *self,
                                const char *path, int flags, exia_error *err);
+
+/* Make the blob young that is `name` in `parent`, and the way to it durable.  What a rival linked a
+ * moment ago is not synced yet; what this handle has synced already is not synced again. */
+exia_status exia__blobdir_touch(exia__blobdir *self, const char *key, int parent, const char *name,
+                                exia_error *err);
 
 /* Where files lie until they have a name: no key is called so. */
 #define EXIA__STAGING ".staging"
