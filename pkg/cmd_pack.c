@@ -4,12 +4,28 @@
 
 #include "tool.h"
 
+struct packing {
+    struct call *call;
+    exia_pack_options options;
+    char *written;
+};
+
+/* Signed as `sign` says; NULL: not at all. */
+static exia_status pack(void *what, const exia_sign_options *sign, exia_error *err)
+{
+    struct packing *now = what;
+    const char *workspace = now->call->count == 1 ? now->call->arguments[0] : ".";
+
+    now->options.sign = sign;
+    return exia_package_write(&now->written, workspace, call_option(now->call, OPTION_OUTPUT),
+                              &now->options, job_begin(now->call), err);
+}
+
 exia_status run_pack(struct call *call, exia_error *err)
 {
-    exia_pack_options options = {.struct_size = sizeof(options)};
-    const char *workspace = call->count == 1 ? call->arguments[0] : ".";
+    struct packing now = {.call = call, .options = {.struct_size = sizeof(now.options)}};
+    exia_sign_options sign = {.struct_size = sizeof(sign)};
     const char *file = call_option(call, OPTION_OUTPUT);
-    char *written = NULL;
     char *identity = NULL;
     json_t *facts = NULL;
     struct stat info = {0};
@@ -20,23 +36,28 @@ exia_status run_pack(struct call *call, exia_error *err)
         return status;
     if (file != NULL && *file == '\0')
         return misuse(call, err, "-o needs a file, not ''");
-    options.level = (int)level;
-    status = exia_package_write(&written, workspace, file, &options, job_begin(call), err);
+    if (!call_has(call, OPTION_SIGN) &&
+        (call_has(call, OPTION_KEY) || call_has(call, OPTION_COMMENT) ||
+         call_has(call, OPTION_PASSWORD_STDIN)))
+        return misuse(call, err, "a key, a comment and a password go with --sign");
+    now.options.level = (int)level;
+    status = call_has(call, OPTION_SIGN) ? sign_asking(call, &sign, pack, &now, err)
+                                         : pack(&now, NULL, err);
     if (status != EXIA_OK)
         goto done;
-    status = package_open(NULL, &facts, written, err);
+    status = package_open(NULL, &facts, now.written, err);
     if (status != EXIA_OK)
         goto done;
-    stat(written, &info);
+    stat(now.written, &info);
     identity = package_identity(facts);
     print_answer(call,
-                 json_pack("{s:o, s:s, s:O, s:I}", "file", json_path(written), "package", identity,
-                           "digest", json_object_get(facts, "digest"), "size",
+                 json_pack("{s:o, s:s, s:O, s:I}", "file", json_path(now.written), "package",
+                           identity, "digest", json_object_get(facts, "digest"), "size",
                            (json_int_t)info.st_size),
-                 written);
+                 now.written);
 
 done:
-    exia_text_free(written);
+    exia_text_free(now.written);
     free(identity);
     json_decref(facts);
     return status;

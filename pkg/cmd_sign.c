@@ -8,18 +8,10 @@
 
 enum { SIGNATURE_MOST = 16 << 10 };
 
-/* What is signed, and how. */
-struct signing {
-    exia_status (*sign)(struct signing *now, const exia_sign_options *options, exia_error *err);
-    struct call *call;
-    exia_library *library;
-    const char *version;
-};
-
-static exia_status sign_asking(struct signing *now, exia_sign_options *options, exia_error *err)
+exia_status sign_asking(struct call *call, exia_sign_options *options, sign_fn *sign, void *what,
+                        exia_error *err)
 {
     struct password password = {{0}};
-    struct call *call = now->call;
     exia_status status = EXIA_OK;
 
     options->secret_file = call_option(call, OPTION_KEY);
@@ -29,13 +21,13 @@ static exia_status sign_asking(struct signing *now, exia_sign_options *options, 
         options->password = password.text;
     }
     if (status == EXIA_OK)
-        status = now->sign(now, options, err);
+        status = sign(what, options, err);
     if (status == EXIA_EDENIED && err->native == 1 && options->password == NULL) {
         if (password_can_ask()) {
             status = password_read(&password, call, err);
             options->password = password.text;
             if (status == EXIA_OK)
-                status = now->sign(now, options, err);
+                status = sign(what, options, err);
         } else {
             status = fail(err, EXIA_EDENIED,
                           "the secret key is encrypted; give its password by --password-stdin");
@@ -66,17 +58,16 @@ static exia_status signature_read(char **out, const char *path, exia_error *err)
     return EXIA_OK;
 }
 
-static exia_status sign_package(struct signing *now, const exia_sign_options *options,
-                                exia_error *err)
+static exia_status sign_package(void *what, const exia_sign_options *options, exia_error *err)
 {
-    return exia_package_sign(now->call->arguments[0], call_option(now->call, OPTION_OUTPUT),
-                             options, call_option(now->call, OPTION_TRUST), job_begin(now->call),
-                             err);
+    struct call *call = what;
+
+    return exia_package_sign(call->arguments[0], call_option(call, OPTION_OUTPUT), options,
+                             call_option(call, OPTION_TRUST), job_begin(call), err);
 }
 
 exia_status run_sign(struct call *call, exia_error *err)
 {
-    struct signing now = {.sign = sign_package, .call = call};
     exia_sign_options options = {.struct_size = sizeof(options)};
     const char *signature = call_option(call, OPTION_SIGNATURE);
     const char *output = call_option(call, OPTION_OUTPUT);
@@ -90,7 +81,7 @@ exia_status run_sign(struct call *call, exia_error *err)
         status = signature_read(&text, signature, err);
     options.signature = text;
     if (status == EXIA_OK)
-        status = sign_asking(&now, &options, err);
+        status = sign_asking(call, &options, sign_package, call, err);
     if (status == EXIA_OK)
         status = exia_package_open(&package, written, err);
     if (status == EXIA_OK)
@@ -104,26 +95,31 @@ exia_status run_sign(struct call *call, exia_error *err)
     return status;
 }
 
-static exia_status sign_version(struct signing *now, const exia_sign_options *options,
-                                exia_error *err)
+struct version {
+    exia_library *library;
+    char *selector;
+};
+
+static exia_status sign_version(void *what, const exia_sign_options *options, exia_error *err)
 {
-    return exia_model_sign(now->library, now->version, options, err);
+    const struct version *version = what;
+
+    return exia_model_sign(version->library, version->selector, options, err);
 }
 
 exia_status run_model_sign(struct call *call, exia_error *err)
 {
-    struct signing now = {.sign = sign_version, .call = call};
+    struct version version = {0};
     exia_sign_options options = {.struct_size = sizeof(options),
                                  .message = call_option(call, OPTION_MESSAGE)};
     exia_model *model = NULL;
     json_t *facts = NULL;
     const char *name = NULL;
     json_int_t number = 0;
-    char *version = NULL;
-    exia_status status = library_open(&now.library, call, false, err);
+    exia_status status = library_open(&version.library, call, false, err);
 
     if (status == EXIA_OK)
-        status = exia_model_open(&model, now.library, call->arguments[0], 0, err);
+        status = exia_model_open(&model, version.library, call->arguments[0], 0, err);
     if (status != EXIA_OK)
         goto done;
     facts = must(json_loads(exia_model_facts(model), 0, NULL));
@@ -131,16 +127,16 @@ exia_status run_model_sign(struct call *call, exia_error *err)
         status = fail(err, EXIA_ECORRUPT, "the facts of %s have no name", call->arguments[0]);
         goto done;
     }
-    version = format_text("%s@%lld", name, (long long)number); /* what was latest when asked */
-    now.version = version;
-    status = sign_asking(&now, &options, err);
+    version.selector = format_text("%s@%lld", name, (long long)number); /* latest when asked */
+    status = sign_asking(call, &options, sign_version, &version, err);
     if (status == EXIA_OK)
-        print_answer(call, json_pack("{s:s, s:I}", "name", name, "version", number), version);
+        print_answer(call, json_pack("{s:s, s:I}", "name", name, "version", number),
+                     version.selector);
 
 done:
-    free(version);
+    free(version.selector);
     json_decref(facts);
     exia_model_free(model);
-    exia_library_free(now.library);
+    exia_library_free(version.library);
     return status;
 }

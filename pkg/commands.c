@@ -103,6 +103,10 @@ const struct command commands[] = {
                 {OPTION_OUTPUT, 'o', "output", "FILE",
                  "write here, not NAME-VERSION-TAG.veda in the current directory", false},
                 {OPTION_LEVEL, 0, "level", "N", "of zstd, 1 to 19 (3)", false},
+                {OPTION_SIGN, 0, "sign", NULL, "sign it, too, as vedapkg sign does", false},
+                KEY,
+                PASSWORD,
+                COMMENT,
             },
     },
     {

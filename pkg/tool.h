@@ -57,6 +57,7 @@ enum option_key {
     OPTION_REMOTE,
     OPTION_REPAIR,
     OPTION_REQUIRE_SIGNATURE,
+    OPTION_SIGN,
     OPTION_SIGNATURE,
     OPTION_TAG,
     OPTION_THREADS,
@@ -207,6 +208,11 @@ bool password_can_ask(void);
 exia_status password_read(struct password *out, const struct call *call, exia_error *err);
 exia_status password_choose(struct password *out, const struct call *call, exia_error *err);
 void password_wipe(struct password *password);
+/* Sign `what` with the key, the comment and the password that the options name; a key that turns out
+ * to be encrypted asks for its password where somebody is there to give it. */
+typedef exia_status sign_fn(void *what, const exia_sign_options *options, exia_error *err);
+exia_status sign_asking(struct call *call, exia_sign_options *options, sign_fn *sign, void *what,
+                        exia_error *err);
 
 void help_overview(void);
 void help_command(const struct command *command);

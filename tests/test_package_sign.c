@@ -368,6 +368,52 @@ TEST(signing_again_gives_the_same_bytes_and_another_key_replaces_the_signature)
     assert_true(same_bytes(one, two));
 }
 
+TEST(packing_and_signing_at_once_gives_what_signing_later_gives)
+{
+    const char *later = make_package("x"), *once = check_path("once.veda"), *key = make_key("me");
+    exia_sign_options sign = {.struct_size = sizeof sign, .secret_file = check_path("none.pem")};
+    exia_pack_options pack = {.struct_size = sizeof pack, .sign = &sign};
+    const char *from = check_path("x.d");
+    check_fails(EXIA_ENOTFOUND, exia_package_write(NULL, from, once, &pack, NULL, &err));
+    sign.secret_file = key;
+    sign.message = "why";
+    check_fails(EXIA_EINVAL, exia_package_write(NULL, from, once, &pack, NULL, &err));
+    sign.message = NULL;
+    sign.signature = "nonsense";
+    check_fails(EXIA_EUNTRUSTED, exia_package_write(NULL, from, once, &pack, NULL, &err));
+    sign.signature = NULL;
+    assert_false(exia__path_exists(once));
+    check_ok(exia_package_write(NULL, from, once, &pack, NULL, &err));
+    check_ok(sign_to(later, NULL, key, &err));
+    assert_true(same_bytes(once, later));
+}
+
+TEST(a_bit_that_flips_in_the_signed_tail_or_a_byte_that_lacks_is_seen_at_once)
+{
+    check_in_memory();
+    const char *from = make_workspace("w"), *file = check_path("x.veda");
+    exia_package *package = NULL;
+    size_t size = 0, count = 0;
+    check_ok(pack_from(from, file));
+    check_ok(sign_to(file, NULL, make_key("me"), &err));
+    check_ok(exia_package_open(&package, file, &err));
+    const exia__frame *frames = exia__package_frames(&count, package);
+    size_t begin = (size_t)frames[count - 2].offset; /* METADATA.json, then the signature */
+    exia_package_free(package);
+    char *bytes = check_read_file(file, &size);
+    for (size_t at = begin; at < size; at++) {
+        bytes[at] ^= (char)(1 << at % 8);
+        check_write_file(file, bytes, size);
+        check_fails(EXIA_ECORRUPT, exia_package_open(&package, file, &err));
+        bytes[at] ^= (char)(1 << at % 8);
+        check_write_file(file, bytes, at);
+        check_fails(EXIA_ECORRUPT, exia_package_open(&package, file, &err));
+    }
+    check_write_file(file, bytes, size);
+    check_ok(verify(file, 0));
+    free(bytes);
+}
+
 TEST(a_package_that_is_signed_in_its_place_keeps_its_mode)
 {
     const char *file = make_package("x"), *key = make_key("me");

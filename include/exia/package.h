@@ -36,7 +36,8 @@ EXIA_API exia_status exia_workspace_add_entry(const char *directory, const char 
 
 typedef struct exia_pack_options {
     size_t struct_size;
-    int level; /* of zstd, 1 to 19; 0: 3 */
+    int level;                     /* of zstd, 1 to 19; 0: 3 */
+    const exia_sign_options *sign; /* as for exia_package_sign(); NULL: it is not signed */
 } exia_pack_options;
 
 /* Pack a workspace: files, directories, links that stay inside it, hard links as such.  Left out is
@@ -48,7 +49,8 @@ typedef struct exia_pack_options {
  * @param file  NULL: NAME-VERSION-TAG.veda in the working directory; it appears whole or not at all
  * @param[out] written  where it went; may be NULL
  * @return EXIA_ECONFLICT: a file changed meanwhile, EXIA_EINVAL: the manifest, with the field named,
- *         or a member that no package carries (a device, a link that leads out, a path at VEDA/)
+ *         or a member that no package carries (a device, a link that leads out, a path at VEDA/);
+ *         for the key as exia_package_sign()
  */
 EXIA_API exia_status exia_package_write(char **written, const char *workspace, const char *file,
                                         const exia_pack_options *options, const exia_job *job,

@@ -10,6 +10,7 @@
 
 #include "base/buffer.h"
 #include "base/hash.h"
+#include "exia/trust.h"
 
 enum {
     EXIA__FORMAT = 1,
@@ -119,6 +120,12 @@ typedef struct exia__metadata {
     int level;
 } exia__metadata;
 exia_status exia__metadata_text(char **out, const exia__metadata *metadata, exia_error *err);
+/* SIGNATURE of a METADATA.json, as exia_package_sign() makes it; its options are checked before. */
+exia_status exia__sign_options(exia_sign_options *ours, const exia_sign_options *options,
+                               exia_error *err);
+exia_status exia__sign_metadata(char **out, const char *metadata, const json_t *manifest,
+                                const exia_sign_options *options, const char *trust_file,
+                                exia_error *err);
 
 /* Parse and check a manifest, strictly.  `what` names it in errors.
  * @return `bad` with the field named, EXIA_EVERSION: its format is higher */

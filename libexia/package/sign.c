@@ -93,15 +93,29 @@ exia_status exia_package_signatures(exia_rows **out, const exia_package *package
 
 /* ---- adding one ----------------------------------------------------------------------------- */
 
-static exia_status make(char **out, const exia_package *package, const exia_sign_options *options,
-                        const char *trust_file, exia_error *err)
+exia_status exia__sign_options(exia_sign_options *ours, const exia_sign_options *options,
+                               exia_error *err)
+{
+    exia_status rc = exia__options(ours, sizeof *ours, options, err);
+    if (rc == EXIA_OK && ours->message != NULL)
+        rc = exia__fail(err, EXIA_EINVAL, 0,
+                        "a message goes into a history, which a package has not: give a comment");
+    return rc;
+}
+
+exia_status exia__sign_metadata(char **out, const char *metadata, const json_t *manifest,
+                                const exia_sign_options *options, const char *trust_file,
+                                exia_error *err)
 {
     char *comment = NULL;
-    exia_status rc = exia__text_format(&comment, err, "%s@%s#%s", exia__package_name(package),
-                                       exia__package_version(package), exia__package_tag(package));
+    *out = NULL;
+    /* no time in it, so that signing again gives the same bytes */
+    exia_status rc =
+        exia__text_format(&comment, err, "%s@%s#%s", exia__json_string(manifest, "name"),
+                          exia__json_string(manifest, "version"), exia__manifest_tag(manifest));
     if (rc == EXIA_OK)
-        rc = exia__trust_sign(out, options, comment, "package", trust_file, package->facts_text,
-                              strlen(package->facts_text), err);
+        rc = exia__trust_sign(out, options, comment, "package", trust_file, metadata,
+                              strlen(metadata), err);
     exia__release(comment);
     return rc;
 }
@@ -172,16 +186,14 @@ exia_status exia_package_sign(const char *file, const char *signed_file,
     if (file == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "exia_package_sign: the file is NULL");
     const char *path = signed_file ? signed_file : file;
-    exia_status rc = exia__options(&ours, sizeof ours, options, err);
-    if (rc == EXIA_OK && ours.message != NULL)
-        rc = exia__fail(err, EXIA_EINVAL, 0,
-                        "a message goes into a history, which a package has not: give a comment");
+    exia_status rc = exia__sign_options(&ours, options, err);
     if (rc == EXIA_OK)
         rc = exia__work_begin(&work, job, err);
     if (rc == EXIA_OK)
         rc = exia_package_open(&package, file, err);
     if (rc == EXIA_OK) /* before the long work: the key may be missing */
-        rc = make(&signature, package, &ours, trust_file, err);
+        rc = exia__sign_metadata(&signature, package->facts_text, package->manifest, &ours,
+                                 trust_file, err);
     if (rc == EXIA_OK) /* nobody signs what is not as it says */
         rc = exia__package_check(package, &work, err);
     if (rc == EXIA_OK)

@@ -17,6 +17,7 @@ enum { DEFAULT_LEVEL = 3, MOST_LEVEL = 19 };
 typedef struct packing {
     exia__walk walk;
     json_t *manifest;
+    const exia_sign_options *sign; /* NULL: not signed */
     exia__staged staged;
     exia__framer *framer;
     exia__work work;
@@ -37,7 +38,7 @@ static exia_status pack_contents(packing *p, exia__metadata *metadata, exia_erro
 static exia_status pack_tail(packing *p, exia__metadata *metadata, exia_error *err)
 {
     exia__buffer part = {0};
-    char *text = NULL;
+    char *text = NULL, *signature = NULL;
     exia_status rc = exia__framer_digests(metadata->frames_digest, p->framer, err);
     if (rc == EXIA_OK)
         rc = exia__metadata_text(&text, metadata, err);
@@ -47,13 +48,16 @@ static exia_status pack_tail(packing *p, exia__metadata *metadata, exia_error *e
         rc = exia__fail(err, EXIA_EINVAL, 0, "%s is too large", EXIA__MANIFEST_PATH);
     if (rc == EXIA_OK)
         rc = exia__framer_stored(p->framer, part.data, part.size, err);
+    if (rc == EXIA_OK && p->sign != NULL)
+        rc = exia__sign_metadata(&signature, text, p->manifest, p->sign, NULL, err);
     if (rc == EXIA_OK)
-        rc = exia__tar_end(&part, NULL, err);
+        rc = exia__tar_end(&part, signature, err);
     if (rc == EXIA_OK)
         rc = exia__framer_stored(p->framer, part.data, part.size, err);
     if (rc == EXIA_OK)
         rc = exia__framer_table(p->framer, err);
     exia__buffer_free(&part);
+    exia__release(signature);
     exia__release(text);
     return rc;
 }
@@ -110,11 +114,23 @@ static exia_status choose_file(char **out, const packing *p, const char *file, e
     return EXIA_OK;
 }
 
+/* Before the long work: the key may be missing, or locked. */
+static exia_status try_key(const packing *p, exia_error *err)
+{
+    char *signature = NULL;
+    exia_status rc = EXIA_OK;
+    if (p->sign != NULL && p->sign->signature == NULL)
+        rc = exia__sign_metadata(&signature, "", p->manifest, p->sign, NULL, err);
+    exia__release(signature);
+    return rc;
+}
+
 exia_status exia_package_write(char **written, const char *workspace, const char *file,
                                const exia_pack_options *options, const exia_job *job,
                                exia_error *err)
 {
     exia_pack_options chosen = {0};
+    exia_sign_options sign;
     exia__metadata metadata = {.zstd = ZSTD_versionString()};
     packing p = {.walk = {.root = -1}, .staged = {.fd = -1}};
     char *path = NULL;
@@ -126,12 +142,18 @@ exia_status exia_package_write(char **written, const char *workspace, const char
     if (rc == EXIA_OK && (chosen.level < 0 || chosen.level > MOST_LEVEL))
         rc = exia__fail(err, EXIA_EINVAL, 0, "the level %d is not within 1 to 19", chosen.level);
     metadata.level = chosen.level ? chosen.level : DEFAULT_LEVEL;
+    if (rc == EXIA_OK && chosen.sign != NULL) {
+        rc = exia__sign_options(&sign, chosen.sign, err);
+        p.sign = &sign;
+    }
     if (rc == EXIA_OK)
         rc = exia__work_begin(&p.work, job, err);
     if (rc == EXIA_OK)
         rc = exia__walk_open(&p.walk, workspace, &p.work, err);
     if (rc == EXIA_OK)
         rc = read_manifest(&p, err);
+    if (rc == EXIA_OK)
+        rc = try_key(&p, err);
     if (rc == EXIA_OK)
         rc = choose_file(&path, &p, file, err);
     if (rc == EXIA_OK)

@@ -470,6 +470,18 @@ def test_a_package_is_signed_and_its_signer_told(tool):
     assert not (tool.directory / "not").exists()
 
 
+def test_what_is_packed_and_signed_at_once_is_what_is_signed_later(tool):
+    file = tool.package()
+    tool.run("key", "new", "k.pem", "--password-stdin", input="secret\n")
+    pack = ("pack", "hello.workspace", "-o", "once.veda", "--sign", "--key", "k.pem")
+    tool.fails("pack", "hello.workspace", "--key", "k.pem", code=2, says="--sign")
+    tool.fails(*pack, says="--password-stdin")
+    assert not (tool.directory / "once.veda").exists()
+    tool.run(*pack, "--password-stdin", input="secret\n")
+    tool.run("sign", file, "--key", "k.pem", "--password-stdin", input="secret\n")
+    assert (tool.directory / "once.veda").read_bytes() == (tool.directory / file).read_bytes()
+
+
 def test_another_policy_is_named_by_its_file(tool):
     file = tool.package()
     tool.run("key", "new")

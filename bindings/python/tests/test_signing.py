@@ -155,6 +155,20 @@ def test_a_required_signature_is_one_of_a_trusted_key(veda: Path, tmp_path: Path
         package.verify(quick=True)
 
 
+def test_what_is_packed_and_signed_at_once_is_what_is_signed_later(
+    veda: Path, tmp_path: Path
+) -> None:
+    exia.new_key(tmp_path / "k.pem")
+    exia.sign(veda, key=tmp_path / "k.pem")
+    once = tmp_path / "once.veda"
+    with pytest.raises(exia.NotFoundError, match=r"none\.pem"):
+        exia.pack(tmp_path / "workspace", once, sign=True, key=tmp_path / "none.pem")
+    with pytest.raises(TypeError, match="sign=True"):
+        exia.pack(tmp_path / "workspace", once, key=tmp_path / "k.pem")
+    exia.pack(tmp_path / "workspace", once, sign=True, key=tmp_path / "k.pem")
+    assert once.read_bytes() == veda.read_bytes()
+
+
 def test_a_signature_goes_from_one_copy_to_another_and_to_no_other_package(
     veda: Path, tmp_path: Path
 ) -> None:

@@ -68,6 +68,10 @@ def pack(
     file: str | os.PathLike[str] | None = None,
     *,
     level: int = 0,
+    sign: bool = False,
+    key: str | os.PathLike[str] | None = None,
+    password: str | None = None,
+    comment: str | None = None,
 ) -> str:
     """Pack a workspace; the same input gives the same bytes.
 
@@ -77,6 +81,9 @@ def pack(
         None: NAME-VERSION-TAG.veda in the working directory.
     level
         Of zstd, 1 to 19; 0: 3.
+    sign
+        As `exia.sign` would do it afterwards, which reads all of it once more; `key`, `password`
+        and `comment` are as there.
 
     Returns
     -------
@@ -86,8 +93,11 @@ def pack(
     options = ffi.new("exia_pack_options *")
     options.struct_size = ffi.sizeof("exia_pack_options")
     options.level = integer(level, "level", 0, 2**31 - 1)
+    if not sign and (key, password, comment) != (None, None, None):
+        raise TypeError("key, password and comment go with sign=True")
     out = ffi.new("char **")
-    with Job() as job:
+    with signing(key, password, comment, None) as how, Job() as job:
+        options.sign = how if flag(sign, "sign") else ffi.NULL
         call(
             lib.exia_package_write, out, path(workspace, "workspace"), path_or_null(file, "file"),
             options, job.c,
