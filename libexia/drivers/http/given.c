@@ -1,6 +1,8 @@
 /* The way from the module's own copy of base/ to the library that loaded it. */
 #include "drivers/http/given.h"
 
+#include "base/memory.h"
+
 const exia_core *exia__given;
 
 static void *resize(void *memory, size_t size, void *payload)
@@ -28,6 +30,8 @@ exia_status exia__given_take(const exia_core *core, exia_error *err)
         return core->fail(err, EXIA_EVERSION, 0, "it was built for a newer Exia than %s",
                           core->version());
     exia__given = core;
+    if (core->resize == exia__resize) /* linked into the library itself */
+        return EXIA_OK;
     exia_log_set(forward, NULL);
     return exia_allocator_set(&allocator, err);
 }

@@ -8,6 +8,7 @@
 
 #include <curl/curl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -17,9 +18,9 @@
 #include "drivers/http/given.h"
 
 enum {
-    MOST_ATTEMPTS = 6,
+    MOST_ATTEMPTS = 7,
     MOST_STALLS = 2, /* attempts in which nothing moved; each may take half of what a stall may */
-    FIRST_DELAY_MS = 100,
+    FIRST_DELAY_MS = 20, /* then three times the last: in all some seconds */
     LONGEST_DELAY_MS = 10000,
     LONGEST_AFTER_MS = 60000, /* of what a server asks for */
     POLL_MS = 100,
@@ -37,6 +38,7 @@ typedef struct exia__attempt {
     int attempts, stalls;
     int64_t not_before_ms, moved_ms;
     curl_off_t moved; /* bytes in both directions, by which a stall is seen */
+    int head_whole;   /* the empty line behind the head came */
     exia_status own;  /* a failure of ours in a callback */
     char said[CURL_ERROR_SIZE];
 } attempt;
@@ -204,6 +206,7 @@ static size_t on_head(char *data, size_t size, size_t count, void *payload)
     /* a server that refuses early may leave the rest of the body unread, and take it for a request */
     if (a->exchange->body_size > 0 && head->size == 0 && size * count > 9 && data[9] >= '4')
         curl_easy_setopt(a->easy, CURLOPT_FORBID_REUSE, 1L);
+    a->head_whole = size * count <= 2 && data[size * count - 1] == '\n'; /* the empty line */
     if (head->size + size * count > LONGEST_HEAD)
         a->own = EXIA_ECORRUPT;
     else
@@ -290,6 +293,7 @@ static exia_status begin(attempt *a, exia__http *http, line *used, int64_t stall
     x->body = NULL;
     x->body_size = 0;
     a->own = EXIA_OK;
+    a->head_whole = 0;
     a->said[0] = '\0';
     a->moved = 0;
     curl_slist_free_all(a->headers);
@@ -322,8 +326,9 @@ static exia_status try_later(attempt *a, exia__http *http, const exia__course *c
 {
     curl_off_t after = 0;
     a->attempts++;
-    int shift = a->attempts < 8 ? a->attempts - 1 : 7;
-    int64_t delay = (int64_t)FIRST_DELAY_MS << shift;
+    int64_t delay = FIRST_DELAY_MS;
+    for (int i = 1; i < a->attempts && delay < LONGEST_DELAY_MS; i++)
+        delay *= 3;
     delay = delay < LONGEST_DELAY_MS ? delay : LONGEST_DELAY_MS;
     delay = delay / 2 + (int64_t)(next_random(http) % (uint64_t)(delay / 2 + 1));
     if (a->exchange->status != 0)
@@ -355,7 +360,6 @@ static exia_status explain(exia_error *why, const attempt *a, const exia__http *
         return exia__fail(why, EXIA_EUNTRUSTED, code, "%s: its certificate is not trusted: %s",
                           http->shown, said);
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
         return exia__fail(why, EXIA_EINVAL, code, "%s: %s", http->shown, said);
     case CURLE_WRITE_ERROR:
         return exia__fail(why, EXIA_ECORRUPT, code, "%s answers with more than was asked for",
@@ -376,6 +380,10 @@ static exia_status judge(attempt *a, exia__http *http, const exia__course *cours
 {
     exia__exchange *x = a->exchange;
     exia_error why = {0};
+    if (code == CURLE_OK && !a->head_whole) { /* libcurl takes what was cut there for an answer */
+        code = CURLE_PARTIAL_FILE;
+        snprintf(a->said, sizeof a->said, "its answer ends in its head");
+    }
     if (code != CURLE_OK) {
         exia_status rc = explain(&why, a, http, code);
         return rc == EXIA_EUNAVAILABLE ? try_later(a, http, course, &why, err)

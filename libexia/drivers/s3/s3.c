@@ -102,6 +102,30 @@ static exia_status take_options(exia__s3 *self, const exia_url *url, exia_error 
     return exia__text_copy(&self->region, region, err);
 }
 
+static exia_status see_listing(const char *name, const char *text, void *payload, exia_error *err)
+{
+    (void)text;
+    (void)err;
+    if (strcmp(name, "ListBucketResult") == 0)
+        *(int *)payload = 1;
+    return EXIA_OK;
+}
+
+/* A listing in XML: else it is a server of another kind. */
+static exia_status ask_answered(exia__s3_call *call, exia_error *err)
+{
+    int listing = 0;
+    if (call->x.status != 200)
+        return exia__s3_call_failed(call, err);
+    exia_status rc =
+        exia__s3_xml(call->x.text.data, call->x.text.size, see_listing, &listing, NULL);
+    if (rc == EXIA_ENOMEM)
+        return exia__fail_memory(err);
+    return listing ? EXIA_DONE
+                   : exia__fail(err, EXIA_EINVAL, 200, "%s: there is no server of S3, or no bucket",
+                                call->self->shown);
+}
+
 /* Ask for one name: whether the server is there, knows the keys, and has the bucket. */
 static exia_status ask(exia__s3 *self, exia_work *work, const char *what, char *server,
                        size_t server_size, int64_t *now_ms, exia_error *err)
@@ -111,7 +135,7 @@ static exia_status ask(exia__s3 *self, exia_work *work, const char *what, char *
     exia_status rc = exia__s3_call_open(&call, self, what, "GET", NULL, err);
     if (rc == EXIA_OK)
         rc = exia__s3_call_query(&call, err, "%s", "list-type=2&max-keys=1");
-    call.answered = exia__s3_call_checked;
+    call.answered = ask_answered;
     if (rc == EXIA_OK)
         rc = exia__s3_call_run(&call, work, "asking", err);
     if (rc == EXIA_OK && server != NULL)

@@ -33,8 +33,8 @@ static exia_status answered(exia__s3_call *call, exia_error *err)
 {
     range *r = call->payload;
     uint64_t last = 0, size = call->x.text.size;
-    if (call->x.status == 416) { /* nothing is there */
-        if (!read_content_range(r, &last))
+    if (call->x.status == 416 || (call->x.status == 206 && size == 0)) { /* nothing is there */
+        if (call->x.status == 206 || !read_content_range(r, &last))
             r->total = UINT64_MAX;
         call->x.text.size = 0;
         return EXIA_DONE;
