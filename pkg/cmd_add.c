@@ -44,6 +44,18 @@ static exia_status add_entry(struct call *call, const char *directory, const cha
     return status;
 }
 
+static exia_status add_component(struct call *call, const char *directory, const char *path,
+                                 exia_error *err)
+{
+    const char *kind = call_option(call, OPTION_AS);
+    exia_status status =
+        call_has(call, OPTION_UNPACK)
+            ? exia_workspace_add_archive(directory, path, kind, job_begin(call), err)
+            : exia_workspace_add(directory, path, kind, NULL, err);
+
+    return status == EXIA_OK ? print_component(call, directory, err) : status;
+}
+
 exia_status run_add(struct call *call, exia_error *err)
 {
     const char *directory = call_option(call, OPTION_DIRECTORY);
@@ -53,12 +65,8 @@ exia_status run_add(struct call *call, exia_error *err)
         directory = ".";
     if (call->count == 0 && !call_has(call, OPTION_ENTRY))
         return misuse(call, err, "give a PATH or an --entry");
-    for (int i = 0; status == EXIA_OK && i < call->count; i++) {
-        status = exia_workspace_add(directory, call->arguments[i], call_option(call, OPTION_AS),
-                                    NULL, err);
-        if (status == EXIA_OK)
-            status = print_component(call, directory, err);
-    }
+    for (int i = 0; status == EXIA_OK && i < call->count; i++)
+        status = add_component(call, directory, call->arguments[i], err);
     for (int i = 0; status == EXIA_OK && i < call->given_count; i++) {
         if (call->given[i].key == OPTION_ENTRY)
             status = add_entry(call, directory, call->given[i].value, err);

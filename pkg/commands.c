@@ -73,9 +73,12 @@ const struct command commands[] = {
         .run = run_add,
         .synopsis = "[PATH...] [--entry NAME=MODULE:OBJECT]",
         .summary = "Copy files or directories into the workspace as components.",
-        .about = "Each PATH goes to KIND/BASENAME and is listed in veda.json.  With --as model a "
-                 "PATH that reads NAME@SELECTOR comes out of the model library.  An entry point "
-                 "is what a user of the package calls.",
+        .about =
+            "Each PATH goes to KIND/BASENAME and is listed in veda.json.  With --as model a "
+            "PATH that reads NAME@SELECTOR comes out of the model library.  An entry point "
+            "is what a user of the package calls.  With --unpack a PATH is a .tar, .tar.gz, "
+            ".tar.zst or .zip: its files go to KIND/NAME, and one that is absolute, leads out, "
+            "or is no file, directory or link is refused.",
         .keys = "path, kind; with --entry: entry, object",
         .most = -1,
         .options =
@@ -87,6 +90,8 @@ const struct command commands[] = {
                  false},
                 {OPTION_ENTRY, 0, "entry", "NAME=MODULE:OBJECT",
                  "name an entry point; may be repeated", false},
+                {OPTION_UNPACK, 0, "unpack", NULL, "each PATH is an archive: add what is in it",
+                 false},
             },
     },
     {

@@ -62,6 +62,7 @@ enum option_key {
     OPTION_TAG,
     OPTION_THREADS,
     OPTION_TO,
+    OPTION_UNPACK,
     OPTION_TRUST,
     OPTION_VERSION,
     OPTION_WAIT,

@@ -26,6 +26,19 @@ EXIA_API exia_status exia_workspace_new(const char *directory, const char *name,
 EXIA_API exia_status exia_workspace_add(const char *directory, const char *path, const char *kind,
                                         const char *home, exia_error *err);
 
+/* Unpack an archive, a .tar, .tar.gz, .tar.zst or .zip, to KIND/NAME in a workspace, where NAME is that
+ * of the file without these endings, and list it as a component.  It is a stranger's: paths must stay
+ * inside and so must links; there are no devices; modes are those that a package carries.
+ *
+ * @param kind  as for exia_workspace_add(); NULL: guessed from what is in it
+ * @return EXIA_EEXISTS: something is there already, EXIA_ENOTFOUND; EXIA_EINVAL: no such archive, or a
+ *         member that no package carries; EXIA_ECORRUPT: it is damaged; EXIA_ENOSPACE: its files are
+ *         larger than what is free
+ */
+EXIA_API exia_status exia_workspace_add_archive(const char *directory, const char *archive,
+                                                const char *kind, const exia_job *job,
+                                                exia_error *err);
+
 /* Name an entry point in the workspace's veda.json; one of that name is replaced.
  *
  * @param object  "module:object": what the package's code has there, which is not looked at now

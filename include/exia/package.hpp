@@ -17,6 +17,12 @@ inline void add_component(std::string_view directory, std::string_view path,
     detail::call(exia_workspace_add, detail::text(directory), detail::text(path),
                  detail::text(kind), detail::text(home));
 }
+inline void add_archive(std::string_view directory, std::string_view archive,
+                        std::string_view kind = {}, const job &how = {})
+{
+    detail::work(how, exia_workspace_add_archive, detail::text(directory), detail::text(archive),
+                 detail::text(kind));
+}
 inline void add_entry(std::string_view directory, std::string_view name, std::string_view object)
 {
     detail::call(exia_workspace_add_entry, detail::text(directory), detail::text(name),

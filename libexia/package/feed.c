@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/job.h"
 #include "base/memory.h"
+#include "package/reader.h"
 
 enum { WAIT_MS = 100, BLOCK_HEADER = 3, BLOCK_RUN = 1, SMALL = 64 };
 
@@ -118,7 +119,8 @@ exia_status exia__feed_frame(exia__packed *out, exia__feed *feed, exia_error *er
     if ((magic & ZSTD_MAGIC_SKIPPABLE_MASK) == ZSTD_MAGIC_SKIPPABLE_START)
         return EXIA_OK;
     if (magic != EXIA__FRAME_MAGIC)
-        return foreign(feed, "a frame of it is not of zstd", err);
+        return feed->done == out->size ? exia__package_other(feed->name, out->data, out->size, err)
+                                       : foreign(feed, "a frame of it is not of zstd", err);
     size_t header = header_size(out->data[4]);
     rc = have(out, feed, header + BLOCK_HEADER, err);
     if (rc < 0)

@@ -136,6 +136,9 @@ exia_status exia__manifest_check(const json_t *manifest, const char *what, exia_
 const char *exia__manifest_tag(const json_t *manifest); /* "any" when it names no platform */
 /* The constant text of a kind of component; NULL: there is no such kind. */
 const char *exia__kind_find(const char *kind);
+/* A guess by the name of a file, by what is in a directory; NULL: they do not tell. */
+const char *exia__kind_of_file(const char *name);
+exia_status exia__kind_of_directory(const char **out, const char *path, exia_error *err);
 /* The kind of the component that a path belongs to, NULL: none. */
 const char *exia__manifest_kind(const json_t *manifest, const char *path);
 /* Every component is a member.  @return `bad` */

@@ -76,6 +76,14 @@ static exia_status parse_table(exia_package *package, const unsigned char *table
                : exia__package_broken(package, "its index does not cover the whole file", err);
 }
 
+static exia_status no_index(const exia_package *package, exia_error *err)
+{
+    char begin[EXIA__BLOCK];
+    size_t size = package->file_size < sizeof begin ? (size_t)package->file_size : sizeof begin;
+    exia_status rc = exia__read_at(package->fd, begin, size, 0, package->path, err);
+    return rc == EXIA_OK ? exia__package_other(package->path, begin, size, err) : rc;
+}
+
 static exia_status read_table(exia_package *package, const tail *end, exia_error *err)
 {
     unsigned char footer[EXIA__TABLE_FOOTER];
@@ -89,7 +97,7 @@ static exia_status read_table(exia_package *package, const tail *end, exia_error
         return rc;
     uint64_t count = exia__get32(footer), size = count * EXIA__TABLE_ENTRY;
     if (exia__get32(footer + 5) != EXIA__FOOTER_MAGIC || footer[4] != 0)
-        return exia__package_foreign(package, "it does not end with an index", err);
+        return no_index(package, err);
     if (count < EXIA__FIXED_FRAMES + 2 || least + size > package->file_size)
         return exia__package_foreign(package, "its index has an impossible size", err);
     table = exia__resize(NULL, (size_t)(EXIA__SKIPPABLE_HEADER + size));

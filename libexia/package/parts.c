@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/sign.h"
+#include "package/foreign.h"
 #include "package/reader.h"
 
 exia_status exia__package_broken(const exia_package *package, const char *why, exia_error *err)
@@ -20,6 +21,21 @@ exia_status exia__package_foreign(const exia_package *package, const char *why, 
 {
     return exia__fail(err, EXIA_ECORRUPT, 0, "%s is no package, or cut short: %s", package->path,
                       why);
+}
+
+exia_status exia__package_other(const char *path, const void *begin, size_t size, exia_error *err)
+{
+    const char *kind = exia__foreign_kind(begin, size);
+    if (kind != NULL)
+        return exia__fail(err, EXIA_ECORRUPT, 0,
+                          "%s is %s, which is no package: \"vedapkg add --unpack\" takes it into a "
+                          "workspace",
+                          path, kind);
+    return exia__fail(err, EXIA_ECORRUPT, 0, "%s is no package, or cut short: it %s", path,
+                      size >= 4 && exia__get32(begin) == EXIA__FRAME_MAGIC
+                          ? "does not end with an index (an archive, .tar.zst, is taken into a "
+                            "workspace by \"vedapkg add --unpack\")"
+                          : "does not begin with a frame of zstd");
 }
 
 /* Raw blocks in the one way we write them, then a checksum. */

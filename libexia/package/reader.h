@@ -30,6 +30,9 @@ exia_status exia__package_broken(const exia_package *package, const char *why, e
 /* Perhaps it never was a package. */
 exia_status exia__package_foreign(const exia_package *package, const char *why, exia_error *err);
 
+/* By the bytes it begins with it is something else: say what, and what to do with it. */
+exia_status exia__package_other(const char *path, const void *begin, size_t size, exia_error *err);
+
 /* The content of a stored frame, a NUL behind it. */
 exia_status exia__part_stored(char **out, const exia_package *package, const unsigned char *packed,
                               size_t size, size_t plain_size, exia_error *err);

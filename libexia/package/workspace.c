@@ -1,6 +1,5 @@
 /* Workspaces: a directory with a veda.json.  A component is copied beside its place first, so that
  * after a failure neither it nor its line in veda.json is there. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include "base/name.h"
 #include "exia/model.h"
 #include "exia/package.h"
+#include "package/foreign.h"
 #include "package/format.h"
 
 typedef struct addition {
@@ -61,85 +61,6 @@ exia_status exia_workspace_new(const char *directory, const char *name, exia_err
     return rc;
 }
 
-/* What a file is by its name; NULL: it does not tell. */
-static const char *guess_file(const char *name)
-{
-    static const struct {
-        const char *end, *kind;
-    } table[] = {
-        {"requirements.txt", "env"},
-        {"Dockerfile", "env"},
-        {".py", "code"},
-        {".ipynb", "code"},
-        {".sh", "code"},
-        {".c", "code"},
-        {".h", "code"},
-        {".cpp", "code"},
-        {".hpp", "code"},
-        {".so", "code"},
-        {".safetensors", "model"},
-        {".onnx", "model"},
-        {".pt", "model"},
-        {".pkl", "model"},
-        {".joblib", "model"},
-        {".csv", "data"},
-        {".tsv", "data"},
-        {".npy", "data"},
-        {".npz", "data"},
-        {".parquet", "data"},
-        {".arrow", "data"},
-        {".feather", "data"},
-        {".h5", "data"},
-        {".json", "data"},
-        {".jsonl", "data"},
-        {".md", "doc"},
-        {".txt", "doc"},
-        {".pdf", "doc"},
-        {".rst", "doc"},
-        {".html", "doc"},
-        {".yml", "env"},
-        {".yaml", "env"},
-        {".env", "env"},
-        {".toml", "env"},
-    };
-    size_t size = strlen(name);
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        size_t end = strlen(table[i].end);
-        if (size >= end && strcmp(name + size - end, table[i].end) == 0)
-            return table[i].kind;
-    }
-    return NULL;
-}
-
-/* A directory is a model when it has a version.json, code when it has code, else what its first
- * file by name is. */
-static exia_status guess_directory(const char **out, const char *path, exia_error *err)
-{
-    char first[EXIA__MOST_PART + 1] = "";
-    exia_status rc = EXIA_OK;
-    DIR *dir = opendir(path);
-    *out = NULL;
-    if (dir == NULL)
-        return exia__fail_errno(err, errno, "cannot read the directory", path);
-    for (struct dirent *entry; (errno = 0, entry = readdir(dir)) != NULL;) {
-        const char *kind = guess_file(entry->d_name);
-        if (strcmp(entry->d_name, "version.json") == 0) {
-            *out = "model";
-            break;
-        }
-        if (kind == NULL || (*out != NULL && strcmp(*out, "code") == 0))
-            continue;
-        if (strcmp(kind, "code") == 0 || *first == '\0' || strcmp(entry->d_name, first) < 0) {
-            snprintf(first, sizeof first, "%s", entry->d_name);
-            *out = kind;
-        }
-    }
-    if (errno != 0)
-        rc = exia__fail_errno(err, errno, "cannot read the directory", path);
-    closedir(dir);
-    return rc;
-}
-
 static exia_status choose_kind(addition *a, const char *path, const char *kind, exia_error *err)
 {
     exia_status rc = EXIA_OK;
@@ -152,9 +73,9 @@ static exia_status choose_kind(addition *a, const char *path, const char *kind, 
     if (a->source == NULL) /* no such path, but it reads as a version of a model */
         a->kind = "model";
     else if (stat(a->source, &info) == 0 && S_ISDIR(info.st_mode))
-        rc = guess_directory(&a->kind, a->source, err);
+        rc = exia__kind_of_directory(&a->kind, a->source, err);
     else
-        a->kind = guess_file(exia__path_base(path));
+        a->kind = exia__kind_of_file(exia__path_base(path));
     if (rc == EXIA_OK && a->kind == NULL)
         rc = exia__fail(err, EXIA_EINVAL, 0,
                         "cannot guess what kind of component %s is: say code, model, data, env or "
@@ -183,10 +104,18 @@ static exia_status find_source(addition *a, const char *path, const char *kind, 
     return rc;
 }
 
-/* KIND/BASENAME, and where it and its copy lie. */
-static exia_status choose_target(addition *a, const char *path, exia_error *err)
+/* Beside its place, where it is made. */
+static exia_status choose_staging(addition *a, exia_error *err)
 {
     char token[EXIA__TOKEN_SIZE];
+    exia_status rc = exia__token(token, err);
+    return rc == EXIA_OK ? exia__text_format(&a->staging, err, "%s/.exia-%s", a->directory, token)
+                         : rc;
+}
+
+/* The last part of a path, or what it means. */
+static exia_status choose_name(char **out, const addition *a, const char *path, exia_error *err)
+{
     char *name = NULL;
     size_t size = strlen(path);
     while (size > 1 && path[size - 1] == '/')
@@ -198,24 +127,27 @@ static exia_status choose_target(addition *a, const char *path, exia_error *err)
     const char *base = exia__path_base(name);
     if (a->source != NULL && (strcmp(base, ".") == 0 || strcmp(base, "..") == 0))
         base = exia__path_base(a->source);
-    const char *why = exia__path_fault(base);
-    if (why == NULL && !exia__text_valid(base, strlen(base)))
+    rc = exia__text_copy(out, base, err);
+    exia__release(name);
+    return rc;
+}
+
+/* KIND/NAME */
+static exia_status choose_target(addition *a, const char *name, exia_error *err)
+{
+    const char *why = exia__path_fault(name);
+    if (why == NULL && !exia__text_valid(name, strlen(name)))
         why = "is no UTF-8 text without control characters";
     if (why != NULL)
-        rc = exia__fail(err, EXIA_EINVAL, 0, "the name \"%.100s\" of the component %s", base, why);
+        return exia__fail(err, EXIA_EINVAL, 0, "the name \"%.100s\" of the component %s", name,
+                          why);
+    exia_status rc = exia__text_format(&a->folder, err, "%s/%s", a->directory, a->kind);
     if (rc == EXIA_OK)
-        rc = exia__token(token, err);
-    if (rc == EXIA_OK)
-        rc = exia__text_format(&a->staging, err, "%s/.exia-%s", a->directory, token);
-    if (rc == EXIA_OK)
-        rc = exia__text_format(&a->folder, err, "%s/%s", a->directory, a->kind);
-    if (rc == EXIA_OK)
-        rc = exia__text_format(&a->listed, err, "%s/%s", a->kind, base);
+        rc = exia__text_format(&a->listed, err, "%s/%s", a->kind, name);
     if (rc == EXIA_OK)
         rc = exia__path_join(&a->target, a->directory, a->listed, err);
     if (rc == EXIA_OK && exia__path_exists(a->target))
         rc = exia__fail(err, EXIA_EEXISTS, 0, "%s is there already", a->target);
-    exia__release(name);
     return rc;
 }
 
@@ -315,6 +247,7 @@ exia_status exia_workspace_add(const char *directory, const char *path, const ch
                                const char *home, exia_error *err)
 {
     addition a = {.directory = directory, .lock = -1};
+    char *name = NULL;
     if (directory == NULL || path == NULL || *path == '\0')
         return exia__fail(err, EXIA_EINVAL, 0,
                           "exia_workspace_add: the workspace or the path is missing");
@@ -324,7 +257,11 @@ exia_status exia_workspace_add(const char *directory, const char *path, const ch
     if (rc == EXIA_OK)
         rc = choose_kind(&a, path, kind, err);
     if (rc == EXIA_OK)
-        rc = choose_target(&a, path, err);
+        rc = choose_name(&name, &a, path, err);
+    if (rc == EXIA_OK)
+        rc = choose_target(&a, name, err);
+    if (rc == EXIA_OK)
+        rc = choose_staging(&a, err);
     if (rc == EXIA_OK)
         rc = list_component(&a, err);
     if (rc == EXIA_OK)
@@ -333,6 +270,66 @@ exia_status exia_workspace_add(const char *directory, const char *path, const ch
     if (rc == EXIA_OK)
         rc = show(&a, err);
     close_addition(&a);
+    exia__release(name);
+    return rc;
+}
+
+/* Unpack an archive into the staging, as a directory that others may read. */
+static exia_status take_archive(const addition *a, const char *archive, exia__work *work,
+                                exia_error *err)
+{
+    exia_status rc = EXIA_OK;
+    struct stat info;
+    int root = -1, fd = open(archive, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &info) != 0)
+        rc = exia__fail_errno(err, errno, "cannot read", archive);
+    else if (!S_ISREG(info.st_mode))
+        rc = exia__fail(err, EXIA_EINVAL, 0, "%s is no regular file", archive);
+    else if (mkdir(a->staging, 0700) != 0 ||
+             (root = open(a->staging, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
+        rc = exia__fail_errno(err, errno, "cannot unpack into", a->directory);
+    if (rc == EXIA_OK)
+        rc = exia__foreign_unpack(fd, archive, root, work, err);
+    if (rc == EXIA_OK && fchmod(root, 0755) != 0)
+        rc = exia__fail_errno(err, errno, "cannot unpack into", a->directory);
+    if (root >= 0)
+        close(root);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+exia_status exia_workspace_add_archive(const char *directory, const char *archive, const char *kind,
+                                       const exia_job *job, exia_error *err)
+{
+    addition a = {.directory = directory, .lock = -1};
+    exia__work work;
+    char *name = NULL;
+    if (directory == NULL || archive == NULL || *archive == '\0')
+        return exia__fail(err, EXIA_EINVAL, 0,
+                          "exia_workspace_add_archive: the workspace or the archive is missing");
+    exia_status rc = exia__work_begin(&work, job, err);
+    if (rc == EXIA_OK)
+        rc = open_workspace(&a, err);
+    if (rc == EXIA_OK)
+        rc = choose_staging(&a, err);
+    if (rc == EXIA_OK)
+        rc = take_archive(&a, archive, &work, err);
+    if (rc == EXIA_OK) /* what its content tells */
+        rc = exia__text_copy(&a.source, a.staging, err);
+    if (rc == EXIA_OK)
+        rc = choose_kind(&a, archive, kind, err);
+    if (rc == EXIA_OK)
+        rc = exia__text_copy_n(&name, exia__path_base(archive),
+                               exia__foreign_stem(exia__path_base(archive)), err);
+    if (rc == EXIA_OK)
+        rc = choose_target(&a, name, err);
+    if (rc == EXIA_OK)
+        rc = list_component(&a, err);
+    if (rc == EXIA_OK)
+        rc = show(&a, err);
+    close_addition(&a);
+    exia__release(name);
     return rc;
 }
 

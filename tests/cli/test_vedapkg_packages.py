@@ -221,6 +221,18 @@ def test_inspect_shows_what_a_package_is(tool):
     assert tool.text("verify", file) == "" == tool.text("verify", file, "--quick")
 
 
+def test_what_is_in_an_archive_is_added_as_a_component(tool):
+    directory = tool.workspace()
+    (tool.directory / "notes.md").write_text("read me")
+    subprocess.run(["tar", "-czf", "notes.tar.gz", "./notes.md"], cwd=tool.directory, check=True)
+    rows = tool.json("add", "notes.tar.gz", "--unpack", "-C", directory)
+    assert rows == [{"path": "doc/notes", "kind": "doc"}]
+    assert (directory / "doc" / "notes" / "notes.md").read_text() == "read me"
+    tool.fails("add", "notes.tar.gz", "--unpack", "-C", directory, says="there already")
+    tool.fails("add", "notes.md", "--unpack", "-C", directory, says="is no .tar")
+    tool.fails("verify", "notes.tar.gz", says="vedapkg add --unpack")
+
+
 def test_unpack_fills_a_directory_whole_or_not_at_all(tool):
     file = tool.package()
     assert tool.text("unpack", file) == "hello-0.1.0-any"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 from urllib.parse import quote
 
@@ -35,6 +38,45 @@ def make(directory: Path, name: str = "hello", code: str = "", **manifest: objec
 @pytest.fixture
 def veda(tmp_path: Path) -> Path:
     return make(tmp_path)
+
+
+# ---- archives of others -------------------------------------------------------------------------
+
+
+def archive(file: Path, form: int, **content: bytes) -> Path:
+    with tarfile.open(file, "w:gz", format=form) as tar:
+        for name, data in content.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return file
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_an_archive_becomes_a_component_whatever_its_names(tmp_path: Path, form: int) -> None:
+    names = {"plain": b"1", "\u00fcn\u00ef/\u2603": b"2", "x" * 90 + "/" + "y" * 99: b""}
+    file = archive(tmp_path / "x.tgz", form, **names)
+    exia.new_workspace(tmp_path / "w", "hello")
+    exia.add_component(tmp_path / "w", file, "data", unpack=True)
+    for name, data in names.items():
+        assert (tmp_path / "w" / "data" / "x" / name).read_bytes() == data
+    package = exia.Package(exia.pack(tmp_path / "w", tmp_path / "w.veda"))
+    assert {"data/x/plain"} <= {row["path"] for row in package.files if row["component"]}
+
+
+def test_an_archive_that_leads_out_leaves_nothing(tmp_path: Path) -> None:
+    exia.new_workspace(tmp_path / "w", "hello")
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as file:
+        file.writestr("good", "x")
+        file.writestr("../bad", "x")
+    with pytest.raises(exia.InvalidError, match="bad"):
+        exia.add_component(tmp_path / "w", tmp_path / "x.zip", "data", unpack=True)
+    with pytest.raises(exia.InvalidError, match="home"):
+        exia.add_component(tmp_path / "w", tmp_path / "x.zip", "data", tmp_path, unpack=True)
+    with pytest.raises(exia.CorruptError, match=r"a \.zip archive, which is no package"):
+        exia.Package(tmp_path / "x.zip")
+    assert os.listdir(tmp_path / "w") == ["veda.json"]
+    assert not (tmp_path / "bad").exists()
 
 
 # ---- bad input ----------------------------------------------------------------------------------

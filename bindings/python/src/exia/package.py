@@ -15,6 +15,7 @@ from exia._native import ffi, lib
 from exia._progress import Job
 from exia._rows import Rows, rows
 from exia._signing import signing
+from exia.errors import InvalidError
 
 
 def new_workspace(directory: str | os.PathLike[str], name: str) -> None:
@@ -35,6 +36,7 @@ def add_component(
     home: str | os.PathLike[str] | None = None,
     *,
     entry_points: Mapping[str, str] | None = None,
+    unpack: bool = False,
 ) -> None:
     """Copy a file or a directory into a workspace, to KIND/BASENAME, and list it as a component.
 
@@ -46,19 +48,27 @@ def add_component(
         "code", "model", "data", "env" or "doc"; None: guessed.
     entry_points
         Name -> "module:object": what `exia.load("package:name")` gives.
+    unpack
+        The source is a .tar, .tar.gz, .tar.zst or .zip: what is in it goes to KIND/NAME.  What is
+        absolute, leads out, or is no file, directory or link is refused.
 
     Raises
     ------
     ExistsError
         Something is there already.
     """
-    call(
-        lib.exia_workspace_add, path(directory, "directory"), path(source, "source"),
-        text_or_null(kind, "kind"), path_or_null(home, "home"),
-    )  # fmt: skip
+    into, what = path(directory, "directory"), path(source, "source")
+    kind_of = text_or_null(kind, "kind")
+    if not flag(unpack, "unpack"):
+        call(lib.exia_workspace_add, into, what, kind_of, path_or_null(home, "home"))
+    elif home is not None:
+        raise InvalidError("an archive lies in no library: leave out `home`")
+    else:
+        with Job() as job:
+            call(lib.exia_workspace_add_archive, into, what, kind_of, job.c)
     for name, found in (entry_points or {}).items():
         call(
-            lib.exia_workspace_add_entry, path(directory, "directory"),
+            lib.exia_workspace_add_entry, into,
             text(name, "an entry point"), text(found, f"entry point {name!r}"),
         )  # fmt: skip
 
