@@ -1,7 +1,7 @@
 /* Reading a package by several threads: one file, a part of it, everything; the same with any number of
  * them. */
-#include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -236,6 +236,45 @@ TEST(any_number_of_threads_unpacks_the_same)
         assert_int_equal(stat(check_format("%s/d/007", to), &info), 0);
         assert_int_equal(info.st_nlink, 2);
     }
+    exia_package_free(package);
+}
+
+typedef struct reader {
+    const exia_package *package;
+    const char *whole;
+    pthread_t thread;
+    int wrong;
+} reader;
+
+static void *read_parts(void *payload)
+{
+    reader *r = payload;
+    exia_job job = threads(2);
+    exia_error why;
+    char *part = malloc(LARGE);
+    for (uint64_t i = 0; i < 6; i++) {
+        uint64_t offset = i * 700000, size = LARGE - offset - i * 1000;
+        r->wrong |= exia_package_read(part, r->package, "d/large", offset, size, &job, &why) < 0 ||
+                    memcmp(part, r->whole + offset, size) != 0;
+    }
+    free(part);
+    return NULL;
+}
+
+TEST(a_package_is_read_by_many_at_once)
+{
+    exia_package *package = pack_many();
+    char *whole = check_read_file(check_path("w/d/large"), NULL);
+    reader readers[4];
+    for (size_t i = 0; i < 4; i++) {
+        readers[i] = (reader){.package = package, .whole = whole};
+        assert_int_equal(pthread_create(&readers[i].thread, NULL, read_parts, &readers[i]), 0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        pthread_join(readers[i].thread, NULL);
+        assert_false(readers[i].wrong);
+    }
+    free(whole);
     exia_package_free(package);
 }
 

@@ -8,7 +8,8 @@
 extern "C" {
 #endif
 
-typedef struct exia_package exia_package; /* an open file; its record is checked, not its payload */
+/* An open file; its record is checked, not its payload.  Threads: any, until it is freed. */
+typedef struct exia_package exia_package;
 
 /* Start a workspace: `directory` (made if need be) with a veda.json of version 0.1.0.
  *

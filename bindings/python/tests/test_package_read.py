@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,12 @@ def test_an_open_file_answers_as_one_in_memory(package: exia.Package) -> None:
         ours.seek(-1)
     assert not ours.writable()
     assert ours.name == "data/large.bin"
+
+
+def test_threads_share_a_package(package: exia.Package) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(package.read, list(NAMES) * 3))
+    assert found == list(NAMES.values()) * 3
 
 
 def test_lines_are_read_as_of_any_file(package: exia.Package) -> None:

@@ -65,5 +65,5 @@ class Member(io.RawIOBase):
 
 def read_into(package: Package, into: Any, raw: bytes, at: int, size: int) -> None:
     """Fill a buffer with a part of a file."""
-    with package._lock, Job() as job, ffi.from_buffer("char[]", into) as memory:
+    with Job() as job, ffi.from_buffer("char[]", into) as memory:
         call(lib.exia_package_read, memory, package._c, raw, at, size, job.c)

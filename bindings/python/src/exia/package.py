@@ -165,6 +165,8 @@ def sign(
 class Package(Handle):
     """An open package file: its index, metadata and record are checked, its payload is not yet.
 
+    Threads may share one.
+
     Parameters
     ----------
     trust
@@ -203,14 +205,13 @@ class Package(Handle):
     @property
     def metadata(self) -> dict[str, Any]:
         """The manifest, the digest, the compression."""
-        with self._lock:
-            return dict(json.loads(ffi.string(lib.exia_package_facts(self._c))))
+        package = self._c  # whose text it is, whoever closes it meanwhile
+        return dict(json.loads(ffi.string(lib.exia_package_facts(package))))
 
     @property
     def files(self) -> Rows:
         """The members: rows {path, type, mode, size, sha256, target, component}."""
-        with self._lock:
-            return rows(lib.exia_package_files, self._c)
+        return rows(lib.exia_package_files, self._c)
 
     @property
     def signatures(self) -> Rows:
@@ -219,8 +220,7 @@ class Package(Handle):
         The state is "good", "revoked", "unknown" (no key of the trust file made it) or "bad" (it is
         not of this package).
         """
-        with self._lock:
-            return rows(lib.exia_package_signatures, self._c, self._trust)
+        return rows(lib.exia_package_signatures, self._c, self._trust)
 
     def verify(
         self,
@@ -253,7 +253,7 @@ class Package(Handle):
         options.path = kept = owned(path_or_null(path, "path"))
         options.require_signature = flag(require_signature, "require_signature")
         options.trust_file = self._trust
-        with self._lock, Job() as job:
+        with Job() as job:
             call(lib.exia_package_verify, self._c, options, job.c)
         del kept
 
@@ -286,7 +286,7 @@ class Package(Handle):
         options.unsynced = not flag(sync, "sync")
         options.require_signature = flag(require_signature, "require_signature")
         options.trust_file = self._trust
-        with self._lock, Job() as job:
+        with Job() as job:
             call(
                 lib.exia_package_unpack, self._c, path(directory, "directory"), options, job.c
             )  # fmt: skip
@@ -331,14 +331,13 @@ class Package(Handle):
         """
         raw, _ = self._file(path)
         out = file if isinstance(file, int) else file.fileno()
-        with self._lock, Job() as job:
+        with Job() as job:
             call(lib.exia_package_cat, self._c, raw, integer(out, "file", 0, 2**31 - 1), job.c)
 
     def _file(self, name: str | os.PathLike[str]) -> tuple[bytes, int]:
         raw, size = path(name, "path"), ffi.new("uint64_t *")
         self.verify(quick=True)  # which judges the signature
-        with self._lock:
-            call(lib.exia_package_file_size, size, self._c, raw)
+        call(lib.exia_package_file_size, size, self._c, raw)
         return raw, size[0]
 
     def _repr_html_(self) -> str:
