@@ -1,7 +1,9 @@
 /* Signing a package and judging its signature: whose counts, over what, and what stays as it was. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -49,20 +51,37 @@ static exia_status sign_to(const char *file, const char *to, const char *key, ex
     return exia_package_sign(file, to, &options, trust_file(), NULL, error);
 }
 
+/* Verified quickly, in full and as a stream, and unpacked: whoever reads it says the same. */
 static exia_status verify(const char *file, int require_signature)
 {
-    exia_verify_options options = {.struct_size = sizeof options,
-                                   .quick = 1,
-                                   .require_signature = require_signature,
-                                   .trust_file = trust_file()};
+    exia_verify_options how = {.struct_size = sizeof how,
+                               .quick = 1,
+                               .require_signature = require_signature,
+                               .trust_file = trust_file()};
+    exia_receive_options receive = {.struct_size = sizeof receive,
+                                    .require_signature = require_signature,
+                                    .trust_file = trust_file()};
+    exia_unpack_options out = {.struct_size = sizeof out,
+                               .unsynced = 1,
+                               .require_signature = require_signature,
+                               .trust_file = trust_file()};
+    const char *directory = check_path("verified");
     exia_package *package = NULL;
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    exia_status streamed = exia_package_receive(NULL, fd, directory, &receive, NULL, &err);
+    close(fd);
+    assert_int_equal(exia__path_exists(directory), streamed == EXIA_OK);
+    assert_int_equal(exia__tree_remove(directory, NULL), EXIA_OK);
     check_ok(exia_package_open(&package, file, &err));
-    exia_status quick = exia_package_verify(package, &options, NULL, &err);
-    options.quick = 0;
-    exia_status full = exia_package_verify(package, &options, NULL, &err);
-    assert_int_equal(quick, full);
+    assert_int_equal(exia_package_unpack(package, directory, &out, NULL, &err), streamed);
+    assert_int_equal(exia__path_exists(directory), streamed == EXIA_OK);
+    assert_int_equal(exia__tree_remove(directory, NULL), EXIA_OK);
+    assert_int_equal(exia_package_verify(package, &how, NULL, &err), streamed);
+    how.quick = 0;
+    assert_int_equal(exia_package_verify(package, &how, NULL, &err), streamed);
     exia_package_free(package);
-    return full;
+    return streamed;
 }
 
 static const char *signatures(const char *file)
