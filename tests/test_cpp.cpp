@@ -359,7 +359,7 @@ TEST(versions_are_written_found_and_mapped)
     signing.secret_file = secret.c_str();
     library.sign("digits@1", &signing);
     assert_int_equal(count(library.open("digits@1").signatures()), 1);
-    assert_non_null(std::strstr(library.open("digits@1").record().c_str(), "version/1"));
+    assert_non_null(std::strstr(library.open("digits@1").record().c_str(), "version/2"));
     exia::revoke_key("me", "lost", trust);
     assert_int_equal(count(exia::keys(trust)), 1);
     library.export_to("digits@2", check_path("plain"));

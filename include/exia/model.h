@@ -175,8 +175,8 @@ EXIA_API const char *exia_model_facts(const exia_model *model);
  * policy's lists, to which a loader must keep.  A library that mapped the parts without EXIA_OPEN_
  * VERIFY has not read their digests.
  *
- * Either also has {"signed": {by, key, comment}} where a signature by a trusted key (exia/trust.h) is
- * why, or may be: after EXIA_OPEN_VERIFY it makes the model trusted; without, what was mapped can
+ * Either also has {"signed": {by, key, comment, library}} where a signature by a trusted key
+ * (exia/trust.h) is why, or may be: after EXIA_OPEN_VERIFY it makes the model trusted; without, what was mapped can
  * still change, so copy a part, compare the copy's SHA-256 with the facts, and trust the copy. */
 EXIA_API const char *exia_model_policy(const exia_model *model);
 
@@ -203,11 +203,12 @@ EXIA_API void exia_model_free(exia_model *model);
 /* ---- signatures ----------------------------------------------------------------------------- */
 
 /* What a signature of this version is over, to the byte: its row without `aliases`, and with
- * `"exia": "version/1"`, as one JSON object.
+ * `"exia": "version/2"` and the library's id, as one JSON object.
  *
- *     {"environment":null,"exia":"version/1","imports":[],"metrics":{"auc":0.5},"name":"digits",
- *      "params":{},"parent":null,"parts":[{"format":"bytes","name":"model","sha256":"2c26b46b...",
- *      "size":3}],"tags":{},"time":"2026-01-31T23:59:59.123Z","version":7,"who":"me@here","why":null}
+ *     {"environment":null,"exia":"version/2","imports":[],"library":"5f0c8b...","metrics":{"auc":0.5},
+ *      "name":"digits","params":{},"parent":null,"parts":[{"format":"bytes","name":"model",
+ *      "sha256":"2c26b46b...","size":3}],"tags":{},"time":"2026-01-31T23:59:59.123Z","version":7,
+ *      "who":"me@here","why":null}
  *
  * (without the line breaks).  No space and no line break is outside of texts; the keys of each object
  * are in the order of their bytes.  Texts are UTF-8, with \" \\ \b \f \n \r \t and, for the other bytes
@@ -227,9 +228,11 @@ EXIA_API exia_status exia_model_record(char **out, const exia_model *model, exia
 EXIA_API exia_status exia_model_sign(exia_library *library, const char *selector,
                                      const exia_sign_options *options, exia_error *err);
 
-/* The signatures of a version: rows {state, key, by, comment, why, signature}.  `state` is "good",
- * "revoked", "unknown" (`key`, an id, is of no key in the trust file) or "bad" (not of this version);
- * `by` and `why` are what the trust file says; `signature` is minisign's text. */
+/* The signatures of a version: rows {state, key, by, comment, why, library, signature}.  `state` is
+ * "good", "revoked", "unknown" (`key`, an id, is of no key in the trust file) or "bad" (not of this
+ * version); `by` and `why` are what the trust file says; `library` is where it was signed, which for a
+ * version that was exported or restored may be another one than here (null: it was signed before that
+ * was said); `signature` is minisign's text. */
 EXIA_API exia_status exia_model_signatures(exia_rows **out, const exia_model *model,
                                            exia_error *err);
 

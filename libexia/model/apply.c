@@ -215,7 +215,7 @@ static exia_status say_more(step *now, exia_status (*check)(step *, int64_t, exi
 /* A signature is kept as it is; who opens the version says what it is worth. */
 static exia_status do_sign(step *now, exia_error *err)
 {
-    if (named_version(now) == 0 || !json_is_string(json_object_get(now->entry, "signature")))
+    if (named_version(now) == 0 || !exia__signature_valid(now->entry))
         return nonsense(err, "it signs a version that is not there, or with no text");
     return say_more(now, NULL, err);
 }

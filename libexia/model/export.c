@@ -2,7 +2,9 @@
  * beside its place and renamed, and every byte is hashed on its way out, so what appears is whole.
  *
  *     version.json  {format: 1, library: ID, version: ROW, environment: OBJECT | null,
- *                    signatures: [TEXT..]} */
+ *                    signatures: [{signature: TEXT, library: ID}..]}
+ *
+ * The first ones had signatures as texts, made before a signature named its library. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -209,18 +211,28 @@ static exia_status check_environment(const json_t *version, const char *path, ex
     return rc;
 }
 
-static exia_status check_signatures(const json_t *version, const char *path, exia_error *err)
+static exia_status read_signatures(json_t **out, const json_t *version, const char *path,
+                                   exia_error *err)
 {
     const json_t *signatures = json_object_get(version, "signatures");
     size_t i = 0;
-    json_t *signature = NULL;
+    json_t *one = NULL;
+    exia_status rc = EXIA_OK;
     int good = signatures == NULL || json_is_array(signatures);
-    json_array_foreach((json_t *)signatures, i, signature)
+    *out = NULL;
+    json_array_foreach((json_t *)signatures, i, one)
     {
-        good = good && json_is_string(signature);
+        json_t *holder = json_is_string(one) ? json_pack("{s:O}", "signature", one) : NULL;
+        if (json_is_string(one) && holder == NULL)
+            return exia__fail_memory(err);
+        good = good && exia__signature_valid(holder ? holder : one);
+        if (good && rc == EXIA_OK)
+            rc = exia__signature_add(out, holder ? holder : one, err);
+        json_decref(holder);
     }
-    return good ? EXIA_OK
-                : exia__fail(err, EXIA_ECORRUPT, 0, "%s: \"signatures\" is no list of texts", path);
+    return good || rc < 0
+               ? rc
+               : exia__fail(err, EXIA_ECORRUPT, 0, "%s: \"signatures\" holds what is none", path);
 }
 
 static exia_status read_version(json_t **out, const char *directory, exia_error *err)
@@ -248,8 +260,6 @@ static exia_status read_version(json_t **out, const char *directory, exia_error 
             rc = exia__parts_check(json_object_get(row, "parts"), 0, err);
         if (rc == EXIA_OK)
             rc = check_environment(version, path, err);
-        if (rc == EXIA_OK)
-            rc = check_signatures(version, path, err);
     }
     if (rc == EXIA_OK) {
         *out = version;
@@ -299,7 +309,12 @@ exia_status exia_model_open_directory(exia_model **out, const char *directory,
     if (rc == EXIA_OK) {
         json_t *environment = json_object_get(version, "environment");
         model->environment = json_is_object(environment) ? json_incref(environment) : NULL;
-        model->signatures = json_incref(json_object_get(version, "signatures"));
+        const char *library = exia__json_string(version, "library");
+        rc = library ? exia__text_copy(&model->library, library, err) : EXIA_OK;
+        if (rc == EXIA_OK)
+            rc = read_signatures(&model->signatures, version, directory, err);
+    }
+    if (rc == EXIA_OK) {
         rc = exia__model_policy_set(model, "a plain directory may come from anywhere", trust_file,
                                     err);
     }

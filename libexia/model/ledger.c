@@ -292,8 +292,7 @@ static exia_status do_remove(exia__ledger *ledger, int64_t seq, const json_t *en
 static exia_status do_sign(exia__ledger *ledger, int64_t seq, const json_t *entry, exia_error *err)
 {
     (void)seq;
-    if (named_version(ledger, entry) == NULL ||
-        !json_is_string(json_object_get(entry, "signature")))
+    if (named_version(ledger, entry) == NULL || !exia__signature_valid(entry))
         return nonsense(err, "it signs a version that is not there, or with no text");
     return EXIA_OK;
 }

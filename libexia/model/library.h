@@ -148,7 +148,7 @@ typedef struct exia__version {
     int64_t number;
     json_t *row;        /* as a search shows it, but for the aliases */
     json_t *parts;      /* as the log has them, with key or inline; never changed */
-    json_t *signatures; /* the texts that `sign` entries added; NULL: none; never changed */
+    json_t *signatures; /* {signature, library} of `sign` entries; NULL: none; never changed */
     json_t *origin;     /* where it was made; NULL: here; never changed */
     char *text;         /* the row with the aliases of `head`; NULL: not made yet */
     int64_t head;
@@ -420,8 +420,10 @@ void exia__part_close(exia__open_part *part);
 
 struct exia_model {
     char *facts, *policy, *trust_file;
+    char *library;       /* its id, where the version lies or was exported; NULL: not known */
+    int at_home;         /* it was written there: what was signed elsewhere is not of it */
     json_t *parts;       /* as the log has them */
-    json_t *signatures;  /* their texts; NULL: none */
+    json_t *signatures;  /* {signature, library}; NULL: none */
     json_t *environment; /* the digest of a blob, an object, or null */
     exia__blobs *blobs;  /* NULL: a plain directory */
     exia__open_part *part;
@@ -446,6 +448,11 @@ exia_status exia__origin_read(int64_t *versions, char **why, exia_library *libra
 
 /* ---- sign.c --------------------------------------------------------------------------------- */
 
+/* Whether an entry, or what an export has of it, holds a signature: a text, and the id of the library in
+ * which it was made. */
+int exia__signature_valid(const json_t *holder);
+/* That as an object of its own, at the end of the array `*all`, which may be NULL. */
+exia_status exia__signature_add(json_t **all, const json_t *holder, exia_error *err);
 /* Settle what a pickle in it may do, by the signatures and by which parts were compared with their
  * digests; call it last.  `why` NULL: only this user can have written it.
  * @return EXIA_EUNTRUSTED: it is not what was signed */

@@ -152,6 +152,8 @@ static exia_status find(exia_model **out, origin *from, exia_library *library,
         rc = exia__text_copy(&model->facts, version->text, err);
     if (rc == EXIA_OK)
         model->environment = json_incref(json_object_get(version->row, "environment"));
+    if (rc == EXIA_OK && library->id != NULL)
+        rc = exia__text_copy(&model->library, library->id, err);
     if (rc == EXIA_OK)
         model->signatures = json_incref(version->signatures);
     if (rc == EXIA_OK)
@@ -162,6 +164,8 @@ static exia_status find(exia_model **out, origin *from, exia_library *library,
         fold->origin_head = rc == EXIA_OK ? fold->head : 0;
     }
     from->restored = rc == EXIA_OK && number <= fold->foreign;
+    if (rc == EXIA_OK)
+        model->at_home = !from->restored;
     exia__library_unlock(library);
     if (rc == EXIA_OK) {
         *out = model;
@@ -225,6 +229,7 @@ void exia_model_free(exia_model *model)
     exia__blobs_free(model->blobs);
     exia__release(model->facts);
     exia__release(model->policy);
+    exia__release(model->library);
     exia__release(model->trust_file);
     exia__release(model);
 }

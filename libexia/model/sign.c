@@ -1,8 +1,10 @@
 /* Signatures of versions: what is signed, what a signature is worth, adding one.
  *
- * The record is the version's row without its aliases, which move: all that a version says of itself,
- * with the digest of each part.  So a signature holds the name, the number, the metadata, the imports
- * and, by the digests, the bytes; whoever reads the bytes compares them with the digests. */
+ * The record is the version's row without its aliases, which move, and the id of the library: all that
+ * a version says of itself, with the digest of each part.  So a signature holds the name, the number, the
+ * metadata, the imports and, by the digests, the bytes; whoever reads the bytes compares them with the
+ * digests.  The entry that adds a signature has the library's id, too: a version that was restored
+ * elsewhere, or exported, keeps it, and where a version was written no other counts. */
 #include <string.h>
 
 #include "base/buffer.h"
@@ -20,18 +22,32 @@ static const char *const members[] = {"name",   "version",     "time",    "who",
                                       "parent", "environment", "imports", "parts"};
 enum { MEMBERS = sizeof members / sizeof *members };
 
-static exia_status fill_record(json_t *record, const json_t *row, exia_error *err)
+static int is_member(const char *key)
+{
+    for (size_t i = 0; i < MEMBERS; i++) {
+        if (strcmp(key, members[i]) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* `library` NULL: as records were before they named it. */
+static exia_status fill_record(json_t *record, const json_t *row, const char *library,
+                               exia_error *err)
 {
     const char *key = NULL;
     json_t *value = NULL;
-    exia_status rc = exia__json_set(record, "exia", json_string("version/1"), err);
+    exia_status rc =
+        exia__json_set(record, "exia", json_string(library ? "version/2" : "version/1"), err);
+    if (rc == EXIA_OK && library != NULL)
+        rc = exia__json_set(record, "library", json_string(library), err);
     for (size_t i = 0; i < MEMBERS && rc == EXIA_OK; i++) {
         value = json_object_get(row, members[i]);
         rc = exia__json_set(record, members[i], value ? json_incref(value) : json_null(), err);
     }
     json_object_foreach((json_t *)row, key, value)
     {
-        if (rc == EXIA_OK && strcmp(key, "aliases") != 0 && json_object_get(record, key) == NULL)
+        if (rc == EXIA_OK && strcmp(key, "aliases") != 0 && !is_member(key))
             rc = exia__fail(err, EXIA_ECORRUPT, 0, "its row has \"%.60s\", which no version has",
                             key);
     }
@@ -52,13 +68,11 @@ static exia_status compare_parts(const json_t *row, const json_t *parts, exia_er
     return same ? EXIA_OK : exia__fail(err, EXIA_ECORRUPT, 0, "its row has other parts");
 }
 
-exia_status exia_model_record(char **out, const exia_model *model, exia_error *err)
+static exia_status make_record(char **out, const exia_model *model, const char *library,
+                               exia_error *err)
 {
     json_t *row = NULL, *record = NULL;
-    if (out != NULL)
-        *out = NULL;
-    if (out == NULL || model == NULL)
-        return exia__fail(err, EXIA_EINVAL, 0, "exia_model_record: an argument is NULL");
+    *out = NULL;
     exia_status rc = exia__json_object(&row, model->facts, strlen(model->facts), "the facts",
                                        EXIA_ECORRUPT, err);
     if (rc == EXIA_OK)
@@ -66,7 +80,7 @@ exia_status exia_model_record(char **out, const exia_model *model, exia_error *e
     if (rc == EXIA_OK && (record = json_object()) == NULL)
         rc = exia__fail_memory(err);
     if (rc == EXIA_OK)
-        rc = fill_record(record, row, err);
+        rc = fill_record(record, row, library, err);
     if (rc == EXIA_OK)
         rc = exia__json_canonical(out, record, err);
     json_decref(record);
@@ -74,34 +88,82 @@ exia_status exia_model_record(char **out, const exia_model *model, exia_error *e
     return rc;
 }
 
+exia_status exia_model_record(char **out, const exia_model *model, exia_error *err)
+{
+    if (out != NULL)
+        *out = NULL;
+    if (out == NULL || model == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "exia_model_record: an argument is NULL");
+    return make_record(out, model, model->library, err);
+}
+
+/* ---- kept with a version -------------------------------------------------------------------- */
+
+int exia__signature_valid(const json_t *holder)
+{
+    const json_t *library = json_object_get(holder, "library");
+    return json_is_string(json_object_get(holder, "signature")) &&
+           (library == NULL || json_is_string(library));
+}
+
+exia_status exia__signature_add(json_t **all, const json_t *holder, exia_error *err)
+{
+    if (*all == NULL)
+        *all = json_array();
+    return exia__json_append(*all,
+                             json_pack("{s:O, s:O*}", "signature",
+                                       json_object_get(holder, "signature"), "library",
+                                       json_object_get(holder, "library")),
+                             err);
+}
+
 /* ---- what they are worth -------------------------------------------------------------------- */
 
-/* One answer of exia__trust_judge() a signature. */
+/* The answer of exia__trust_judge(), and {library, signature}. */
+static exia_status judge(json_t **out, const exia_model *model, const json_t *policy,
+                         const json_t *signature, exia_error *err)
+{
+    char *record = NULL;
+    const char *text = exia__json_string(signature, "signature");
+    const char *library = exia__json_string(signature, "library");
+    exia_status rc = make_record(&record, model, library, err);
+    *out = NULL;
+    if (rc == EXIA_OK)
+        rc = exia__trust_judge(out, policy, text, record, strlen(record), err);
+    if (rc == EXIA_OK && model->at_home && library != NULL && model->library != NULL &&
+        strcmp(library, model->library) != 0)
+        rc = exia__json_set(*out, "state", json_string("bad"), err);
+    if (rc == EXIA_OK)
+        rc = exia__json_set(*out, "library", library ? json_string(library) : json_null(), err);
+    if (rc == EXIA_OK)
+        rc = exia__json_set(*out, "signature", json_string(text), err);
+    exia__release(record);
+    return rc;
+}
+
+/* One answer a signature. */
 static exia_status judge_all(json_t **out, const exia_model *model, const json_t *policy,
                              exia_error *err)
 {
-    char *record = NULL;
     size_t i = 0;
     json_t *signature = NULL, *all = json_array();
     exia_status rc = all ? EXIA_OK : exia__fail_memory(err);
     *out = NULL;
-    if (rc == EXIA_OK && json_array_size(model->signatures) > 0)
-        rc = exia_model_record(&record, model, err);
     json_array_foreach(model->signatures, i, signature)
     {
         json_t *judged = NULL;
-        if (rc == EXIA_OK)
-            rc = exia__trust_judge(&judged, policy, json_string_value(signature), record,
-                                   strlen(record), err);
-        if (rc == EXIA_OK)
-            rc = exia__json_append(all, judged, err);
+        if (rc == EXIA_OK) {
+            rc = judge(&judged, model, policy, signature, err);
+            if (rc == EXIA_OK)
+                rc = exia__json_append(all, json_incref(judged), err);
+            json_decref(judged);
+        }
     }
     if (rc == EXIA_OK) {
         *out = all;
         all = NULL;
     }
     json_decref(all);
-    exia__release(record);
     return rc;
 }
 
@@ -179,9 +241,10 @@ static exia_status answer(char **out, const exia_model *model, const json_t *pol
                                    list_of(policy, "constructors"));
         if (good != NULL)
             rc = exia__json_set(answered, "signed",
-                                json_pack("{s:O, s:O, s:O}", "by", json_object_get(good, "by"),
+                                json_pack("{s:O, s:O, s:O, s:O}", "by", json_object_get(good, "by"),
                                           "key", json_object_get(good, "key"), "comment",
-                                          json_object_get(good, "comment")),
+                                          json_object_get(good, "comment"), "library",
+                                          json_object_get(good, "library")),
                                 err);
     }
     if (rc == EXIA_OK)
@@ -230,9 +293,6 @@ exia_status exia_model_signatures(exia_rows **out, const exia_model *model, exia
     json_array_foreach(judged, i, one)
     {
         if (rc == EXIA_OK)
-            rc = exia__json_set(one, "signature", json_incref(json_array_get(model->signatures, i)),
-                                err);
-        if (rc == EXIA_OK)
             rc = exia__rows_add(rows, one, err);
     }
     if (rc == EXIA_OK) {
@@ -250,6 +310,7 @@ exia_status exia_model_signatures(exia_rows **out, const exia_model *model, exia
 typedef struct signing {
     int64_t number;
     char *signature;
+    const char *library;
 } signing;
 
 static exia_status build_sign(json_t *entry, int64_t *result, exia__fold *fold, void *payload,
@@ -266,6 +327,8 @@ static exia_status build_sign(json_t *entry, int64_t *result, exia__fold *fold, 
                             err);
     if (rc == EXIA_OK)
         rc = exia__json_set(entry, "signature", json_string(now->signature), err);
+    if (rc == EXIA_OK)
+        rc = exia__json_set(entry, "library", json_string(now->library), err);
     return rc;
 }
 
@@ -294,6 +357,7 @@ exia_status exia_model_sign(exia_library *library, const char *selector,
     if (rc == EXIA_OK) {
         name = exia__json_string(row, "name");
         now.number = json_integer_value(json_object_get(row, "version"));
+        now.library = model->library;
         exia__time_text(time, exia__now_ms());
         rc = exia__text_format(&comment, err, "%s@%lld %s", name, (long long)now.number, time);
     }

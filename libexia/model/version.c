@@ -71,12 +71,9 @@ exia_status exia__parts_repair(json_t **out, const json_t *parts, const json_t *
 static exia_status add_later(exia__version *made, const json_t *entry, exia_error *err)
 {
     const char *verb = exia__json_string(entry, "do");
-    json_t *signature = json_object_get(entry, "signature"), *mended = NULL;
-    if (verb != NULL && strcmp(verb, "sign") == 0 && json_is_string(signature)) {
-        if (made->signatures == NULL)
-            made->signatures = json_array();
-        return exia__json_append(made->signatures, json_incref(signature), err);
-    }
+    json_t *mended = NULL;
+    if (verb != NULL && strcmp(verb, "sign") == 0 && exia__signature_valid(entry))
+        return exia__signature_add(&made->signatures, entry, err);
     exia_status rc = exia__parts_repair(
         &mended, made->parts, json_object_get(json_object_get(entry, "version"), "parts"), err);
     if (rc == EXIA_OK) {

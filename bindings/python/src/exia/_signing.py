@@ -50,10 +50,10 @@ class Signed(Handle):
 
     @property
     def signatures(self) -> Rows:
-        """Its signatures: rows {state, key, by, comment, why, signature}.
+        """Its signatures: rows {state, key, by, comment, why, library, signature}.
 
         The state is "good", "revoked", "unknown" (no key of the trust file made it) or "bad" (it is
-        not of this version).
+        not of this version).  `library` is the id of the one in which it was signed.
         """
         return rows(lib.exia_model_signatures, self._c)
 

@@ -73,8 +73,8 @@ class Model(Signed):
     def policy(self) -> dict[str, Any]:
         """What a pickle inside may do: {"trusted": True}, or the lists of the policy, and why.
 
-        With `signed`, {by, key, comment}, where a signature by a trusted key settles it: `read`
-        then compares what it loads with the digests that are signed.
+        With `signed`, {by, key, comment, library}, where a signature by a trusted key settles it:
+        `read` then compares what it loads with the digests that are signed.
         """
         return dict(json.loads(ffi.string(lib.exia_model_policy(self._c))))
 
