@@ -70,11 +70,12 @@ exia_status package_receive(exia_package **package, const char *directory, struc
     return exia_package_receive(package, STDIN_FILENO, directory, &options, &call->job, err);
 }
 
+/* All that a manifest may lack of these is its platform. */
 static const char *fact(const json_t *facts, const char *key)
 {
     const char *text = json_string_value(json_object_get(json_object_get(facts, "manifest"), key));
 
-    return text != NULL ? text : "?";
+    return text != NULL ? text : "any";
 }
 
 char *package_identity(const json_t *facts)

@@ -206,6 +206,15 @@ def test_pack_refuses_what_is_no_workspace(tool):
     assert list(tool.directory.glob("*.veda")) == []
 
 
+def test_a_package_that_names_no_platform_is_for_any(tool):
+    workspace = tool.directory / "bare"
+    workspace.mkdir()
+    (workspace / "veda.json").write_text('{"format": 1, "name": "bare", "version": "1"}')
+    file = tool.text("pack", "bare")
+    assert file == "bare-1-any.veda"
+    assert tool.json("inspect", file)[0]["package"] == "bare@1#any"
+
+
 def test_inspect_shows_what_a_package_is(tool):
     file = tool.package(description="says hello", entry_points={"greet": "hello:greet"})
     page = tool.text("inspect", file)
