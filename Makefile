@@ -18,7 +18,7 @@ packages_build := pkg-config libsqlite3-dev libzstd-dev libssl-dev libjansson-de
 packages_demo := $(packages_build) python3-dev python3-venv
 packages_test := $(packages_demo) libcmocka-dev minisign zstd libarchive-tools g++ libcurl4-openssl-dev libexpat1-dev
 packages_check := $(packages_test) valgrind
-packages_fuzz := $(packages_test) clang libclang-rt-14-dev
+packages_fuzz := $(packages_test) clang libclang-rt-dev
 packages_bench := $(packages_demo) g++ libaprutil1-dev
 python_demo := "cffi>=1.16" "setuptools>=77" "cloudpickle>=3" "numpy>=1.24" "scikit-learn>=1.3"
 python_test := $(python_demo) "pytest>=8" "pandas>=2" "lightgbm>=4" "xgboost-cpu>=2" "onnx>=1.15" "nbclient>=0.10" "ipykernel>=6.29" \

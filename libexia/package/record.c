@@ -95,6 +95,8 @@ uint64_t exia__record_size(const exia__entry *entry)
                                           : 1;
     for (uint64_t left = entry->size / 10; left > 0; left /= 10)
         size++;
+    for (uint32_t left = entry->mode >> 12; left > 0; left >>= 3) /* one that no package carries */
+        size++;
     return size + 1 + last;
 }
 
