@@ -89,34 +89,6 @@ exia_status run_remote_remove(struct call *call, exia_error *err)
     return status;
 }
 
-/* Append what one side of the remote says of itself, as rows {store, key, value}. */
-static exia_status check_side(json_t *out, const json_t *remote, const char *side, exia_error *err)
-{
-    const char *url = json_string_value(json_object_get(remote, side));
-    exia_rows *rows = NULL;
-    json_t *found = NULL;
-    json_t *row = NULL;
-    size_t index = 0;
-    exia_status status = exia_store_check(&rows, url, err);
-
-    if (status == EXIA_OK) {
-        status = rows_take(&found, rows, err);
-    } else if (status == EXIA_ENOTFOUND) { /* the first push makes it */
-        found = must(
-            json_pack("[{s:s, s:s}]", "key", "state", "value", "nothing was pushed there yet"));
-        status = EXIA_OK;
-    }
-    json_array_foreach(found, index, row)
-    {
-        json_t *whole = must(json_pack("{s:s}", "store", side));
-        json_object_update(whole, row);
-        json_array_append_new(out, whole);
-    }
-    json_decref(found);
-    exia_rows_free(rows);
-    return status;
-}
-
 exia_status run_remote_check(struct call *call, exia_error *err)
 {
     static const struct column columns[] = {
@@ -125,22 +97,15 @@ exia_status run_remote_check(struct call *call, exia_error *err)
         {"VALUE", "value", CELL_TEXT},
         {0},
     };
-    json_t *remote = NULL;
-    json_t *rows = must(json_array());
-    json_t *row = NULL;
-    size_t index = 0;
-    exia_status status = find_remote(&remote, call->arguments[0], err);
+    exia_registry *registry = NULL;
+    exia_rows *rows = NULL;
+    exia_status status = exia_registry_open(&registry, NULL, err);
 
     if (status == EXIA_OK)
-        status = check_side(rows, remote, "records", err);
+        status = exia_registry_remote_check(&rows, registry, call->arguments[0], err);
     if (status == EXIA_OK)
-        status = check_side(rows, remote, "packages", err);
-    if (status == EXIA_OK && call->json) {
-        json_array_foreach(rows, index, row) print_json(row);
-    } else if (status == EXIA_OK) {
-        print_table(rows, columns);
-    }
-    json_decref(rows);
-    json_decref(remote);
+        status = print_rows(call, rows, columns, "", err);
+    exia_rows_free(rows);
+    exia_registry_free(registry);
     return status;
 }

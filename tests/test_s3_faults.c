@@ -288,6 +288,35 @@ static exia_status operate(int what, exia__blobs *blobs, const exia_job *job)
     }
 }
 
+/* ---- what is told of it ---------------------------------------------------------------------- */
+
+TEST(a_check_of_a_remote_uses_its_secret_and_does_not_show_it)
+{
+    const char *url = start(), *row = NULL, *all = "";
+    exia_registry *registry = NULL;
+    exia_rows *rows = NULL;
+    check_ok(exia_registry_open(&registry, check_path("home"), &err));
+    check_ok(exia_registry_remote_add(
+        registry, "depot", check_format("sqlite:%s", check_path("depot.db")), url, &err));
+    check_ok(exia_registry_remote_check(&rows, registry, "depot", &err));
+    while (exia_rows_next(&row, rows, &err) == EXIA_OK)
+        all = check_format("%s%s\n", all, row);
+    assert_non_null(
+        strstr(all, "{\"store\":\"records\",\"key\":\"state\",\"value\":\"nothing was "));
+    assert_non_null(strstr(all, "{\"store\":\"packages\",\"key\":\"server\",\"value\":\"fake\"}"));
+    assert_non_null(strstr(all, "\"create_only\",\"value\":\"not tried yet"));
+    assert_non_null(strstr(all, "clock_ahead_s"));
+    assert_null(strstr(all, "hidden"));
+    exia_rows_free(rows);
+    check_fails(EXIA_ENOTFOUND, exia_registry_remote_check(&rows, registry, "none", &err));
+    check_fails(EXIA_EINVAL, exia_registry_remote_check(&rows, registry, NULL, &err));
+    check_fails(EXIA_EINVAL, exia_registry_remote_check(NULL, registry, "depot", &err));
+    check_fails(EXIA_EINVAL, exia_registry_remote_check(&rows, NULL, "depot", &err));
+    assert_null(rows);
+    exia_registry_free(registry);
+    fake_stop();
+}
+
 /* ---- one fault ------------------------------------------------------------------------------ */
 
 TEST(an_operation_that_is_hit_once_succeeds_all_the_same)

@@ -139,6 +139,10 @@ class registry : public detail::handle<exia_registry, exia_registry_free>
     {
         return detail::list(exia_registry_remotes, c());
     }
+    rows check_remote(std::string_view name) const
+    {
+        return detail::list(exia_registry_remote_check, c(), detail::text(name));
+    }
 
     void add(std::string_view file, std::string_view remote = {}, const job &how = {})
     {

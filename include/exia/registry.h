@@ -35,6 +35,12 @@ EXIA_API exia_status exia_registry_remote_remove(exia_registry *registry, const 
 EXIA_API exia_status exia_registry_remotes(exia_rows **out, exia_registry *registry,
                                            exia_error *err);
 
+/* Open both sides of a remote and say what is there: rows {store, key, value}, `store` being "records" or
+ * "packages", the rest as exia_store_check tells it.  Nothing is made; a side that is not there yet has one
+ * row, of key "state". */
+EXIA_API exia_status exia_registry_remote_check(exia_rows **out, exia_registry *registry,
+                                                const char *remote, exia_error *err);
+
 /* Make a package file known: verified, its bytes kept, then recorded.  Again is no error.
  *
  * @return EXIA_EEXISTS: another package has this identity, EXIA_ECORRUPT

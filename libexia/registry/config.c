@@ -13,6 +13,7 @@
 #include "base/name.h"
 #include "base/rows.h"
 #include "base/url.h"
+#include "exia/store.h"
 #include "registry/registry.h"
 
 enum { CONFIG_LIMIT = 1 << 20, URL_LIMIT = 4096, CHECK_MS = 3000 };
@@ -278,6 +279,69 @@ exia_status exia_registry_remotes(exia_rows **out, exia_registry *registry, exia
 done:
     exia_rows_free(rows);
     json_decref(config);
+    return rc;
+}
+
+/* ---- check ---- */
+
+static exia_status add_fact(exia_rows *rows, const char *store, const char *key, json_t *value,
+                            exia_error *err)
+{
+    json_t *row = json_pack("{s:s, s:s, s:O}", "store", store, "key", key, "value", value);
+    exia_status rc = row ? exia__rows_add(rows, row, err) : exia__fail_memory(err);
+    json_decref(row);
+    return rc;
+}
+
+static exia_status check_side(exia_rows *rows, const char *store, const char *url, exia_error *err)
+{
+    exia_rows *found = NULL;
+    const char *text = NULL;
+    exia_status rc = exia_store_check(&found, url, err);
+    if (rc == EXIA_ENOTFOUND) {
+        json_t *why = json_string("nothing was pushed there yet");
+        rc = why ? add_fact(rows, store, "state", why, err) : exia__fail_memory(err);
+        json_decref(why);
+        return rc == EXIA_OK ? exia__forgive(err) : rc;
+    }
+    while (rc == EXIA_OK && (rc = exia_rows_next(&text, found, err)) == EXIA_OK) {
+        json_t *fact = NULL;
+        rc = exia__json_object(&fact, text, strlen(text), "a fact of a store", EXIA_ECORRUPT, err);
+        if (rc == EXIA_OK)
+            rc = add_fact(rows, store, exia__json_string(fact, "key"),
+                          json_object_get(fact, "value"), err);
+        json_decref(fact);
+    }
+    exia_rows_free(found);
+    return rc == EXIA_DONE ? EXIA_OK : rc;
+}
+
+exia_status exia_registry_remote_check(exia_rows **out, exia_registry *registry, const char *remote,
+                                       exia_error *err)
+{
+    char *records = NULL, *packages = NULL;
+    exia_rows *rows = NULL;
+    if (out == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "exia_registry_remote_check: `out` is NULL");
+    *out = NULL;
+    exia_status rc = exia__registry_enter(registry, err);
+    if (rc == EXIA_OK)
+        rc = exia__name_check_lower(remote, "name of a remote", err);
+    if (rc == EXIA_OK)
+        rc = exia__remote_urls(&records, &packages, registry, remote, err);
+    if (rc == EXIA_OK)
+        rc = exia__rows_open(&rows, err);
+    if (rc == EXIA_OK)
+        rc = check_side(rows, "records", records, err);
+    if (rc == EXIA_OK)
+        rc = check_side(rows, "packages", packages, err);
+    if (rc == EXIA_OK) {
+        *out = rows;
+        rows = NULL;
+    }
+    exia_rows_free(rows);
+    exia__release(records);
+    exia__release(packages);
     return rc;
 }
 

@@ -86,6 +86,10 @@ class Registry(Handle):
         """List the remotes: rows {name, records, packages}; passwords are not shown."""
         return rows(lib.exia_registry_remotes, self._c)
 
+    def check_remote(self, name: str) -> Rows:
+        """Open both sides of a remote and tell what is there: rows {store, key, value}."""
+        return rows(lib.exia_registry_remote_check, self._c, text(name, "name"))
+
     def register(self, file: str | os.PathLike[str], remote: str | None = None) -> None:
         """Make a package file known: verified, its bytes kept, then recorded; again is no error.
 
