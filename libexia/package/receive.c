@@ -21,7 +21,7 @@ enum { PIECE = 64 << 10 };
 /* A frame in flight. */
 typedef struct slot {
     exia__packed packed;
-    unsigned char *plain;
+    void *plain;
     size_t room;
     unsigned char digest[EXIA__DIGEST_SIZE];
 } slot;
@@ -107,7 +107,7 @@ static exia_status decode_frame(size_t index, exia__hand *hand, void *payload, e
     slot *s = &r->slots[index];
     hand_tools *tools = &r->hands[hand->index];
     const char *why = NULL;
-    exia_status rc = exia__grow(&s->plain, &s->room, s->packed.plain, 1, err);
+    exia_status rc = exia__room(&s->plain, &s->room, s->packed.plain, err);
     if (rc == EXIA_OK)
         rc = exia__frame_decode(&why, s->plain, s->packed.plain, s->packed.data, s->packed.size,
                                 tools->zstd, err);
