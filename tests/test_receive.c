@@ -88,14 +88,20 @@ TEST(what_is_no_open_file_is_refused)
 TEST(a_stream_of_something_else_is_refused_and_named)
 {
     exia_receive_options options = {.struct_size = sizeof options, .name = "what came"};
-    static const char *const texts[] = {"", "x", "PK\3\4 and more", "\x1f\x8b\x08 and more",
-                                        "ustar and more than eight bytes"};
+    static const char *const texts[][2] = {
+        {"", "is no package, or cut short"},
+        {"x", "is no package, or cut short"},
+        {"PK\3\4 and more", "is a .zip archive, which is no package"},
+        {"\x1f\x8b\x08 and more", "is a .gz file, which is no package"},
+        {"more than eight bytes", "does not begin with a frame of zstd"},
+    };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         const char *path = check_path("other");
-        write_text(path, texts[i]);
+        write_text(path, texts[i][0]);
         int fd = open(path, O_RDONLY | O_CLOEXEC);
         check_fails(EXIA_ECORRUPT, exia_package_receive(NULL, fd, NULL, &options, NULL, &err));
-        check_text("what came is no package");
+        check_text("what came is ");
+        check_text(texts[i][1]);
         close(fd);
     }
 }
