@@ -183,8 +183,10 @@ def test_a_package_shows_what_it_holds(veda: Path, tmp_path: Path) -> None:
 
 
 def test_the_same_workspace_packs_into_the_same_bytes(veda: Path, tmp_path: Path) -> None:
-    again = exia.pack(tmp_path / "hello workspace", tmp_path / "again.veda")
+    again = exia.pack(tmp_path / "hello workspace", tmp_path / "again.veda", threads=3)
     assert Path(again).read_bytes() == veda.read_bytes()
+    with pytest.raises(exia.InvalidError, match="threads"):
+        exia.pack(tmp_path / "hello workspace", tmp_path / "again.veda", threads=-1)
 
 
 def test_a_package_goes_to_another_host_and_runs_there(veda: Path, tmp_path: Path) -> None:

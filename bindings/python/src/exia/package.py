@@ -78,6 +78,7 @@ def pack(
     file: str | os.PathLike[str] | None = None,
     *,
     level: int = 0,
+    threads: int = 0,
     sign: bool = False,
     key: str | os.PathLike[str] | None = None,
     password: str | None = None,
@@ -91,6 +92,8 @@ def pack(
         None: NAME-VERSION-TAG.veda in the working directory.
     level
         Of zstd, 1 to 19; 0: 3.
+    threads
+        0: one a core; the bytes are the same with any number.
     sign
         As `exia.sign` would do it afterwards, which reads all of it once more; `key`, `password`
         and `comment` are as there.
@@ -106,7 +109,8 @@ def pack(
     if not sign and (key, password, comment) != (None, None, None):
         raise TypeError("key, password and comment go with sign=True")
     out = ffi.new("char **")
-    with signing(key, password, comment, None) as how, Job() as job:
+    count = integer(threads, "threads", 0, 1024)
+    with signing(key, password, comment, None) as how, Job(threads=count) as job:
         options.sign = how if flag(sign, "sign") else ffi.NULL
         call(
             lib.exia_package_write, out, path(workspace, "workspace"), path_or_null(file, "file"),
