@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
 from dag import bench_dag
 from objects import bench_objects
+from package import bench_packages
 from pool import bench_pool
-from rows import row
 from versions import bench_versions
 
 import exia
 
-BUILD = Path(sys.argv[1])
+BUILD = Path(sys.argv[1]).absolute()
 
 
 def machine() -> str:
@@ -33,40 +31,6 @@ def machine() -> str:
     frequency = governor.read_text().strip() if governor.exists() else "not known"
     cores = len(os.sched_getaffinity(0))
     return f"{names[0] if names else platform.machine()}, {cores} core(s), governor {frequency}"
-
-
-def bench_packages(directory: Path) -> None:
-    workspace = directory / "workspace"
-    exia.new_workspace(workspace, "bench")
-    shutil.copytree(
-        Path(np.__file__).parent,
-        workspace / "code" / "numpy",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
-    size = sum(f.stat().st_size for f in workspace.rglob("*") if f.is_file()) >> 20
-    tar = directory / "peer.tar.zst"
-    veda = directory / "bench.veda"
-    row(
-        f"pack, {size} MiB of numpy",
-        lambda: (veda.unlink(missing_ok=True), exia.pack(workspace, veda)),
-        "tar | zstd -T2 -3",
-        lambda: subprocess.run(
-            f"tar -C '{workspace}' -cf - . | zstd -q -f -T2 -3 -o '{tar}'", shell=True, check=True
-        ),
-    )
-    ours, peer = veda.stat().st_size, tar.stat().st_size
-    print(f"{'... size':<52} {ours:10d} B    {'':<22} {peer:10d} B    {ours / peer:7.3f}")
-    fresh = iter(range(1000))
-
-    def unpack() -> None:
-        exia.Package(veda).unpack(directory / f"ours{next(fresh)}")
-
-    def untar() -> None:
-        target = directory / f"peer{next(fresh)}"
-        target.mkdir()
-        subprocess.run(["tar", "--zstd", "-C", target, "-xf", tar], check=True)
-
-    row("unpack, verify and sync", unpack, "tar --zstd -x, no sync", untar)
 
 
 def main() -> None:
@@ -83,7 +47,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=BUILD) as directory:
         bench_objects(Path(directory))
         bench_versions(Path(directory))
-        bench_packages(Path(directory))
+        bench_packages(BUILD / "vedapkg", Path(directory).absolute())
 
 
 if __name__ == "__main__":

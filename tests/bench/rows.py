@@ -20,18 +20,6 @@ def measure(calls: list[Callable[[], object]], rounds: int = ROUNDS) -> list[lis
     return took
 
 
-def row(what: str, ours: Callable[[], object], peer: str, theirs: Callable[[], object]) -> None:
-    """Run both in turn and print the best time of each and their ratio."""
-    mine, other = (min(took) for took in measure([ours, theirs]))
-    print_row(what, mine, peer, other)
-
-
-def print_row(what: str, ours: float, peer: str, theirs: float) -> None:
-    print(
-        f"{what:<52} {ours * 1e3:10.3f} ms   {peer:<22} {theirs * 1e3:10.3f} ms   {ours / theirs:7.3f}"
-    )
-
-
 def race(
     title: str,
     pairs: int,

@@ -1,0 +1,243 @@
+"""Packages beside tar with zstd, zipfile, wheel and borg: time, processor time, bytes, peak memory.
+
+Every side is a process of its own, from start to end, and reads what the page cache holds; they take
+turns, round after round.  A package is hashed, indexed and synced besides; nobody else's file is.
+
+Run as a program it prints these rows alone:  package.py BUILD
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+ROUNDS = 5
+THREADS = 2
+MIB = 1 << 20
+LIBRARIES = ("numpy", "scipy", "sklearn", "pandas")
+WIDTH = 34
+
+
+@dataclass
+class Side:
+    """A command line of the shell, what it leaves, and what it took."""
+
+    name: str
+    command: str
+    output: Path
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    peak: float = 0.0  # MiB of its largest process
+
+    def run(self) -> None:
+        if self.output.is_dir():
+            shutil.rmtree(self.output)
+        self.output.unlink(missing_ok=True)
+        start = time.perf_counter()
+        process = subprocess.Popen(["/bin/bash", "-ec", self.command], stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        self.wall.append(time.perf_counter() - start)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            raise RuntimeError(f"{self.name} failed: {self.command}")
+        self.cpu.append(used.ru_utime + used.ru_stime)
+        self.peak = max(self.peak, used.ru_maxrss / 1024)
+
+    def size(self) -> int:
+        files = self.output.rglob("*") if self.output.is_dir() else [self.output]
+        return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def contest(title: str, sides: list[Side], budgets: dict[str, float]) -> None:
+    """Print each side and, against the second one, the first: wall time by pairs, size, memory."""
+    for number in range(ROUNDS + 1):
+        for side in sides:
+            side.run()
+            if number == 0:  # to warm up
+                side.wall.clear()
+                side.cpu.clear()
+    print(f"\n{title}")
+    print(f"  {'':<{WIDTH}} {'wall s':>8} {'cpu s':>8} {'MiB':>9} {'peak MiB':>9}")
+    for side in sides:
+        print(
+            f"  {side.name:<{WIDTH}} {statistics.median(side.wall):8.3f} "
+            f"{statistics.median(side.cpu):8.3f} {side.size() / MIB:9.2f} {side.peak:9.1f}"
+        )
+    ours, peer = sides[:2]
+    figures = {
+        "wall": statistics.median(a / b for a, b in zip(ours.wall, peer.wall, strict=True)),
+        "size": ours.size() / peer.size(),
+        "peak MiB": ours.peak,
+    }
+    for what, budget in budgets.items():
+        met = "met" if figures[what] <= budget else "missed"
+        print(f"  {what}: {figures[what]:.3f}, budget {budget:g}: {met}")
+
+
+# ---- what is packed ------------------------------------------------------------------------------
+
+
+def make_libraries(workspace: Path) -> str:
+    """The Python libraries that are there, with the shared objects beside them."""
+    found = []
+    for name in LIBRARIES:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            print(f"{name} is not installed and is left out")
+            continue
+        found.append(name)
+        package = Path(spec.origin).parent
+        for source in (package, *package.parent.glob(f"{name}.libs")):
+            shutil.copytree(
+                source,
+                workspace / "code" / source.name,
+                ignore=shutil.ignore_patterns("__pycache__"),
+            )
+    return ", ".join(found)
+
+
+def make_floats(workspace: Path) -> str:
+    some = np.random.default_rng(0)
+    np.save(workspace / "weights.npy", some.random(1 << 28, dtype=np.float32))
+    return "float32 in one file"
+
+
+def make_compressed(workspace: Path) -> str:
+    some = np.random.default_rng(0)
+    for i in range(32):
+        (workspace / f"{i}.jpg").write_bytes(some.bytes(8 * MIB))
+    return "compressed files"
+
+
+def make_small(workspace: Path) -> str:
+    for i in range(100_000):
+        folder = workspace / "data" / f"{i // 200}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{i}.txt").write_text(f"{i}\n" * (i % 40))
+    return "100,000 small files"
+
+
+# ---- rows ----------------------------------------------------------------------------------------
+
+
+def packers(tool: Path, workspace: Path, directory: Path, few: bool) -> list[Side]:
+    """Pack the workspace; `few`: without those that take long or compress with one thread."""
+    sides = [
+        Side(
+            f"exia, {THREADS} threads",
+            f"'{tool}' pack '{workspace}' -o '{directory}/ours.veda' --threads {THREADS} -q",
+            directory / "ours.veda",
+        ),
+        Side(
+            f"tar | zstd -T{THREADS} -3",
+            f"tar -C '{workspace}' -cf - . | zstd -q -T{THREADS} -3 -o '{directory}/peer.tar.zst'",
+            directory / "peer.tar.zst",
+        ),
+        Side(
+            "exia, 1 thread",
+            f"'{tool}' pack '{workspace}' -o '{directory}/one.veda' --threads 1 -q",
+            directory / "one.veda",
+        ),
+    ]
+    if few:
+        return sides
+    sides.append(
+        Side(
+            "zipfile",
+            f"cd '{workspace}' && '{sys.executable}' -m zipfile -c '{directory}/peer.zip' *",
+            directory / "peer.zip",
+        )
+    )
+    if importlib.util.find_spec("wheel") is not None:
+        info = workspace / "bench-1.dist-info"
+        info.mkdir()
+        (info / "WHEEL").write_text("Wheel-Version: 1.0\nTag: py3-none-any\n")
+        made = directory / "bench-1-py3-none-any.whl"
+        sides.append(
+            Side("wheel", f"'{sys.executable}' -m wheel pack -d '{directory}' '{workspace}'", made)
+        )
+    if shutil.which("borg"):
+        repository = directory / "borg"
+        sides.append(
+            Side(
+                "borg, zstd,3",
+                f"export BORG_BASE_DIR='{directory}/base'; borg init -e none '{repository}'; "
+                f"borg create -C zstd,3 '{repository}::a' '{workspace}'",
+                repository,
+            )
+        )
+    return sides
+
+
+def frame_table(tar: Path) -> None:
+    """Print what the size of independent frames and the level cost: ratio, and MB/s of one core."""
+    zstd = ctypes.CDLL("libzstd.so.1")
+    zstd.ZSTD_compress.restype = zstd.ZSTD_compressBound.restype = ctypes.c_size_t
+    data = tar.read_bytes()[: 64 * MIB]
+    room = ctypes.create_string_buffer(len(data) + MIB)
+    source = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
+    sizes = (MIB // 4, MIB // 2, MIB, 2 * MIB, 4 * MIB, 8 * MIB, len(data))
+    print(f"\nframes of a size, the first {len(data) // MIB} MiB: ratio, MB/s")
+    print("  level" + "".join(f"{size / MIB:>12.2f} MiB" for size in sizes))
+    for level in (1, 3, 9, 15):
+        cells = ""
+        for size in sizes:
+            start, packed = time.perf_counter(), 0
+            for at in range(0, len(data), size):
+                packed += zstd.ZSTD_compress(
+                    room,
+                    ctypes.c_size_t(len(room)),
+                    ctypes.c_void_p(source + at),
+                    ctypes.c_size_t(min(size, len(data) - at)),
+                    level,
+                )
+            took = time.perf_counter() - start
+            cells += f"{len(data) / packed:>9.3f} {len(data) / took / 1e6:>6.0f}"
+        print(f"  {level:>5}{cells}")
+
+
+def bench_packages(tool: Path, directory: Path) -> None:
+    """Print all rows; `directory` is on the file system that is measured."""
+    memory = 64 + 8 * THREADS
+    cases: list[tuple[Callable[[Path], str], float, float]] = [  # budgets: size, entries
+        (make_libraries, 1.02, 0),
+        (make_floats, 1.02, 0),
+        (make_compressed, 1.02, 0),
+        (make_small, 0, 100_500),  # a digest of 32 bytes for each of so many is most of it
+    ]
+    for make, size, entries in cases:
+        workspace, made = directory / make.__name__, directory / f"{make.__name__}.made"
+        made.mkdir()
+        subprocess.run([tool, "new", "bench", workspace], check=True, stdout=subprocess.DEVNULL)
+        what = make(workspace)
+        total = sum(file.stat().st_size for file in workspace.rglob("*") if file.is_file())
+        count = sum(1 for _ in workspace.rglob("*"))
+        budgets = {"wall": 1.0, "size": size, "peak MiB": memory + entries * 256 / MIB}
+        contest(
+            f"pack {total // MIB} MiB, {count} entries: {what}",
+            packers(tool, workspace, made, few=make is not make_libraries),
+            {name: budget for name, budget in budgets.items() if budget},
+        )
+        if make is make_libraries:
+            tar = made / "plain.tar"
+            subprocess.run(["tar", "-C", workspace, "-cf", tar, "."], check=True)
+            frame_table(tar)
+        shutil.rmtree(made)
+        shutil.rmtree(workspace)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(dir=sys.argv[1]) as place:
+        bench_packages(Path(sys.argv[1], "vedapkg").absolute(), Path(place).absolute())
