@@ -10,7 +10,10 @@
 #include "base/memory.h"
 #include "package/reader.h"
 
-enum { MORE_SLOTS = 4 }; /* beside one a thread: frames that wait for their turn to be hashed */
+enum {
+    MOST_THREADS = 256,
+    MORE_SLOTS = 4 /* beside one a thread: frames that wait for their turn to be hashed */
+};
 
 typedef struct slot {
     size_t frame;
@@ -241,10 +244,16 @@ static exia_status step(void *payload, exia_error *err)
     return exia__work_step(p->work, p->visitor->step, atomic_load(&p->done), p->total, err);
 }
 
+uint32_t exia__package_threads(const exia__work *work)
+{
+    return work->job.threads < MOST_THREADS ? work->job.threads : MOST_THREADS;
+}
+
 static exia_status run(pass *p, exia_error *err)
 {
     size_t frames = exia__frame_at(p->package, p->to - 1) - p->next + 1;
-    uint32_t wanted = p->work->job.threads, threads = wanted < frames ? wanted : (uint32_t)frames;
+    uint32_t most = exia__package_threads(p->work);
+    uint32_t threads = most < frames ? most : (uint32_t)frames;
     exia__crew crew = {threads, threads + MORE_SLOTS, take, work, give, step};
     exia_status rc = step(p, err); /* even the shortest pass can be stopped */
     if (rc == EXIA_OK)
@@ -278,7 +287,7 @@ exia_status exia__package_kept(const exia_package *package, exia_error *err)
 }
 
 exia_status exia__package_visit(const exia_package *package, const exia__visitor *visitor,
-                                void *payload, exia__work *work_with, exia_error *err)
+                                void *payload, exia__work *job, exia_error *err)
 {
     exia_status rc = exia__package_kept(package, err);
     if (rc < 0)
@@ -286,7 +295,7 @@ exia_status exia__package_visit(const exia_package *package, const exia__visitor
     pass p = {.package = package,
               .visitor = visitor,
               .payload = payload,
-              .work = work_with,
+              .work = job,
               .only = SIZE_MAX,
               .to = package->starts[package->entry_count],
               .whole = 1};
@@ -299,7 +308,7 @@ exia_status exia__package_visit(const exia_package *package, const exia__visitor
 
 exia_status exia__package_visit_file(const exia_package *package, size_t index, uint64_t offset,
                                      uint64_t size, const exia__visitor *visitor, void *payload,
-                                     exia__work *work_with, exia_error *err)
+                                     exia__work *job, exia_error *err)
 {
     exia_status rc = exia__package_kept(package, err);
     if (rc < 0)
@@ -308,7 +317,7 @@ exia_status exia__package_visit_file(const exia_package *package, size_t index, 
     pass p = {.package = package,
               .visitor = visitor,
               .payload = payload,
-              .work = work_with,
+              .work = job,
               .only = index,
               .from = content.from + offset,
               .to = content.from + offset + size,

@@ -89,7 +89,7 @@ typedef struct exia__visitor {
 /* Is its payload to be had?  That of a stream is gone.  @return EXIA_EUNSUPPORTED */
 exia_status exia__package_kept(const exia_package *package, exia_error *err);
 /* Compare the wanted members with the record: headers, content, padding.  Frames without a wanted member
- * are not read.  Threads, numbered from 0, are as many as the job says, at most. */
+ * are not read. */
 exia_status exia__package_visit(const exia_package *package, const exia__visitor *visitor,
                                 void *payload, exia__work *work, exia_error *err);
 /* Of one file, and of this only the frames with `size` bytes at `offset`: pieces reach beyond these, and
@@ -97,6 +97,8 @@ exia_status exia__package_visit(const exia_package *package, const exia__visitor
 exia_status exia__package_visit_file(const exia_package *package, size_t index, uint64_t offset,
                                      uint64_t size, const exia__visitor *visitor, void *payload,
                                      exia__work *work, exia_error *err);
+/* How many threads a pass takes at most: they are numbered from 0. */
+uint32_t exia__package_threads(const exia__work *work);
 /* Does a file lie in one frame, so that it comes in one piece? */
 int exia__in_one_frame(const exia_package *package, size_t index);
 /* The frame that a position of the members lies in. */

@@ -21,6 +21,7 @@ typedef struct unpacking {
     uint32_t *goes;   /* for each member, the one whose path its content goes to (exia__select) */
     uint32_t *pieced; /* files that come in pieces */
     size_t pieced_count;
+    int unsynced;
 } unpacking;
 
 static int is_chosen(size_t index, void *payload)
@@ -40,8 +41,8 @@ static int is_zero(const char *data, size_t size)
 }
 
 /* A piece of a file that is there already, in its full size and empty. */
-static exia_status put_piece(exia__place *place, const char *path, uint64_t offset,
-                             const char *data, size_t size, exia_error *err)
+static exia_status put_piece(const unpacking *u, exia__place *place, const char *path,
+                             uint64_t offset, const char *data, size_t size, exia_error *err)
 {
     int fd = -1;
     exia_status rc = exia__place_file_again(&fd, place, path, err);
@@ -50,6 +51,9 @@ static exia_status put_piece(exia__place *place, const char *path, uint64_t offs
         if (!is_zero(data + at, more))
             rc = exia__place_bytes(fd, place, path, data + at, more, offset + at, err);
     }
+    /* let the disk begin, so that the sync at the end has little to wait for */
+    if (rc == EXIA_OK && !u->unsynced)
+        (void)sync_file_range(fd, (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
     if (fd >= 0)
         close(fd);
     return rc;
@@ -63,7 +67,7 @@ static exia_status put(uint32_t thread, size_t index, uint64_t offset, const voi
     exia__place *place = &u->places[thread];
     int fd = -1;
     if (size != entry->size)
-        return put_piece(place, path_of(u, index), offset, data, size, err);
+        return put_piece(u, place, path_of(u, index), offset, data, size, err);
     exia_status rc = exia__place_file(&fd, place, path_of(u, index), entry->mode, err);
     if (rc == EXIA_OK)
         rc = exia__place_bytes(fd, place, path_of(u, index), data, size, 0, err);
@@ -188,7 +192,7 @@ exia_status exia__package_unpack_into(const exia_package *package, int root, con
                                       exia_error *err)
 {
     static const exia__visitor visitor = {.wanted = is_chosen, .put = put, .step = "unpacking"};
-    unpacking u = {.package = package};
+    unpacking u = {.package = package, .unsynced = options->unsynced};
     exia__work work;
     exia_status rc = exia__package_kept(package, err);
     if (rc == EXIA_OK)
@@ -196,7 +200,7 @@ exia_status exia__package_unpack_into(const exia_package *package, int root, con
     if (rc == EXIA_OK)
         rc = exia__select(&u.goes, package, options, err);
     if (rc == EXIA_OK)
-        rc = open_places(&u, root, directory, work.job.threads, err);
+        rc = open_places(&u, root, directory, exia__package_threads(&work), err);
     if (rc == EXIA_OK)
         rc = check_space(&u, err);
     if (rc == EXIA_OK)
