@@ -46,7 +46,11 @@ class Side:
             shutil.rmtree(self.output)
         self.output.unlink(missing_ok=True)
         start = time.perf_counter()
-        process = subprocess.Popen(["/bin/bash", "-ec", self.command], stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            ["/bin/bash", "-ec", self.command],
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "OUT": str(self.output)},
+        )
         _, status, used = os.wait4(process.pid, 0)
         self.wall.append(time.perf_counter() - start)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -58,6 +62,19 @@ class Side:
     def size(self) -> int:
         files = self.output.rglob("*") if self.output.is_dir() else [self.output]
         return sum(file.stat().st_size for file in files if file.is_file())
+
+
+@dataclass
+class Unpacking(Side):
+    """One that fills the directory $OUT, which is a new one each time: ext4 is slow in one that was
+    just emptied."""
+
+    def run(self) -> None:
+        for file in self.output.rglob("*"):
+            if file.stat(follow_symlinks=False).st_size > 64 * MIB:  # or the disk would fill
+                file.unlink()
+        self.output = self.output.with_name(f"{len(list(self.output.parent.iterdir()))}")
+        super().run()
 
 
 def contest(title: str, sides: list[Side], budgets: dict[str, float]) -> None:
@@ -78,7 +95,7 @@ def contest(title: str, sides: list[Side], budgets: dict[str, float]) -> None:
     ours, peer = sides[:2]
     figures = {
         "wall": statistics.median(a / b for a, b in zip(ours.wall, peer.wall, strict=True)),
-        "size": ours.size() / peer.size(),
+        "size": ours.size() / (peer.size() or 1),
         "peak MiB": ours.peak,
     }
     for what, budget in budgets.items():
@@ -181,6 +198,46 @@ def packers(tool: Path, workspace: Path, directory: Path, few: bool) -> list[Sid
     return sides
 
 
+def unpackers(tool: Path, made: Path, few: bool) -> list[Side]:
+    """Unpack what the packers made; a package is verified besides."""
+    where = made / "unpacked"
+    where.mkdir()
+    ours = f"'{tool}' unpack '{made}/ours.veda' \"$OUT\" -q"
+    peer = f'mkdir "$OUT"; tar --zstd -C "$OUT" -xf \'{made}/peer.tar.zst\''
+    sides: list[Side] = [
+        Unpacking(f"exia, {THREADS} threads", f"{ours} --threads {THREADS} --no-sync", where / "x"),
+        Unpacking("tar --zstd -x", peer, where / "x"),
+        Unpacking("exia, 1 thread", f"{ours} --threads 1 --no-sync", where / "x"),
+    ]
+    if few:
+        return sides
+    return [
+        *sides,
+        Unpacking("exia, synced", f"{ours} --threads {THREADS}", where / "x"),
+        Unpacking("tar --zstd -x, synced", f'{peer}; sync -f "$OUT"', where / "x"),
+    ]
+
+
+def readers(tool: Path, made: Path, path: Path) -> dict[str, list[Side]]:
+    """Read all of it and keep nothing; read one file."""
+    none = made / "nothing"
+    return {
+        "verify": [
+            Side(
+                f"exia, {THREADS} threads",
+                f"'{tool}' verify '{made}/ours.veda' -q --threads {THREADS}",
+                none,
+            ),
+            Side("zstd -t, no digests", f"zstd -q -t '{made}/peer.tar.zst'", none),
+            Side("exia, 1 thread", f"'{tool}' verify '{made}/ours.veda' -q --threads 1", none),
+        ],
+        f"read {path.name} alone": [
+            Side("exia cat", f"'{tool}' cat '{made}/ours.veda' '{path}'", none),
+            Side("tar -xO", f"tar --zstd -xOf '{made}/peer.tar.zst' './{path}'", none),
+        ],
+    }
+
+
 def frame_table(tar: Path) -> None:
     """Print what the size of independent frames and the level cost: ratio, MB/s of processor time."""
     zstd = ctypes.CDLL("libzstd.so.1")
@@ -230,6 +287,16 @@ def bench_packages(tool: Path, directory: Path) -> None:
             packers(tool, workspace, made, few=make is not make_libraries),
             {name: budget for name, budget in budgets.items() if budget},
         )
+        contest(
+            f"unpack it: {what}",
+            unpackers(tool, made, few=make is not make_libraries),
+            {"wall": 0.6, "peak MiB": memory + count * 256 / MIB},
+        )
+        files = sorted(file for file in workspace.rglob("*") if file.is_file())
+        for title, sides in readers(
+            tool, made, files[len(files) // 2].relative_to(workspace)
+        ).items():
+            contest(f"{title}: {what}", sides, {})
         if make is make_libraries:
             tar = made / "plain.tar"
             subprocess.run(["tar", "-C", workspace, "-cf", tar, "."], check=True)
