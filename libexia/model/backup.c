@@ -307,22 +307,15 @@ static exia_status attempt(exia__backup *now, const char *path, exia_error *err)
 
 static exia_status report(exia_rows **out, const exia__backup *now, exia_error *err)
 {
-    exia_rows *rows = NULL;
-    if (out == NULL)
-        return EXIA_OK;
-    exia_status rc = exia__rows_open(&rows, err);
+    exia_status rc = exia__rows_open(out, err);
     for (size_t i = 0; i < now->model_count && rc == EXIA_OK; i++) {
         const exia__outgoing *one = &now->models[i];
-        json_t *row = json_pack("{s:s, s:I, s:I}", "name", one->name, "entries",
-                                (json_int_t)one->head, "new", (json_int_t)(one->head - one->known));
-        rc = row ? exia__rows_add(rows, row, err) : exia__fail_memory(err);
-        json_decref(row);
+        rc = exia__bundle_tell(*out, one->name, one->known, one->head, err);
     }
-    if (rc == EXIA_OK) {
-        *out = rows;
-        rows = NULL;
+    if (rc < 0) {
+        exia_rows_free(*out);
+        *out = NULL;
     }
-    exia_rows_free(rows);
     return rc;
 }
 
@@ -358,7 +351,7 @@ exia_status exia_library_backup(exia_rows **out, exia_library *library, const ch
                                : exia__fail(err, EXIA_ECONFLICT, 0,
                                             "versions are removed and collected again and again");
     }
-    if (rc == EXIA_OK)
+    if (rc == EXIA_OK && out != NULL)
         rc = report(out, &now, err);
     for (size_t i = 0; i < now.model_count; i++) {
         clear_model(&now.models[i]);

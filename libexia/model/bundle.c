@@ -354,3 +354,13 @@ exia_status exia__unbundle(const char *path, const exia__unbundling *how, int lo
         close(fd);
     return rc;
 }
+
+exia_status exia__bundle_tell(exia_rows *rows, const char *name, int64_t known, int64_t head,
+                              exia_error *err)
+{
+    json_t *row = json_pack("{s:s, s:I, s:I}", "name", name, "entries", (json_int_t)head, "new",
+                            (json_int_t)(head - known));
+    exia_status rc = row ? exia__rows_add(rows, row, err) : exia__fail_memory(err);
+    json_decref(row);
+    return rc;
+}

@@ -54,6 +54,10 @@ void exia__bundle_drop(exia__bundle *bundle);
 exia_status exia__bundle_finish(exia__bundle *bundle, const char *list, exia_error *err);
 void exia__bundle_free(exia__bundle *bundle);
 
+/* One model of the answer: what was copied of its log, `known` entries before, `head` now. */
+exia_status exia__bundle_tell(exia_rows *rows, const char *name, int64_t known, int64_t head,
+                              exia_error *err);
+
 /* ---- reading -------------------------------------------------------------------------------- */
 
 /* What a reader is told, in this order, whoever wrote the bundle: log members (those of one model one

@@ -408,24 +408,16 @@ static exia_status run(exia__restore *now, const char *path, exia_error *err)
 
 static exia_status report(exia_rows **out, const exia__restore *now, exia_error *err)
 {
-    exia_rows *rows = NULL;
-    if (out == NULL)
-        return EXIA_OK;
-    exia_status rc = exia__rows_open(&rows, err);
+    exia_status rc = exia__rows_open(out, err);
     for (size_t i = 0; i < now->count && rc == EXIA_OK; i++) {
         const exia__incoming *one = &now->models[i];
-        if (!one->selected)
-            continue;
-        json_t *row = json_pack("{s:s, s:I, s:I}", "name", one->name, "entries",
-                                (json_int_t)one->head, "new", (json_int_t)(one->head - one->known));
-        rc = row ? exia__rows_add(rows, row, err) : exia__fail_memory(err);
-        json_decref(row);
+        if (one->selected)
+            rc = exia__bundle_tell(*out, one->name, one->known, one->head, err);
     }
-    if (rc == EXIA_OK) {
-        *out = rows;
-        rows = NULL;
+    if (rc < 0) {
+        exia_rows_free(*out);
+        *out = NULL;
     }
-    exia_rows_free(rows);
     return rc;
 }
 
@@ -453,7 +445,7 @@ exia_status exia_library_restore(exia_rows **out, exia_library *library, const c
         rc = exia__fail_memory(err);
     if (rc == EXIA_OK)
         rc = run(&now, path, err);
-    if (rc == EXIA_OK)
+    if (rc == EXIA_OK && out != NULL)
         rc = report(out, &now, err);
     for (size_t i = 0; i < now.count; i++) {
         exia__release(now.models[i].name);
