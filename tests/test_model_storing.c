@@ -69,14 +69,14 @@ static void check_digest(size_t size, size_t piece, uint32_t threads)
 
 TEST(the_digest_is_that_of_what_was_read_with_and_without_a_thread)
 {
-    static const size_t sizes[] = {0, 1, MIB, 8 * MIB, 8 * MIB + 1, 19 * MIB + 7};
+    static const size_t sizes[] = {0, 1, 8 * MIB, 16 * MIB, 16 * MIB + 1, 19 * MIB + 7};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         threads_made = 0;
         check_digest(sizes[i], 4 * MIB, 1);
         assert_int_equal(threads_made, 0);
         check_digest(sizes[i], 4 * MIB, 2);
         check_digest(sizes[i], 3 * MIB / 2 + 1, 2);
-        assert_int_equal(threads_made, sizes[i] > 8 * MIB ? 2 : 0);
+        assert_int_equal(threads_made, sizes[i] > 16 * MIB ? 2 : 0);
     }
 }
 
@@ -89,7 +89,7 @@ TEST(where_no_thread_can_be_had_the_caller_hashes)
 
 TEST(a_store_that_starts_over_is_hashed_anew)
 {
-    const size_t size = 12 * MIB;
+    const size_t size = 18 * MIB;
     char *bytes = make_bytes(size), hex[EXIA__HEX_SIZE], expected[EXIA__HEX_SIZE];
     exia_source source = exia__source_memory(bytes, size);
     check_ok(exia__hash_hex(expected, bytes, size, &err));
@@ -158,8 +158,8 @@ static exia_status hash_large(void *payload, exia_error *error)
 
 TEST(a_hash_beside_the_store_survives_that_memory_is_out)
 {
-    char *bytes = make_bytes(9 * MIB);
-    exia_source source = exia__source_memory(bytes, 9 * MIB);
+    char *bytes = make_bytes(17 * MIB);
+    exia_source source = exia__source_memory(bytes, 17 * MIB);
     check_survives_no_memory(hash_large, &source);
     free(bytes);
 }
@@ -208,7 +208,7 @@ static exia__blobs *open_blobs(void)
 
 TEST(a_store_that_needs_its_keys_first_keeps_the_same_blobs)
 {
-    static const size_t sizes[] = {SMALL, 9 * MIB};
+    static const size_t sizes[] = {SMALL, 17 * MIB};
     exia_library *keyed = open_on("plain"), *other = open_library();
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         char *bytes = make_bytes(sizes[i]);

@@ -8,7 +8,9 @@
 #include "base/memory.h"
 #include "model/library.h"
 
-enum { BLOCK = 1 << 20, BLOCKS = 8 };
+/* Whoever has to wait does so for half a ring: on a busy machine to be woken takes as long as hashing
+ * megabytes. */
+enum { BLOCK = 1 << 20, BLOCKS = 16, BATCH = BLOCKS / 2 };
 
 /* The blocks from `taken` up to `given` are full, in order, modulo BLOCKS. */
 struct exia__hasher {
@@ -17,7 +19,7 @@ struct exia__hasher {
     pthread_mutex_t lock;
     pthread_cond_t moved; /* one of these has changed */
     size_t given, taken, sizes[BLOCKS];
-    int ended;
+    int hurry, ended; /* hurry: somebody waits for the last block */
     exia_error failed;
     char *blocks;
 };
@@ -29,34 +31,40 @@ static char *block(const exia__hasher *hasher, size_t number)
     return hasher->blocks + number % BLOCKS * BLOCK;
 }
 
+/* Under the lock: wait until there is something worth it.  @return 0: it is over */
+static int wait_for_blocks(exia__hasher *hasher)
+{
+    while (!hasher->ended && hasher->given - hasher->taken < (hasher->hurry ? 1 : BATCH))
+        exia__cond_wait(&hasher->moved, &hasher->lock, EXIA__FOREVER);
+    return hasher->given > hasher->taken;
+}
+
 static void *hash_blocks(void *payload)
 {
     exia__hasher *hasher = payload;
     pthread_mutex_lock(&hasher->lock);
-    while (!hasher->ended || hasher->taken < hasher->given) {
-        if (hasher->taken == hasher->given) {
-            exia__cond_wait(&hasher->moved, &hasher->lock, EXIA__FOREVER);
-            continue;
-        }
+    while (hasher->given > hasher->taken || wait_for_blocks(hasher)) {
+        exia_error failed = {0};
         size_t size = hasher->sizes[hasher->taken % BLOCKS];
         int going = hasher->failed.status == EXIA_OK;
         pthread_mutex_unlock(&hasher->lock);
-        exia_error failed = {0};
         if (going)
             exia__hash_update(hasher->hash, block(hasher, hasher->taken), size, &failed);
         pthread_mutex_lock(&hasher->lock);
         if (failed.status < 0)
             hasher->failed = failed;
         hasher->taken++;
-        pthread_cond_signal(&hasher->moved);
+        if (hasher->given - hasher->taken == BATCH || hasher->given == hasher->taken)
+            pthread_cond_signal(&hasher->moved);
     }
     pthread_mutex_unlock(&hasher->lock);
     return NULL;
 }
 
-static void wait_until(exia__hasher *hasher, size_t full)
+/* Under the lock: until no more than `most` blocks are full. */
+static void wait_until(exia__hasher *hasher, size_t most)
 {
-    while (hasher->given - hasher->taken > full)
+    while (hasher->given - hasher->taken > most)
         exia__cond_wait(&hasher->moved, &hasher->lock, EXIA__FOREVER);
 }
 
@@ -65,12 +73,14 @@ static void give(exia__hasher *hasher, const char *data, size_t size)
     for (size_t at = 0; at < size;) {
         size_t some = size - at < BLOCK ? size - at : BLOCK;
         pthread_mutex_lock(&hasher->lock);
-        wait_until(hasher, BLOCKS - 1);
+        if (hasher->given - hasher->taken == BLOCKS)
+            wait_until(hasher, BATCH);
         pthread_mutex_unlock(&hasher->lock);
         memcpy(block(hasher, hasher->given), data + at, some); /* only we write `given` */
         pthread_mutex_lock(&hasher->lock);
         hasher->sizes[hasher->given++ % BLOCKS] = some;
-        pthread_cond_signal(&hasher->moved);
+        if (hasher->given - hasher->taken >= BATCH)
+            pthread_cond_signal(&hasher->moved);
         pthread_mutex_unlock(&hasher->lock);
         at += some;
     }
@@ -79,10 +89,13 @@ static void give(exia__hasher *hasher, const char *data, size_t size)
 /* Until all that was given is hashed. */
 static exia_status drain(exia__hasher *hasher, exia_error *err)
 {
-    pthread_mutex_lock(&hasher->lock);
-    wait_until(hasher, 0);
-    pthread_mutex_unlock(&hasher->lock);
     const exia_error *failed = &hasher->failed;
+    pthread_mutex_lock(&hasher->lock);
+    hasher->hurry = 1;
+    pthread_cond_signal(&hasher->moved);
+    wait_until(hasher, 0);
+    hasher->hurry = 0;
+    pthread_mutex_unlock(&hasher->lock);
     return failed->status < 0 ? exia__fail(err, failed->status, failed->native, "%s", failed->text)
                               : EXIA_OK;
 }
