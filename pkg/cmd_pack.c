@@ -1,5 +1,6 @@
 /* pack: write a workspace as one file. */
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "tool.h"
@@ -34,8 +35,9 @@ exia_status run_pack(struct call *call, exia_error *err)
 
     if (status != EXIA_OK)
         return status;
-    if (file != NULL && *file == '\0')
-        return misuse(call, err, "-o needs a file, not ''");
+    if (file != NULL && (*file == '\0' || strcmp(file, "-") == 0))
+        return misuse(call, err, "-o needs a file, not '%s': a package appears whole or not at all",
+                      file);
     if (!call_has(call, OPTION_SIGN) &&
         (call_has(call, OPTION_KEY) || call_has(call, OPTION_COMMENT) ||
          call_has(call, OPTION_PASSWORD_STDIN)))

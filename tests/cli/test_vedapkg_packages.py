@@ -199,6 +199,7 @@ def test_pack_refuses_what_is_no_workspace(tool):
     tool.fails("pack", "nothing", says="nothing")
     space = tool.workspace()
     tool.fails("pack", space, "-o", "no/such/dir/x.veda", says="no/such/dir")
+    tool.fails("pack", space, "-o", "-", code=2, says="-o needs a file")
     for level in ("0", "20", "x", "", "3.5", "99999999999999999999"):
         tool.fails("pack", space, "--level", level, code=2, says="--level")
     (space / "veda.json").write_text("{")
