@@ -259,6 +259,64 @@ TEST(a_server_killed_in_the_middle_of_a_put_has_nothing_of_it_and_takes_the_rest
     exia__blobs_free(blobs);
 }
 
+static exia_status note_key(const char *key, uint64_t size, int64_t modified_ms, void *payload,
+                            exia_error *error)
+{
+    (void)size;
+    (void)modified_ms;
+    (void)error;
+    *(const char **)payload = check_format("%s", key);
+    return EXIA_OK;
+}
+
+TEST(a_prefix_may_have_any_character)
+{
+    static const char *const prefixes[] = {"a%20b",   "a+b",    "a%25b",
+                                           "a=b&c=d", "%C3%A4", "a%20+%2B"};
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        exia__blobs *blobs = NULL;
+        exia_source source = exia__source_memory("x", 1);
+        const char *url = check_format("%s/%s", url_with(NULL, NULL, NULL), prefixes[i]);
+        const char *key = "";
+        seen now = {0};
+        check_ok(exia__blobs_open(&blobs, url, EXIA_STORE_WRITE, NULL, &err));
+        check_ok(exia__blobs_put(blobs, "k/l", &source, NULL, &err));
+        check_ok(exia__blobs_touch(blobs, "k/l", NULL, &err));
+        check_ok(exia__blobs_list(blobs, "k/", note_key, &key, NULL, &err));
+        assert_string_equal(key, "k/l");
+        check_ok(exia__blobs_get(blobs, "k/l", 0, 1, compare, &now, NULL, &err));
+        check_ok(exia__blobs_remove(blobs, "k/l", NULL, &err));
+        check_fails(EXIA_ENOTFOUND, exia__blobs_stat(NULL, NULL, blobs, "k/l", NULL, &err));
+        exia__blobs_free(blobs);
+    }
+}
+
+static exia_status read_until(void *into, uint64_t offset, size_t size, void *payload,
+                              exia_error *error)
+{
+    large *all = payload;
+    if (offset + size > all->act_at)
+        return exia__fail(error, EXIA_EUNAVAILABLE, 77, "the source is away");
+    return read_large(into, offset, size, payload, error);
+}
+
+TEST(a_source_that_breaks_in_the_middle_is_no_fault_of_the_server_s)
+{
+    exia__blobs *blobs = open_blobs();
+    large all;
+    exia_source source = make_source(&all, 60 * MIB);
+    all.act_at = 45 * MIB;
+    source.read = read_until;
+    check_fails(EXIA_EUNAVAILABLE, exia__blobs_put(blobs, "large", &source, NULL, &err));
+    check_text("the source is away");
+    assert_int_equal(err.native, 77);
+    check_fails(EXIA_ENOTFOUND, exia__blobs_stat(NULL, NULL, blobs, "large", NULL, &err));
+    source.read = read_large;
+    check_ok(exia__blobs_put(blobs, "large", &source, NULL, &err));
+    check_range(blobs, "large", 0, UINT64_MAX, 0, 60 * MIB);
+    exia__blobs_free(blobs);
+}
+
 /* ---- what is wrong is told ------------------------------------------------------------------ */
 
 TEST(what_is_wrong_is_told_with_what_to_do_and_without_the_secret)

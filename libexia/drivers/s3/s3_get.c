@@ -90,7 +90,10 @@ typedef struct reading {
     exia_sink_fn *sink;
     void *payload;
     exia__course course;
+    int looks; /* how often its ETag had changed */
 } reading;
+
+enum { MOST_LOOKS = 8 };
 
 /* The ETag changed: a touch, or another object? */
 static exia_status look_again(reading *r, exia_error *err)
@@ -99,7 +102,7 @@ static exia_status look_again(reading *r, exia_error *err)
     int64_t modified_ms = 0;
     exia_status rc =
         exia__s3_look(&total, &modified_ms, r->etag, r->self, r->key, r->course.work, err);
-    if (rc == EXIA_OK && total != r->total)
+    if (rc == EXIA_OK && (total != r->total || ++r->looks > MOST_LOOKS))
         rc = exia__fail(err, EXIA_ECONFLICT, 0, "%s: \"%.80s\" was replaced while it was read",
                         r->self->shown, r->key);
     return rc;

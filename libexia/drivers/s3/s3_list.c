@@ -19,7 +19,7 @@ typedef struct page {
     size_t count, room;
     entry next;  /* being read */
     char *token; /* of the page that follows; NULL: none */
-    int more;
+    int more, encoded;
 } page;
 
 static void free_page(page *p)
@@ -50,7 +50,7 @@ static exia_status take_element(const char *name, const char *text, void *payloa
     exia_status rc = EXIA_OK;
     if (strcmp(name, "Key") == 0) {
         exia__release(p->next.key);
-        rc = exia__given->percent_decode(&p->next.key, text, err);
+        rc = exia__text_copy(&p->next.key, text, err);
     } else if (strcmp(name, "Size") == 0) {
         p->next.size = strtoull(text, NULL, 10);
     } else if (strcmp(name, "LastModified") == 0) {
@@ -61,11 +61,28 @@ static exia_status take_element(const char *name, const char *text, void *payloa
             p->entries[p->count++] = p->next;
             p->next = (entry){0};
         }
+    } else if (strcmp(name, "EncodingType") == 0) {
+        p->encoded = strcmp(text, "url") == 0;
     } else if (strcmp(name, "IsTruncated") == 0) {
         p->more = strcmp(text, "true") == 0;
     } else if (strcmp(name, "NextContinuationToken") == 0) {
         exia__release(p->token);
         rc = exia__text_copy(&p->token, text, err);
+    }
+    return rc;
+}
+
+/* Not every server encodes, though all are asked to; those that do write a space as '+', as forms have it,
+ * and a '+' as %2B. */
+static exia_status decode_keys(page *p, exia_error *err)
+{
+    exia_status rc = EXIA_OK;
+    for (size_t i = 0; rc == EXIA_OK && p->encoded && i < p->count; i++) {
+        char *raw = p->entries[i].key;
+        for (char *at = raw; *at != '\0'; at++)
+            *at = *at == '+' ? ' ' : *at;
+        rc = exia__given->percent_decode(&p->entries[i].key, raw, err);
+        exia__release(raw);
     }
     return rc;
 }
@@ -77,7 +94,9 @@ static exia_status answered(exia__s3_call *call, exia_error *err)
         return exia__s3_call_failed(call, err);
     free_page(p);
     exia_status rc = exia__s3_xml(call->x.text.data, call->x.text.size, take_element, p, err);
-    if (rc == EXIA_ECORRUPT) /* garbled: perhaps not the next time */
+    if (rc == EXIA_OK)
+        rc = decode_keys(p, err);
+    if (rc == EXIA_ECORRUPT || rc == EXIA_EINVAL) /* garbled: perhaps not the next time */
         return exia__fail(err, EXIA_EUNAVAILABLE, 200, "%s: list: its answer is no XML of S3",
                           call->self->shown);
     return rc < 0 ? rc : EXIA_DONE;

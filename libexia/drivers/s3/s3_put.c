@@ -135,6 +135,7 @@ struct upload {
     char *id;
     char scope[EXIA__HEX_SIZE + 8]; /* of its notes; "" where it cannot go on later */
     exia__course course;
+    exia_error broken; /* how reading the source failed */
     slot slots[EXIA__S3_WIDTH];
 };
 
@@ -178,7 +179,9 @@ static exia_status part_answered(exia__s3_call *call, exia_error *err)
     if (*u->scope != '\0')
         (void)exia__given->note_put(u->scope, name, u->etags[s->number], NULL);
     u->course.done += call->body_size;
-    return load_part(s, err);
+    exia_status rc = load_part(s, &u->broken);
+    /* whatever its status: it is not the server's, and the part that was sent is not sent again */
+    return rc < 0 ? exia__fail(err, EXIA_EUSER, 0, "the source cannot be read") : rc;
 }
 
 static exia_status send_parts(upload *u, exia_error *err)
@@ -205,6 +208,8 @@ static exia_status send_parts(upload *u, exia_error *err)
     }
     if (rc >= 0 && count > 0)
         rc = exia__http_run(u->self->http, list, count, &u->course, err);
+    if (rc < 0 && u->broken.status < 0)
+        rc = exia__fail(err, u->broken.status, u->broken.native, "%s", u->broken.text);
     for (size_t i = 0; i < EXIA__S3_WIDTH; i++)
         exia__s3_call_free(&u->slots[i].call);
     return rc < 0 ? rc : EXIA_OK;
