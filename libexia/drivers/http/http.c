@@ -473,6 +473,8 @@ exia_status exia__http_run(exia__http *http, exia__exchange *const *list, size_t
     for (int64_t idle = 0; rc == EXIA_OK && idle >= 0;) {
         int running = 0;
         rc = exia__given->work_step(course->work, course->step, course->done, course->total, err);
+        if (rc < 0)
+            exia__prefix(err, rc, "%s", http->shown);
         if (rc == EXIA_OK)
             rc = advance(http, used, all, count, stall_ms, err);
         if (rc == EXIA_OK && curl_multi_perform(used->multi, &running) != CURLM_OK)
