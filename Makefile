@@ -43,7 +43,7 @@ own_flags = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fvisibility=hidden -p
 # Those for HTTP share libexia/drivers/http/, and all carry the few pieces of base/ that they use.
 comma := ,
 needs_s3 := libcurl expat libcrypto
-modules := $(foreach m,s3,$(if $(shell pkg-config --exists $(needs_$(m)) && echo yes),$(m)))
+modules := $(foreach m,s3,$(if $(shell pkg-config --exists $(needs_$(m)) 2>/dev/null && echo yes),$(m)))
 module_files := $(modules:%=$(BUILD)/exia/exia_%.so)
 module_objects = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard libexia/drivers/http/*.c libexia/drivers/$(1)/*.c)))
 
