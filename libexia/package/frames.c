@@ -3,7 +3,6 @@
  * bytes depend on nothing but the content, the level and libzstd. */
 #include "package/frames.h"
 
-#include <fcntl.h>
 #include <string.h>
 
 #include <zstd.h>
@@ -20,8 +19,7 @@ enum {
     SPOT = 16 << 10,
     SPARE = 4, /* frames that wait for their turn, or for a thread, besides those in work */
     MOST_THREADS = 256,
-    SYNC_EVERY = 8 << 20, /* bytes */
-    STORE_LEVEL = -50     /* finds next to nothing, and so keeps blocks raw */
+    STORE_LEVEL = -50 /* finds next to nothing, and so keeps blocks raw */
 };
 
 /* What one thread compresses with. */
@@ -39,7 +37,6 @@ struct exia__framer {
     exia__draft *drafts;
     exia__cutter cutter;
     uint64_t left;               /* of the member */
-    uint64_t written, on_way;    /* bytes: to the file; of these, the disk has begun with */
     exia__buffer table, digests; /* entries of the seek table; 32 bytes a frame */
     const exia__source *source;
     void *payload;
@@ -93,16 +90,6 @@ uint64_t exia__framer_count(const exia__framer *framer)
     return framer->table.size / EXIA__TABLE_ENTRY;
 }
 
-/* Let the disk begin while others still compress, so that the sync at the end has little to wait for. */
-static void begin_sync(exia__framer *framer)
-{
-    if (framer->written - framer->on_way < SYNC_EVERY)
-        return;
-    (void)sync_file_range(framer->fd, (off_t)framer->on_way,
-                          (off_t)(framer->written - framer->on_way), SYNC_FILE_RANGE_WRITE);
-    framer->on_way = framer->written;
-}
-
 /* Append bytes that are a whole frame to the file and to the seek table. */
 static exia_status put_frame(exia__framer *framer, const void *data, size_t size, size_t plain,
                              exia_error *err)
@@ -111,11 +98,7 @@ static exia_status put_frame(exia__framer *framer, const void *data, size_t size
     exia__put32(entry, (uint32_t)size);
     exia__put32(entry + 4, (uint32_t)plain);
     exia_status rc = exia__buffer_append(&framer->table, entry, sizeof entry, err);
-    if (rc == EXIA_OK)
-        rc = exia__write_all(framer->fd, data, size, framer->path, err);
-    framer->written += size;
-    begin_sync(framer);
-    return rc;
+    return rc == EXIA_OK ? exia__write_all(framer->fd, data, size, framer->path, err) : rc;
 }
 
 static exia_status compress(size_t *out, ZSTD_CCtx *zstd, void *into, size_t room, const void *data,
