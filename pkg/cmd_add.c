@@ -56,7 +56,7 @@ static exia_status add_component(struct call *call, const char *directory, const
     return status == EXIA_OK ? print_component(call, directory, err) : status;
 }
 
-exia_status run_add(struct call *call, exia_error *err)
+static exia_status run_add(struct call *call, exia_error *err)
 {
     const char *directory = call_option(call, OPTION_DIRECTORY);
     exia_status status = EXIA_OK;
@@ -73,3 +73,28 @@ exia_status run_add(struct call *call, exia_error *err)
     }
     return status;
 }
+
+const struct command command_add = {
+    .name = "add",
+    .run = run_add,
+    .synopsis = "[PATH...] [--entry NAME=MODULE:OBJECT]",
+    .summary = "Copy files or directories into the workspace as components.",
+    .about = "Each PATH goes to KIND/BASENAME and is listed in veda.json.  With --as model a "
+             "PATH that reads NAME@SELECTOR comes out of the model library.  An entry point "
+             "is what a user of the package calls.  With --unpack a PATH is a .tar, .tar.gz, "
+             ".tar.zst or .zip: its files go to KIND/NAME, and one that is absolute, leads out, "
+             "or is no file, directory or link is refused.",
+    .keys = "path, kind; with --entry: entry, object",
+    .most = -1,
+    .options =
+        {
+            {OPTION_AS, 0, "as", "KIND", "code, model, data, env or doc; else guessed", false},
+            {OPTION_DIRECTORY, 'C', "directory", "DIR",
+             "the workspace (else the current "
+             "directory)",
+             false},
+            {OPTION_ENTRY, 0, "entry", "NAME=MODULE:OBJECT", "name an entry point; may be repeated",
+             false},
+            {OPTION_UNPACK, 0, "unpack", NULL, "each PATH is an archive: add what is in it", false},
+        },
+};

@@ -27,7 +27,7 @@ static exia_status print_text(struct call *call, const exia_package *package, co
     return status;
 }
 
-exia_status run_cat(struct call *call, exia_error *err)
+static exia_status run_cat(struct call *call, exia_error *err)
 {
     const char *path = call->arguments[1];
     const exia_verify_options signature = {.struct_size = sizeof(signature), .quick = 1};
@@ -42,3 +42,15 @@ exia_status run_cat(struct call *call, exia_error *err)
     exia_package_free(package);
     return status;
 }
+
+const struct command command_cat = {
+    .name = "cat",
+    .run = run_cat,
+    .synopsis = "FILE PATH",
+    .summary = "Write one file of a package to stdout, without reading the rest.",
+    .about = "What was written is good only when the exit code is 0: the digest is known last. "
+             " With --json it is a text, null when it is not UTF-8.",
+    .keys = "path, size, text",
+    .least = 2,
+    .most = 2,
+};

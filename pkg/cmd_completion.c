@@ -18,39 +18,41 @@ static int first_length(const struct command *command)
     return (int)strcspn(command->name, " ");
 }
 
-/* Does the command open a family, the table keeping them together? */
-static bool opens_family(const struct command *command)
+/* Does command `i` open a family, the table keeping them together? */
+static bool opens_family(size_t i)
 {
-    int length = first_length(command);
+    const char *name = commands[i]->name;
+    size_t length = strcspn(name, " ");
 
-    return command->name[length] == ' ' &&
-           (command == commands ||
-            strncmp(command[-1].name, command->name, (size_t)length + 1) != 0);
+    return name[length] == ' ' && (i == 0 || strncmp(commands[i - 1]->name, name, length + 1) != 0);
 }
 
-static bool comes_first(const struct command *command)
+static bool comes_first(size_t i)
 {
-    return opens_family(command) || command->name[first_length(command)] == '\0';
+    return opens_family(i) || strchr(commands[i]->name, ' ') == NULL;
 }
 
 /* For bash and zsh: what may come after $key, which is empty, a family, or a command. */
 static void put_cases(FILE *out)
 {
     fputs("    case $key in\n    '') list='", out);
-    for (const struct command *command = commands; command->name != NULL; command++) {
-        if (comes_first(command))
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        const struct command *command = commands[i];
+
+        if (comes_first(i))
             fprintf(out, " %.*s", first_length(command), command->name);
     }
     fputs("' ;;\n", out);
-    for (const struct command *command = commands; command->name != NULL; command++) {
-        if (opens_family(command)) {
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        const struct command *command = commands[i];
+
+        if (opens_family(i)) {
             size_t length = (size_t)first_length(command) + 1;
 
             fprintf(out, "    %.*s) list='", (int)length - 1, command->name);
-            for (const struct command *member = command;
-                 member->name != NULL && strncmp(member->name, command->name, length) == 0;
-                 member++)
-                fprintf(out, " %s", member->name + length);
+            for (size_t j = i;
+                 commands[j] != NULL && strncmp(commands[j]->name, command->name, length) == 0; j++)
+                fprintf(out, " %s", commands[j]->name + length);
             fputs("' ;;\n", out);
         }
         fprintf(out, "    '%s') list='", command->name);
@@ -65,8 +67,10 @@ static void put_families(FILE *out)
 {
     const char *between = "";
 
-    for (const struct command *command = commands; command->name != NULL; command++) {
-        if (opens_family(command)) {
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        const struct command *command = commands[i];
+
+        if (opens_family(i)) {
             fprintf(out, "%s%.*s", between, first_length(command), command->name);
             between = "|";
         }
@@ -135,7 +139,9 @@ static void put_fish_options(FILE *out, const char *where, const struct option_i
 
 static void put_fish(FILE *out)
 {
-    for (const struct command *command = commands; command->name != NULL; command++) {
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        const struct command *command = commands[i];
+
         int length = first_length(command);
         const char *rest = command->name + length;
         char *where = NULL;
@@ -144,7 +150,7 @@ static void put_fish(FILE *out)
             fprintf(out, "complete -c vedapkg -n __fish_use_subcommand -a %s -d ", command->name);
             where = format_text(" -n '__fish_seen_subcommand_from %s'", command->name);
         } else {
-            if (opens_family(command))
+            if (opens_family(i))
                 fprintf(out, "complete -c vedapkg -n __fish_use_subcommand -a %.*s\n", length,
                         command->name);
             fprintf(out, "complete -c vedapkg -n '__fish_seen_subcommand_from %.*s' -a %s -d ",
@@ -162,7 +168,7 @@ static void put_fish(FILE *out)
     fputs("# every other word is a file", out);
 }
 
-exia_status run_completion(struct call *call, exia_error *err)
+static exia_status run_completion(struct call *call, exia_error *err)
 {
     static const struct {
         const char *name;
@@ -186,3 +192,14 @@ exia_status run_completion(struct call *call, exia_error *err)
     }
     return misuse(call, err, "there is no completion for '%s', only for bash, zsh and fish", shell);
 }
+
+const struct command command_completion = {
+    .name = "completion",
+    .run = run_completion,
+    .synopsis = "(bash | zsh | fish)",
+    .summary = "Print a completion script for a shell.",
+    .about = "For bash: source <(vedapkg completion bash).",
+    .keys = "shell, script",
+    .least = 1,
+    .most = 1,
+};

@@ -62,8 +62,8 @@ void help_overview(void)
 {
     puts("vedapkg: packages of algorithms and the models inside them\n");
     puts("  vedapkg COMMAND [ARGUMENTS] [OPTIONS]\n");
-    for (const struct command *command = commands; command->name != NULL; command++)
-        list_command(command);
+    for (size_t i = 0; commands[i] != NULL; i++)
+        list_command(commands[i]);
     puts("\nwith every command:");
     for (const struct option_info *info = common_options; info->key != 0; info++)
         list_option(info);
@@ -75,7 +75,9 @@ void help_family(const char *word)
 {
     size_t length = strlen(word);
 
-    for (const struct command *command = commands; command->name != NULL; command++) {
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        const struct command *command = commands[i];
+
         if (strncmp(command->name, word, length) == 0 && command->name[length] == ' ')
             list_command(command);
     }
@@ -172,7 +174,9 @@ static void manual(void)
         roff_option(info);
     roff_option(version_option);
     puts(".SH COMMANDS");
-    for (const struct command *command = commands; command->name != NULL; command++) {
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        const struct command *command = commands[i];
+
         char *usage = usage_line(command);
 
         fputs(".SS \\&", stdout);
@@ -200,7 +204,7 @@ static void manual(void)
          "\\fI~/.local/share/exia\\fR");
 }
 
-exia_status run_help(struct call *call, exia_error *err)
+static exia_status run_help(struct call *call, exia_error *err)
 {
     const struct command *command = NULL;
     char *name = NULL;
@@ -212,8 +216,8 @@ exia_status run_help(struct call *call, exia_error *err)
     if (call->count == 0) {
         if (!call->json)
             help_overview();
-        for (command = commands; call->json && command->name != NULL; command++)
-            command_json(command);
+        for (size_t i = 0; call->json && commands[i] != NULL; i++)
+            command_json(commands[i]);
         return EXIA_OK;
     }
     if (call->count == 1 && command_family(call->arguments[0]) && !call->json) {
@@ -232,3 +236,13 @@ exia_status run_help(struct call *call, exia_error *err)
     free(name);
     return command != NULL ? EXIA_OK : EXIA_EINVAL;
 }
+
+const struct command command_help = {
+    .name = "help",
+    .run = run_help,
+    .synopsis = "[COMMAND]",
+    .summary = "Say what a command does, or list them all.",
+    .keys = "name, synopsis, summary, about, options, keys",
+    .most = 2,
+    .options = {{OPTION_MAN, 0, "man", NULL, "print the manual page", false}},
+};

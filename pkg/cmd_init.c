@@ -3,7 +3,7 @@
 
 #include "tool.h"
 
-exia_status run_init(struct call *call, exia_error *err)
+static exia_status run_init(struct call *call, exia_error *err)
 {
     exia_registry *registry = NULL;
     exia_library *library = NULL;
@@ -32,3 +32,14 @@ done:
     exia_registry_free(registry);
     return status;
 }
+
+const struct command command_init = {
+    .name = "init",
+    .run = run_init,
+    .synopsis = "[DIR]",
+    .summary = "Make a home ready: its registry and its model library.",
+    .about = "Prints the directory.  DIR is the same as --home DIR.  Running it again changes "
+             "nothing; every other command does it by itself when it must.",
+    .keys = "home",
+    .most = 1,
+};

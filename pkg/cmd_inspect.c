@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "options.h"
 #include "tool.h"
 
 static exia_status print_files(const struct call *call, const exia_package *package,
@@ -48,7 +49,7 @@ static void print_manifest(const json_t *facts, const json_t *signature)
     free(words);
 }
 
-exia_status run_inspect(struct call *call, exia_error *err)
+static exia_status run_inspect(struct call *call, exia_error *err)
 {
     exia_package *package = NULL;
     json_t *facts = NULL;
@@ -81,3 +82,14 @@ done:
     exia_package_free(package);
     return status;
 }
+
+const struct command command_inspect = {
+    .name = "inspect",
+    .run = run_inspect,
+    .synopsis = "FILE",
+    .summary = "Show what a package is, without reading its payload.",
+    .keys = "package, manifest, digest, signature; with --files: path, type, mode, size",
+    .least = 1,
+    .most = 1,
+    .options = {{OPTION_FILES, 0, "files", NULL, "list its files", false}, TRUST},
+};

@@ -1,7 +1,7 @@
 /* install, uninstall: a package and all that it needs, and away again. */
 #include "tool.h"
 
-exia_status run_install(struct call *call, exia_error *err)
+static exia_status run_install(struct call *call, exia_error *err)
 {
     const char *package = call->arguments[0];
     char *directory = NULL;
@@ -20,7 +20,19 @@ exia_status run_install(struct call *call, exia_error *err)
     return status;
 }
 
-exia_status run_uninstall(struct call *call, exia_error *err)
+const struct command command_install = {
+    .name = "install",
+    .run = run_install,
+    .synopsis = "PACKAGE",
+    .summary = "Install a package and all that it needs, or nothing.",
+    .about = "Prints the directory where it lies.",
+    .keys = "package, directory",
+    .least = 1,
+    .most = 1,
+    .options = {{OPTION_FROM, 0, "from", "REMOTE", "pull what is missing here from there", false}},
+};
+
+static exia_status run_uninstall(struct call *call, exia_error *err)
 {
     const char *package = call->arguments[0];
     exia_registry *registry = NULL;
@@ -35,3 +47,13 @@ exia_status run_uninstall(struct call *call, exia_error *err)
     }
     return status;
 }
+
+const struct command command_uninstall = {
+    .name = "uninstall",
+    .run = run_uninstall,
+    .synopsis = "PACKAGE",
+    .summary = "Remove an installed package that no other one needs.",
+    .keys = "package",
+    .least = 1,
+    .most = 1,
+};

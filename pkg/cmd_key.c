@@ -1,9 +1,10 @@
 /* key new, ls, trust, revoke: who signs, and whose signatures count. */
 #include <stdlib.h>
 
+#include "options.h"
 #include "tool.h"
 
-exia_status run_key_new(struct call *call, exia_error *err)
+static exia_status run_key_new(struct call *call, exia_error *err)
 {
     const char *file = call->count > 0 ? call->arguments[0] : NULL;
     struct password password = {{0}};
@@ -32,7 +33,20 @@ exia_status run_key_new(struct call *call, exia_error *err)
     return EXIA_OK;
 }
 
-exia_status run_key_ls(struct call *call, exia_error *err)
+const struct command command_key_new = {
+    .name = "key new",
+    .run = run_key_new,
+    .synopsis = "[FILE]",
+    .summary = "Make a pair of keys to sign with.",
+    .about = "Prints the public key.  The secret one goes to FILE, or HOME/key.pem, for you "
+             "alone; the public one beside it, as minisign writes it: FILE.pub for FILE.pem.  "
+             "On a terminal a password is asked for; an empty one leaves the file as it is.",
+    .keys = "id, key, secret_file, public_file",
+    .most = 1,
+    .options = {PASSWORD},
+};
+
+static exia_status run_key_ls(struct call *call, exia_error *err)
 {
     static const struct column columns[] = {
         {"NAME", "name", CELL_TEXT},       {"ID", "id", CELL_TEXT},   {"KEY", "key", CELL_TEXT},
@@ -48,7 +62,16 @@ exia_status run_key_ls(struct call *call, exia_error *err)
     return status;
 }
 
-exia_status run_key_trust(struct call *call, exia_error *err)
+const struct command command_key_ls = {
+    .name = "key ls",
+    .run = run_key_ls,
+    .synopsis = "",
+    .summary = "List the keys whose signatures count, and those revoked.",
+    .keys = "name, id, key, revoked, why",
+    .options = {TRUST},
+};
+
+static exia_status run_key_trust(struct call *call, exia_error *err)
 {
     const char *name = call->arguments[0];
     exia_status status =
@@ -61,7 +84,20 @@ exia_status run_key_trust(struct call *call, exia_error *err)
     return status;
 }
 
-exia_status run_key_revoke(struct call *call, exia_error *err)
+const struct command command_key_trust = {
+    .name = "key trust",
+    .run = run_key_trust,
+    .synopsis = "NAME KEY",
+    .summary = "From now on signatures of this key count, as those of NAME.",
+    .about = "KEY is the public key, \"RW...\" as minisign writes it, or a file that has it.  "
+             "It is kept in HOME/trust.json.",
+    .keys = "name",
+    .least = 2,
+    .most = 2,
+    .options = {TRUST},
+};
+
+static exia_status run_key_revoke(struct call *call, exia_error *err)
 {
     const char *name = call->arguments[0];
     exia_status status = exia_key_revoke(call_option(call, OPTION_TRUST), name,
@@ -73,3 +109,20 @@ exia_status run_key_revoke(struct call *call, exia_error *err)
     }
     return status;
 }
+
+const struct command command_key_revoke = {
+    .name = "key revoke",
+    .run = run_key_revoke,
+    .synopsis = "KEY",
+    .summary = "From now on no signature of this key counts, whenever it was made.",
+    .about = "KEY is its name, its id or the public key itself.",
+    .keys = "name",
+    .least = 1,
+    .most = 1,
+    .options =
+        {
+            {OPTION_MESSAGE, 'm', "message", "TEXT", "why; for those who meet such a signature",
+             false},
+            TRUST,
+        },
+};

@@ -50,7 +50,7 @@ static exia_status list_files(const struct call *call, const char *directory, ex
     return status;
 }
 
-exia_status run_list(struct call *call, exia_error *err)
+static exia_status run_list(struct call *call, exia_error *err)
 {
     const char *package = call->count == 1 ? call->arguments[0] : NULL;
     exia_registry *registry = NULL;
@@ -85,3 +85,14 @@ done:
     exia_registry_free(registry);
     return status;
 }
+
+const struct command command_list = {
+    .name = "list",
+    .run = run_list,
+    .synopsis = "[PACKAGE [--files]]",
+    .summary = "List what is installed, or the files of one package.",
+    .keys = "name, version, tag, digest, directory, time, entry_points, components, "
+            "dependencies, requested; with --files: path, type, size",
+    .most = 1,
+    .options = {{OPTION_FILES, 0, "files", NULL, "the files of PACKAGE, by full path", false}},
+};

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "options.h"
 #include "tool.h"
 
 /* {name, alias, version: N | null}, or "NAME@N", "NAME@none". */
@@ -17,7 +18,7 @@ static void print_standing(const struct call *call, const char *name, const char
     free(text);
 }
 
-exia_status run_model_alias(struct call *call, exia_error *err)
+static exia_status run_model_alias(struct call *call, exia_error *err)
 {
     const char *name = call->arguments[0];
     const char *alias = call->arguments[1];
@@ -42,7 +43,18 @@ exia_status run_model_alias(struct call *call, exia_error *err)
     return status;
 }
 
-exia_status run_model_rollback(struct call *call, exia_error *err)
+const struct command command_model_alias = {
+    .name = "model alias",
+    .run = run_model_alias,
+    .synopsis = "NAME ALIAS (VERSION | none)",
+    .summary = "Move an alias to a version, or remove it.",
+    .keys = "name, alias, version",
+    .least = 3,
+    .most = 3,
+    .options = {EXPECT, MESSAGE, LIBRARY},
+};
+
+static exia_status run_model_rollback(struct call *call, exia_error *err)
 {
     const char *name = call->arguments[0];
     const char *alias = call->arguments[1];
@@ -66,7 +78,23 @@ exia_status run_model_rollback(struct call *call, exia_error *err)
     return status;
 }
 
-exia_status run_model_protect(struct call *call, exia_error *err)
+const struct command command_model_rollback = {
+    .name = "model rollback",
+    .run = run_model_rollback,
+    .synopsis = "NAME ALIAS",
+    .summary = "Undo the last move of an alias, or let it stand where it stood at a time.",
+    .about = "Prints NAME@VERSION where it stands now, or NAME@none.",
+    .keys = "name, alias, version",
+    .least = 2,
+    .most = 2,
+    .options = {{OPTION_TO, 0, "to", "TIME",
+                 "where it stood then, UTC: 2026-01-31 or 2026-01-31T23:59:59Z", false},
+                EXPECT,
+                MESSAGE,
+                LIBRARY},
+};
+
+static exia_status run_model_protect(struct call *call, exia_error *err)
 {
     const char *name = call->arguments[0];
     const char *alias = call->arguments[1];
@@ -87,7 +115,20 @@ exia_status run_model_protect(struct call *call, exia_error *err)
     return status;
 }
 
-exia_status run_model_rm(struct call *call, exia_error *err)
+const struct command command_model_protect = {
+    .name = "model protect",
+    .run = run_model_protect,
+    .synopsis = "NAME ALIAS",
+    .summary = "Let an alias move only with --expect and --message, and never be removed.",
+    .keys = "name, alias, protected",
+    .least = 2,
+    .most = 2,
+    .options = {{OPTION_OFF, 0, "off", NULL, "no longer; needs --message", false},
+                MESSAGE,
+                LIBRARY},
+};
+
+static exia_status run_model_rm(struct call *call, exia_error *err)
 {
     const char *selector = call->arguments[0];
     const char *at = strchr(selector, '@');
@@ -112,3 +153,14 @@ exia_status run_model_rm(struct call *call, exia_error *err)
     free(name);
     return status;
 }
+
+const struct command command_model_rm = {
+    .name = "model rm",
+    .run = run_model_rm,
+    .synopsis = "NAME@VERSION",
+    .summary = "Hide a version for ever; its number is not used again.",
+    .keys = "name, version",
+    .least = 1,
+    .most = 1,
+    .options = {MESSAGE, LIBRARY},
+};

@@ -1,9 +1,10 @@
 /* model fsck: check the library, and mend it. */
 #include <stdlib.h>
 
+#include "options.h"
 #include "tool.h"
 
-exia_status run_model_fsck(struct call *call, exia_error *err)
+static exia_status run_model_fsck(struct call *call, exia_error *err)
 {
     static const struct column columns[] = {
         {"SEVERITY", "severity", CELL_TEXT}, {"WHAT", "what", CELL_TEXT},
@@ -37,3 +38,19 @@ exia_status run_model_fsck(struct call *call, exia_error *err)
                     (unsigned long long)totals.errors, (unsigned long long)totals.repaired);
     return EXIA_OK;
 }
+
+const struct command command_model_fsck = {
+    .name = "model fsck",
+    .run = run_model_fsck,
+    .synopsis = "[--quick | --repair]",
+    .summary = "Check the logs and every byte of a library; with --repair mend it.",
+    .about = "Exit 0 means that every version can be read.  A part whose bytes are lost is "
+             "mended where another copy of them is there.",
+    .keys = "severity, what, name, version, key, text, repaired",
+    .options =
+        {
+            {OPTION_QUICK, 0, "quick", NULL, "compare sizes, do not read the files", false},
+            {OPTION_REPAIR, 0, "repair", NULL, "mend what can be mended", false},
+            LIBRARY,
+        },
+};

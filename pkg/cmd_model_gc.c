@@ -1,6 +1,7 @@
 /* model gc: collect the dead blobs of the library. */
 #include <stdlib.h>
 
+#include "options.h"
 #include "tool.h"
 
 static void say_totals(const struct call *call, const exia_gc_totals *totals, bool dry_run)
@@ -27,7 +28,7 @@ static void say_totals(const struct call *call, const exia_gc_totals *totals, bo
     }
 }
 
-exia_status run_model_gc(struct call *call, exia_error *err)
+static exia_status run_model_gc(struct call *call, exia_error *err)
 {
     static const struct column columns[] = {
         {"DO", "do", CELL_TEXT},   {"SIZE", "size", CELL_SIZE}, {"MODIFIED", "modified", CELL_TIME},
@@ -57,3 +58,21 @@ exia_status run_model_gc(struct call *call, exia_error *err)
     exia_library_free(library);
     return status;
 }
+
+const struct command command_model_gc = {
+    .name = "model gc",
+    .run = run_model_gc,
+    .synopsis = "[--grace TIME] [--dry-run | --wait]",
+    .summary = "Remove the files that no version names any more.",
+    .about = "What has been dead for the grace is marked, and removed by a call half a grace "
+             "later; so run it daily.  Writers go on meanwhile, and none may be stopped for "
+             "longer than the grace.  TIME is as in 90s, 30m, 12h or 7d.",
+    .keys = "key, size, modified, do, why",
+    .options =
+        {
+            {OPTION_DRY_RUN, 0, "dry-run", NULL, "only tell what would be removed", false},
+            {OPTION_GRACE, 0, "grace", "TIME", "keep what was used so recently (7d)", false},
+            {OPTION_WAIT, 0, "wait", NULL, "stay for half the grace and do it all", false},
+            LIBRARY,
+        },
+};

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "options.h"
 #include "tool.h"
 
 static exia_status write_all(int fd, const exia_view *view, const char *file, exia_error *err)
@@ -120,7 +121,7 @@ static exia_status get_directory(struct call *call, exia_library *library, const
     return status;
 }
 
-exia_status run_model_get(struct call *call, exia_error *err)
+static exia_status run_model_get(struct call *call, exia_error *err)
 {
     bool part = call_has(call, OPTION_PART);
     const char *output = call_option(call, OPTION_OUTPUT);
@@ -150,3 +151,22 @@ done:
     exia_library_free(library);
     return status;
 }
+
+const struct command command_model_get = {
+    .name = "model get",
+    .run = run_model_get,
+    .synopsis = "SELECTOR [-o DIR | --part PART -o FILE]",
+    .summary = "Write a version as a plain directory, or one part as a file.",
+    .about = "Prints the directory, NAME-VERSION when -o does not name it; it holds "
+             "version.json and one file a part, and must not be there yet.  With --part the "
+             "bytes, checked, go to FILE (-: to stdout).",
+    .keys = "name, version, directory; with --part: name, version, part, file, size",
+    .least = 1,
+    .most = 1,
+    .options =
+        {
+            {OPTION_OUTPUT, 'o', "output", "PATH", "write here", false},
+            {OPTION_PART, 0, "part", "PART", "only this part", false},
+            LIBRARY,
+        },
+};

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "options.h"
 #include "tool.h"
 
 /* One version to be. */
@@ -159,7 +160,7 @@ static exia_status publish(json_t *rows, struct call *call, exia_library *librar
     return status;
 }
 
-exia_status run_model_import(struct call *call, exia_error *err)
+static exia_status run_model_import(struct call *call, exia_error *err)
 {
     static const struct column columns[] = {
         {"DO", "do", CELL_TEXT},
@@ -191,3 +192,21 @@ exia_status run_model_import(struct call *call, exia_error *err)
     exia_library_free(library);
     return status;
 }
+
+const struct command command_model_import = {
+    .name = "model import",
+    .run = run_model_import,
+    .synopsis = "NAME PATH...",
+    .summary = "Take in files that were made elsewhere, each as the next version of a model.",
+    .about = "PATH is a file (of safetensors, ONNX, joblib, pickle, or any other) or a directory "
+             "that model get wrote.  What is there already stays as it is.  No pickle is "
+             "loaded; whoever reads it later does so by the policy, for it is from elsewhere.  "
+             "Python's Library.import_from also takes directories and MLflow's store.",
+    .keys = "do, name, version, source",
+    .least = 2,
+    .most = -1,
+    .options = {{OPTION_DRY_RUN, 'n', "dry-run", NULL, "change nothing, tell what would be done",
+                 false},
+                MESSAGE,
+                LIBRARY},
+};

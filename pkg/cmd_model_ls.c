@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "options.h"
 #include "tool.h"
 
 /* The size of a version is that of its parts together. */
@@ -40,7 +41,7 @@ static exia_status print_versions(const struct call *call, exia_rows *rows, exia
     return EXIA_OK;
 }
 
-exia_status run_model_ls(struct call *call, exia_error *err)
+static exia_status run_model_ls(struct call *call, exia_error *err)
 {
     exia_library *library = NULL;
     exia_rows *rows = NULL;
@@ -60,6 +61,18 @@ exia_status run_model_ls(struct call *call, exia_error *err)
     exia_library_free(library);
     return status;
 }
+
+const struct command command_model_ls = {
+    .name = "model ls",
+    .run = run_model_ls,
+    .synopsis = "[FILTER]",
+    .summary = "List versions of models, newest first.",
+    .about = "FILTER is an expression over the keys of the rows: name = 'digits' and "
+             "metrics.accuracy > 0.9 order by metrics.accuracy desc limit 10.",
+    .keys = MODEL_KEYS,
+    .most = 1,
+    .options = {LIBRARY},
+};
 
 /* "champion 1 -> 2, old 2 -> none"; to be freed. */
 static char *moves_text(const json_t *moves)
@@ -86,7 +99,7 @@ static char *moves_text(const json_t *moves)
     return text;
 }
 
-exia_status run_model_history(struct call *call, exia_error *err)
+static exia_status run_model_history(struct call *call, exia_error *err)
 {
     static const struct column columns[] = {
         {"SEQ", "seq", CELL_NUMBER},        {"TIME", "time", CELL_TIME},
@@ -126,3 +139,14 @@ exia_status run_model_history(struct call *call, exia_error *err)
     exia_library_free(library);
     return status;
 }
+
+const struct command command_model_history = {
+    .name = "model history",
+    .run = run_model_history,
+    .synopsis = "NAME [ALIAS]",
+    .summary = "List all that was done to a model, or to one alias: what, when, who, why.",
+    .keys = "seq, do, time, who, why, version, moves",
+    .least = 1,
+    .most = 2,
+    .options = {LIBRARY},
+};

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "options.h"
 #include "tool.h"
 
 static const char *format_of(const char *path)
@@ -58,7 +59,7 @@ static exia_status read_facts(char **out, struct call *call, exia_error *err)
     return status;
 }
 
-exia_status run_model_put(struct call *call, exia_error *err)
+static exia_status run_model_put(struct call *call, exia_error *err)
 {
     const char *name = call->arguments[0];
     size_t count = (size_t)call->count - 1;
@@ -104,3 +105,28 @@ done:
     exia_library_free(library);
     return status;
 }
+
+const struct command command_model_put = {
+    .name = "model put",
+    .run = run_model_put,
+    .synopsis = "NAME [PART=]FILE...",
+    .summary = "Publish the next version of a model.",
+    .about = "Prints NAME@VERSION.  A lone FILE becomes the part \"model\", one of many the "
+             "part of its own name.  A FILE named *.safetensors is kept as tensors.",
+    .keys = "name, version",
+    .least = 2,
+    .most = -1,
+    .options =
+        {
+            {OPTION_ALIAS, 0, "alias", "ALIAS", "move this alias to it in the same step", false},
+            EXPECT,
+            {OPTION_METRIC, 0, "metric", "KEY=NUMBER", "a metric; may be repeated", false},
+            {OPTION_PARAM, 0, "param", "KEY=VALUE",
+             "a parameter, text or a JSON number, true, "
+             "false, null; may be repeated",
+             false},
+            {OPTION_TAG, 0, "tag", "KEY=TEXT", "a tag; may be repeated", false},
+            MESSAGE,
+            LIBRARY,
+        },
+};

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "options.h"
 #include "tool.h"
 
 /* Collect every OPTION FIELD=COUNT into rules.NAME. */
@@ -63,7 +64,7 @@ static void say_counts(const struct call *call, const json_t *rows, bool apply)
         say(call, "would remove %zu of %zu versions; --apply does it", gone, json_array_size(rows));
 }
 
-exia_status run_model_retain(struct call *call, exia_error *err)
+static exia_status run_model_retain(struct call *call, exia_error *err)
 {
     static const struct column columns[] = {
         {"DO", "do", CELL_TEXT},
@@ -103,3 +104,26 @@ exia_status run_model_retain(struct call *call, exia_error *err)
     free(rules);
     return status;
 }
+
+const struct command command_model_retain = {
+    .name = "model retain",
+    .run = run_model_retain,
+    .synopsis = "[NAME] [RULE...] [--apply]",
+    .summary = "Remove the versions that no rule keeps, or only tell which.",
+    .about = "A version that any RULE keeps stays, and so does one that an alias is on.  "
+             "Without --apply nothing is changed.  TIME is as in 12h or 30d.",
+    .keys = "name, version, time, size, do, why",
+    .most = 1,
+    .options =
+        {
+            {OPTION_LAST, 0, "last", "N", "keep the newest N of each model", false},
+            {OPTION_YOUNGER, 0, "younger", "TIME", "keep what is younger", false},
+            {OPTION_BEST, 0, "best", "FIELD=N",
+             "keep the N with the highest, as in metrics.auc=3; may be repeated", false},
+            {OPTION_WORST, 0, "worst", "FIELD=N", "keep the N with the lowest", false},
+            {OPTION_WHERE, 0, "where", "FILTER", "keep what the filter selects", false},
+            {OPTION_EVER, 0, "ever", NULL, "keep what an alias ever was on", false},
+            {OPTION_APPLY, 0, "apply", NULL, "do it", false},
+            LIBRARY,
+        },
+};

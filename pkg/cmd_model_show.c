@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "options.h"
 #include "tool.h"
 
 static bool holds_tensors(const json_t *part)
@@ -94,7 +95,7 @@ static void print_facts(const json_t *facts)
     }
 }
 
-exia_status run_model_show(struct call *call, exia_error *err)
+static exia_status run_model_show(struct call *call, exia_error *err)
 {
     exia_library *library = NULL;
     exia_model *model = NULL;
@@ -125,7 +126,20 @@ done:
     return status;
 }
 
-exia_status run_model_requirements(struct call *call, exia_error *err)
+const struct command command_model_show = {
+    .name = "model show",
+    .run = run_model_show,
+    .synopsis = "SELECTOR",
+    .summary = "Show one version: its facts, its parts, their tensors.",
+    .about = "SELECTOR is NAME (the latest), NAME@7, NAME@ALIAS, NAME@latest-1, "
+             "NAME@previous(ALIAS), NAME@best(metrics.KEY) or NAME@worst(metrics.KEY).",
+    .keys = MODEL_KEYS ", tensors, policy",
+    .least = 1,
+    .most = 1,
+    .options = {TRUST, LIBRARY},
+};
+
+static exia_status run_model_requirements(struct call *call, exia_error *err)
 {
     exia_library *library = NULL;
     exia_model *model = NULL;
@@ -153,3 +167,15 @@ exia_status run_model_requirements(struct call *call, exia_error *err)
     exia_library_free(library);
     return status;
 }
+
+const struct command command_model_requirements = {
+    .name = "model requirements",
+    .run = run_model_requirements,
+    .synopsis = "SELECTOR",
+    .summary = "Print the packages that a version was written under, as pip takes them.",
+    .about = "For pip: vedapkg model requirements NAME >requirements.txt.",
+    .keys = "name, version, requirements",
+    .least = 1,
+    .most = 1,
+    .options = {LIBRARY},
+};

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "options.h"
 #include "tool.h"
 
 struct packing {
@@ -22,7 +23,7 @@ static exia_status pack(void *what, const exia_sign_options *sign, exia_error *e
                               &now->options, job_begin(now->call), err);
 }
 
-exia_status run_pack(struct call *call, exia_error *err)
+static exia_status run_pack(struct call *call, exia_error *err)
 {
     struct packing now = {.call = call, .options = {.struct_size = sizeof(now.options)}};
     exia_sign_options sign = {.struct_size = sizeof(sign)};
@@ -64,3 +65,24 @@ done:
     json_decref(facts);
     return status;
 }
+
+const struct command command_pack = {
+    .name = "pack",
+    .run = run_pack,
+    .synopsis = "[DIR]",
+    .summary = "Write a workspace as one .veda file.",
+    .about = "Prints the file.  DIR is the workspace, else the current directory.  The file "
+             "appears whole or not at all; what .vedaignore lists stays out.",
+    .keys = "file, package, digest, size",
+    .most = 1,
+    .options =
+        {
+            {OPTION_OUTPUT, 'o', "output", "FILE",
+             "write here, not NAME-VERSION-TAG.veda in the current directory", false},
+            {OPTION_LEVEL, 0, "level", "N", "of zstd, 1 to 19 (3)", false},
+            {OPTION_SIGN, 0, "sign", NULL, "sign it, too, as vedapkg sign does", false},
+            KEY,
+            PASSWORD,
+            COMMENT,
+        },
+};

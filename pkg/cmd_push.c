@@ -37,12 +37,36 @@ static exia_status transfer(struct call *call, transfer_fn *move, enum option_ke
     return status;
 }
 
-exia_status run_push(struct call *call, exia_error *err)
+static exia_status run_push(struct call *call, exia_error *err)
 {
     return transfer(call, exia_registry_push, OPTION_TO, err);
 }
 
-exia_status run_pull(struct call *call, exia_error *err)
+const struct command command_push = {
+    .name = "push",
+    .run = run_push,
+    .synopsis = "PACKAGE --to REMOTE",
+    .summary = "Send a package that is registered here to a remote.",
+    .about = "What the remote has already is not sent again.",
+    .keys = "package, remote, total, moved, reused",
+    .least = 1,
+    .most = 1,
+    .options = {{OPTION_TO, 0, "to", "REMOTE", "where to", true}},
+};
+
+static exia_status run_pull(struct call *call, exia_error *err)
 {
     return transfer(call, exia_registry_pull, OPTION_FROM, err);
 }
+
+const struct command command_pull = {
+    .name = "pull",
+    .run = run_pull,
+    .synopsis = "PACKAGE --from REMOTE",
+    .summary = "Fetch a package from a remote and register it here.",
+    .about = "What is here already is not fetched again.",
+    .keys = "package, remote, total, moved, reused",
+    .least = 1,
+    .most = 1,
+    .options = {{OPTION_FROM, 0, "from", "REMOTE", "where from", true}},
+};

@@ -1,7 +1,8 @@
 /* query: the registered packages that a filter selects. */
+#include "options.h"
 #include "tool.h"
 
-exia_status run_query(struct call *call, exia_error *err)
+static exia_status run_query(struct call *call, exia_error *err)
 {
     static const struct column columns[] = {
         {"NAME", "name", CELL_TEXT},
@@ -29,3 +30,16 @@ exia_status run_query(struct call *call, exia_error *err)
     exia_registry_free(registry);
     return status;
 }
+
+const struct command command_query = {
+    .name = "query",
+    .run = run_query,
+    .synopsis = "[FILTER]",
+    .summary = "List registered packages, newest version first.",
+    .about = "FILTER is an expression over the keys of the rows: name like 'digit%' and "
+             "facts.stage = 'prod' order by time desc limit 10.  It has = != < <= > >=, and, "
+             "or, not, in, like, is null.",
+    .keys = PACKAGE_KEYS,
+    .most = 1,
+    .options = {REMOTE("list what is there, not here")},
+};

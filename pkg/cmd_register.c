@@ -1,9 +1,10 @@
 /* register, unregister: make a package known, here or on a remote, and forget it again. */
 #include <stdlib.h>
 
+#include "options.h"
 #include "tool.h"
 
-exia_status run_register(struct call *call, exia_error *err)
+static exia_status run_register(struct call *call, exia_error *err)
 {
     const char *file = call->arguments[0];
     exia_registry *registry = NULL;
@@ -29,7 +30,20 @@ exia_status run_register(struct call *call, exia_error *err)
     return status;
 }
 
-exia_status run_unregister(struct call *call, exia_error *err)
+const struct command command_register = {
+    .name = "register",
+    .run = run_register,
+    .synopsis = "FILE",
+    .summary = "Make a package known and keep its bytes.",
+    .about = "Prints the package as NAME@VERSION#TAG.  The bytes are checked, kept, then recorded; "
+             "doing it again is no error.",
+    .keys = "package, digest",
+    .least = 1,
+    .most = 1,
+    .options = {REMOTE("register it there, not here")},
+};
+
+static exia_status run_unregister(struct call *call, exia_error *err)
 {
     const char *package = call->arguments[0];
     exia_registry *registry = NULL;
@@ -44,3 +58,14 @@ exia_status run_unregister(struct call *call, exia_error *err)
     exia_registry_free(registry);
     return status;
 }
+
+const struct command command_unregister = {
+    .name = "unregister",
+    .run = run_unregister,
+    .synopsis = "NAME@VERSION[#TAG]",
+    .summary = "Forget a registered package.",
+    .keys = "package",
+    .least = 1,
+    .most = 1,
+    .options = {REMOTE("forget it there, not here")},
+};

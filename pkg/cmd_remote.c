@@ -1,6 +1,7 @@
 /* remote add, list, remove, check: the other places where packages are. */
 #include <string.h>
 
+#include "options.h"
 #include "tool.h"
 
 static exia_status find_remote(json_t **out, const char *name, exia_error *err)
@@ -31,7 +32,7 @@ static exia_status find_remote(json_t **out, const char *name, exia_error *err)
     return status;
 }
 
-exia_status run_remote_add(struct call *call, exia_error *err)
+static exia_status run_remote_add(struct call *call, exia_error *err)
 {
     const char *name = call->arguments[0];
     exia_registry *registry = NULL;
@@ -52,7 +53,23 @@ exia_status run_remote_add(struct call *call, exia_error *err)
     return status;
 }
 
-exia_status run_remote_list(struct call *call, exia_error *err)
+const struct command command_remote_add = {
+    .name = "remote add",
+    .run = run_remote_add,
+    .synopsis = "NAME --records URL --packages URL",
+    .summary = "Remember a remote: where its records and its packages are.",
+    .about = "sqlite:FILE and file:DIR make any shared directory a remote.",
+    .keys = "name, records, packages",
+    .least = 1,
+    .most = 1,
+    .options =
+        {
+            {OPTION_RECORDS, 0, "records", "URL", "what there is, as in sqlite:/srv/exia.db", true},
+            {OPTION_PACKAGES, 0, "packages", "URL", "the bytes, as in file:/srv/exia", true},
+        },
+};
+
+static exia_status run_remote_list(struct call *call, exia_error *err)
 {
     static const struct column columns[] = {
         {"NAME", "name", CELL_TEXT},
@@ -73,7 +90,15 @@ exia_status run_remote_list(struct call *call, exia_error *err)
     return status;
 }
 
-exia_status run_remote_remove(struct call *call, exia_error *err)
+const struct command command_remote_list = {
+    .name = "remote list",
+    .run = run_remote_list,
+    .synopsis = "",
+    .summary = "List the remotes; passwords are not shown.",
+    .keys = "name, records, packages",
+};
+
+static exia_status run_remote_remove(struct call *call, exia_error *err)
 {
     const char *name = call->arguments[0];
     exia_registry *registry = NULL;
@@ -89,7 +114,17 @@ exia_status run_remote_remove(struct call *call, exia_error *err)
     return status;
 }
 
-exia_status run_remote_check(struct call *call, exia_error *err)
+const struct command command_remote_remove = {
+    .name = "remote remove",
+    .run = run_remote_remove,
+    .synopsis = "NAME",
+    .summary = "Forget a remote; what is there stays.",
+    .keys = "name",
+    .least = 1,
+    .most = 1,
+};
+
+static exia_status run_remote_check(struct call *call, exia_error *err)
 {
     static const struct column columns[] = {
         {"STORE", "store", CELL_TEXT},
@@ -109,3 +144,13 @@ exia_status run_remote_check(struct call *call, exia_error *err)
     exia_registry_free(registry);
     return status;
 }
+
+const struct command command_remote_check = {
+    .name = "remote check",
+    .run = run_remote_check,
+    .synopsis = "NAME",
+    .summary = "Open both sides of a remote and say what is there.",
+    .keys = "store, key, value",
+    .least = 1,
+    .most = 1,
+};

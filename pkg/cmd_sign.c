@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "options.h"
 #include "tool.h"
 
 enum { SIGNATURE_MOST = 16 << 10 };
@@ -66,7 +67,7 @@ static exia_status sign_package(void *what, const exia_sign_options *options, ex
                              call_option(call, OPTION_TRUST), job_begin(call), err);
 }
 
-exia_status run_sign(struct call *call, exia_error *err)
+static exia_status run_sign(struct call *call, exia_error *err)
 {
     exia_sign_options options = {.struct_size = sizeof(options)};
     const char *signature = call_option(call, OPTION_SIGNATURE);
@@ -95,6 +96,29 @@ exia_status run_sign(struct call *call, exia_error *err)
     return status;
 }
 
+const struct command command_sign = {
+    .name = "sign",
+    .run = run_sign,
+    .synopsis = "FILE [--key FILE]",
+    .summary = "Sign a package, so that others know it is yours.",
+    .about = "Prints the file.  All of it is verified first.  The signature goes to its end, in "
+             "place of one that is there; the digest stays.  An encrypted key asks for its "
+             "password on a terminal.",
+    .keys = "file, signature",
+    .least = 1,
+    .most = 1,
+    .options =
+        {
+            KEY,
+            PASSWORD,
+            COMMENT,
+            {OPTION_SIGNATURE, 0, "signature", "FILE",
+             "take this one, which minisign made of VEDA/METADATA.json, by a trusted key", false},
+            TRUST,
+            {OPTION_OUTPUT, 'o', "output", "FILE", "write here, and leave FILE as it is", false},
+        },
+};
+
 struct version {
     exia_library *library;
     char *selector;
@@ -107,7 +131,7 @@ static exia_status sign_version(void *what, const exia_sign_options *options, ex
     return exia_model_sign(version->library, version->selector, options, err);
 }
 
-exia_status run_model_sign(struct call *call, exia_error *err)
+static exia_status run_model_sign(struct call *call, exia_error *err)
 {
     struct version version = {0};
     exia_sign_options options = {.struct_size = sizeof(options),
@@ -140,3 +164,23 @@ done:
     exia_library_free(version.library);
     return status;
 }
+
+const struct command command_model_sign = {
+    .name = "model sign",
+    .run = run_model_sign,
+    .synopsis = "SELECTOR [--key FILE]",
+    .summary = "Sign a version, so that it is trusted where your key is.",
+    .about = "Prints NAME@VERSION.  Every part is compared with its digest first.  An "
+             "encrypted key asks for its password on a terminal.",
+    .keys = "name, version",
+    .least = 1,
+    .most = 1,
+    .options =
+        {
+            KEY,
+            PASSWORD,
+            COMMENT,
+            MESSAGE,
+            LIBRARY,
+        },
+};

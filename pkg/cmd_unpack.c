@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "options.h"
 #include "tool.h"
 
 /* "DIR/x-1.0-any.veda" is unpacked into "x-1.0-any"; NULL: the file is not named so. */
@@ -41,7 +42,7 @@ static exia_status unpack(struct call *call, const char *directory, exia_error *
     return status;
 }
 
-exia_status run_unpack(struct call *call, exia_error *err)
+static exia_status run_unpack(struct call *call, exia_error *err)
 {
     const char *file = call->arguments[0];
     char *directory =
@@ -60,3 +61,24 @@ exia_status run_unpack(struct call *call, exia_error *err)
     free(directory);
     return status;
 }
+
+const struct command command_unpack = {
+    .name = "unpack",
+    .run = run_unpack,
+    .synopsis = "FILE [DIR]",
+    .summary = "Unpack a package into a new directory, verifying it.",
+    .about = "Prints the directory: DIR, else FILE without .veda in the current one.  It is "
+             "filled whole or not at all.  FILE - is standard input, unpacked as it comes and "
+             "shown when all of it is verified.",
+    .keys = "file, directory",
+    .least = 1,
+    .most = 2,
+    .options = {{OPTION_PATTERN, 0, "pattern", "P",
+                 "only what matches P, as in model/*, or lies below a match", false},
+                {OPTION_COMPONENT, 0, "component", "PATH",
+                 "only this component, by its path as inspect shows it", false},
+                {OPTION_NO_SYNC, 0, "no-sync", NULL,
+                 "do not wait for the disk: a crash of the system may lose it", false},
+                REQUIRE_SIGNATURE,
+                TRUST},
+};

@@ -1,6 +1,7 @@
 /* update: replace the free facts about a package. */
 #include <stdlib.h>
 
+#include "options.h"
 #include "tool.h"
 
 static exia_status read_facts(json_t **out, struct call *call, exia_error *err)
@@ -30,7 +31,7 @@ static exia_status read_facts(json_t **out, struct call *call, exia_error *err)
     return status;
 }
 
-exia_status run_update(struct call *call, exia_error *err)
+static exia_status run_update(struct call *call, exia_error *err)
 {
     const char *package = call->arguments[0];
     exia_registry *registry = NULL;
@@ -54,3 +55,21 @@ exia_status run_update(struct call *call, exia_error *err)
     exia_registry_free(registry);
     return status;
 }
+
+const struct command command_update = {
+    .name = "update",
+    .run = run_update,
+    .synopsis = "PACKAGE (KEY=VALUE... | --facts JSON)",
+    .summary = "Replace the free facts about a registered package.",
+    .about = "The facts given replace all that were there.  A VALUE that is a JSON number, "
+             "true, false or null is kept as that, one in double quotes and everything else "
+             "as text.",
+    .keys = "package, facts",
+    .least = 1,
+    .most = -1,
+    .options =
+        {
+            {OPTION_FACTS, 0, "facts", "JSON", "the facts as one JSON object", false},
+            REMOTE("update it there, not here"),
+        },
+};

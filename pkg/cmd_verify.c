@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "options.h"
 #include "tool.h"
 
 static exia_status verify(exia_package **package, struct call *call, exia_error *err)
@@ -26,7 +27,7 @@ static exia_status verify(exia_package **package, struct call *call, exia_error 
     return status;
 }
 
-exia_status run_verify(struct call *call, exia_error *err)
+static exia_status run_verify(struct call *call, exia_error *err)
 {
     const char *file = call->arguments[0];
     exia_package *package = NULL;
@@ -60,3 +61,25 @@ exia_status run_verify(struct call *call, exia_error *err)
     exia_package_free(package);
     return status;
 }
+
+const struct command command_verify = {
+    .name = "verify",
+    .run = run_verify,
+    .synopsis = "FILE [PATH]",
+    .summary = "Read a whole package and compare it with its record.",
+    .about = "Exit 0 means that every file in it is as it was packed; with PATH, a file or a "
+             "directory in it, that this is, and the rest is not read.  FILE - is standard "
+             "input, read in order to its end.  A signature is told; a "
+             "trusted one is required with --require-signature, or where trust.json has "
+             "\"require_signature\": true.",
+    .keys = "file, package, digest, signature",
+    .least = 1,
+    .most = 2,
+    .options =
+        {
+            {OPTION_QUICK, 0, "quick", NULL,
+             "only the index, the metadata, the record and the signature", false},
+            REQUIRE_SIGNATURE,
+            TRUST,
+        },
+};

@@ -1,7 +1,7 @@
 /* which: the installed package that a path belongs to. */
 #include "tool.h"
 
-exia_status run_which(struct call *call, exia_error *err)
+static exia_status run_which(struct call *call, exia_error *err)
 {
     const char *path = call->arguments[0];
     char *package = NULL;
@@ -17,3 +17,13 @@ exia_status run_which(struct call *call, exia_error *err)
     exia_registry_free(registry);
     return status;
 }
+
+const struct command command_which = {
+    .name = "which",
+    .run = run_which,
+    .synopsis = "PATH",
+    .summary = "Say which installed package a path belongs to.",
+    .keys = "path, package",
+    .least = 1,
+    .most = 1,
+};

@@ -1,8 +1,8 @@
 /* What the commands of vedapkg share: the table that describes them, a parsed command line, output.
  *
- * A command is a row of `commands` and a function.  It answers as the library does, with a status
- * and a filled error; main() prints the error and makes the exit code.  Data goes to stdout by the
- * print_ functions, words to stderr by say(). */
+ * A command is a `struct command` beside the function that it runs.  That answers as the library does,
+ * with a status and a filled error; main() prints the error and makes the exit code.  Data goes to
+ * stdout by the print_ functions, words to stderr by say(). */
 #ifndef PKG_TOOL_H
 #define PKG_TOOL_H
 
@@ -92,7 +92,7 @@ struct command {
     struct option_info options[10]; /* its own; common_options go without saying */
 };
 
-extern const struct command commands[];           /* ends with a NULL name */
+extern const struct command *const commands[];    /* ends with NULL */
 extern const struct option_info common_options[]; /* ends with a zero key */
 extern const struct option_info version_option[]; /* of vedapkg itself */
 const struct command *command_find(const char *name);
@@ -219,14 +219,16 @@ void help_overview(void);
 void help_command(const struct command *command);
 void help_family(const char *word);
 
-/* The commands, as the table names them. */
-run_fn run_init, run_new, run_add, run_pack, run_inspect, run_verify, run_sign, run_unpack, run_cat,
-    run_register, run_update, run_query, run_unregister, run_remote_add, run_remote_list,
-    run_remote_remove, run_remote_check, run_push, run_pull, run_install, run_uninstall, run_list,
-    run_which, run_model_ls, run_model_show, run_model_requirements, run_model_get, run_model_put,
-    run_model_import, run_model_alias, run_model_rollback, run_model_protect, run_model_history,
-    run_model_rm, run_model_gc, run_model_retain, run_model_fsck, run_model_backup,
-    run_model_restore, run_model_sign, run_key_new, run_key_ls, run_key_trust, run_key_revoke,
-    run_help, run_completion;
+/* Each is beside the function that it runs. */
+extern const struct command command_init, command_new, command_add, command_pack, command_inspect,
+    command_verify, command_sign, command_unpack, command_cat, command_register, command_update,
+    command_query, command_unregister, command_remote_add, command_remote_list,
+    command_remote_remove, command_remote_check, command_push, command_pull, command_install,
+    command_uninstall, command_list, command_which, command_model_ls, command_model_show,
+    command_model_requirements, command_model_get, command_model_put, command_model_import,
+    command_model_alias, command_model_rollback, command_model_protect, command_model_history,
+    command_model_rm, command_model_retain, command_model_gc, command_model_fsck,
+    command_model_backup, command_model_restore, command_model_sign, command_key_new,
+    command_key_ls, command_key_trust, command_key_revoke, command_help, command_completion;
 
 #endif
