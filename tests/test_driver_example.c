@@ -29,6 +29,7 @@ static const char *make_url(const char *place)
 
 const conformance_target conformance = {
     .name = "shelf",
+    .clock_ms = 20, /* files are as fine as a tick of the kernel, or finer than its coarse clock */
     .url = make_url,
     .many_processes = 1,
     .has_create = 1,
