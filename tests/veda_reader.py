@@ -75,7 +75,7 @@ def check_frame(frame, plain):
     check(magic == 0xFD2FB528 and plain <= 4 * MIB and len(frame) <= 4210688, "a frame")
     single, at = descriptor & 0x20, 5
     if not single:
-        check(frame[at] <= 0x60, "a window of more than 4 MiB")
+        check(0x38 <= frame[at] <= 0x60, "a window that is not of 128 KiB to 4 MiB")
         at += 1
     at += (0, 1, 2, 4)[descriptor & 3]
     width = (1 if single else 0, 2, 4, 8)[descriptor >> 6]
@@ -86,6 +86,8 @@ def check_frame(frame, plain):
         block = int.from_bytes(frame[at : at + 3], "little")
         check(at + 3 <= len(frame), "a frame cut short")
         last, kind = block & 1, block >> 1 & 3
+        most = min(plain, 128 * 1024) if single else 128 * 1024
+        check(block >> 3 <= most, "a block larger than 128 KiB or its content")
         at += 3 + (1 if kind == 1 else block >> 3)
     check(at + (descriptor & 4) == len(frame), "a frame that ends elsewhere")
 

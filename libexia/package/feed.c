@@ -14,7 +14,7 @@
 #include "base/memory.h"
 #include "package/reader.h"
 
-enum { WAIT_MS = 100, BLOCK_HEADER = 3, BLOCK_RUN = 1, SMALL = 64 };
+enum { WAIT_MS = 100 };
 
 /* Until there is something to read.  `since` is when something was there last. */
 static exia_status await(exia__feed *feed, int64_t since, exia_error *err)
@@ -82,29 +82,19 @@ static exia_status foreign(const exia__feed *feed, const char *why, exia_error *
     return exia__fail(err, EXIA_ECORRUPT, 0, "%s is no package, or damaged: %s", feed->name, why);
 }
 
-/* Bytes of a frame's header, by its fifth (RFC 8878, 3.1.1.1). */
-static size_t header_size(unsigned char descriptor)
-{
-    static const unsigned char of_dictionary[] = {0, 1, 2, 4}, of_content[] = {0, 2, 4, 8};
-    int single = descriptor >> 5 & 1, content = descriptor >> 6;
-    return 5 + !single + of_dictionary[descriptor & 3] +
-           (content == 0 ? (size_t)single : of_content[content]);
-}
-
 /* The blocks, the first of which begins at `at`, and the checksum. */
 static exia_status read_blocks(exia__packed *frame, exia__feed *feed, size_t at, exia_error *err)
 {
     size_t most = ZSTD_compressBound(EXIA__MOST_PLAIN), checksum = frame->data[4] & 4;
-    exia_status rc = have(frame, feed, at + BLOCK_HEADER, err);
+    exia_status rc = have(frame, feed, at + EXIA__BLOCK_HEADER, err);
     for (int last = 0; rc == EXIA_OK && !last;) {
-        const unsigned char *block = frame->data + at;
-        uint32_t header = block[0] | (uint32_t)block[1] << 8 | (uint32_t)block[2] << 16;
-        size_t size = (header >> 1 & 3) == BLOCK_RUN ? 1 : header >> 3;
-        last = header & 1;
-        at += BLOCK_HEADER + size;
-        if (size > ZSTD_BLOCKSIZE_MAX || at + BLOCK_HEADER > most)
+        exia__block block = exia__frame_block(frame->data + at);
+        last = block.last;
+        at += EXIA__BLOCK_HEADER + block.size;
+        size_t size = at + (last ? checksum : EXIA__BLOCK_HEADER);
+        if (size > most)
             return foreign(feed, "a frame is larger than packages have them", err);
-        rc = have(frame, feed, at + (last ? checksum : BLOCK_HEADER), err);
+        rc = have(frame, feed, size, err);
     }
     return rc;
 }
@@ -121,8 +111,8 @@ exia_status exia__feed_frame(exia__packed *out, exia__feed *feed, exia_error *er
     if (magic != EXIA__FRAME_MAGIC)
         return feed->done == out->size ? exia__package_other(feed->name, out->data, out->size, err)
                                        : foreign(feed, "a frame of it is not of zstd", err);
-    size_t header = header_size(out->data[4]);
-    rc = have(out, feed, header + BLOCK_HEADER, err);
+    size_t header = exia__frame_header(out->data[4]);
+    rc = have(out, feed, header + EXIA__BLOCK_HEADER, err);
     if (rc < 0)
         return rc;
     unsigned long long plain = ZSTD_getFrameContentSize(out->data, out->size);

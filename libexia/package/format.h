@@ -34,6 +34,8 @@ enum {
     EXIA__FRAME_LEAST = 4 + 1 + 1,    /* magic, descriptor, window or size */
     EXIA__FRAME_SINGLE = 0x20,        /* in the descriptor: the content is its own window */
     EXIA__FRAME_WINDOW = 0x60,        /* 4 MiB, as a header says it: no frame holds more */
+    EXIA__FRAME_BLOCK_WINDOW = 0x38,  /* 128 KiB: any block has room */
+    EXIA__BLOCK_HEADER = 3,           /* bytes before a block of a frame */
 };
 #define EXIA__MOST_RECORD ((uint64_t)2 << 30) /* bytes of RECORD */
 #define EXIA__DIGESTS_MAGIC 0x184D2A5Bu

@@ -40,6 +40,38 @@ exia_status exia__room(void **memory, size_t *have, size_t need, exia_error *err
     return EXIA_OK;
 }
 
+size_t exia__frame_header(unsigned char descriptor)
+{
+    static const unsigned char of_dictionary[] = {0, 1, 2, 4}, of_content[] = {0, 2, 4, 8};
+    int single = (descriptor & EXIA__FRAME_SINGLE) != 0, content = descriptor >> 6;
+    return 5 + !single + of_dictionary[descriptor & 3] +
+           (content == 0 ? (size_t)single : of_content[content]);
+}
+
+exia__block exia__frame_block(const unsigned char header[EXIA__BLOCK_HEADER])
+{
+    enum { RUN = 1 };
+    uint32_t bits = header[0] | (uint32_t)header[1] << 8 | (uint32_t)header[2] << 16;
+    return (exia__block){(bits >> 1 & 3) == RUN ? 1 : bits >> 3, bits >> 3, bits & 1};
+}
+
+/* Is no block larger than a window or 128 KiB?  Versions of libzstd differ in what they take, and
+ * `tar --zstd` takes less than what decompresses at once.  The blocks are known to be there. */
+static int blocks_fit(const unsigned char *packed, size_t plain)
+{
+    const unsigned char *at = packed + exia__frame_header(packed[4]);
+    int single = (packed[4] & EXIA__FRAME_SINGLE) != 0;
+    size_t most = single && plain < ZSTD_BLOCKSIZE_MAX ? plain : ZSTD_BLOCKSIZE_MAX;
+    for (;;) {
+        exia__block block = exia__frame_block(at);
+        if (block.listed > most)
+            return 0;
+        if (block.last)
+            return 1;
+        at += EXIA__BLOCK_HEADER + block.size;
+    }
+}
+
 /* What decompresses at once needs no window, but a reader of streams and `tar --zstd` would have to
  * find the memory. */
 static const char *frame_fault(const unsigned char *packed, size_t size, size_t plain)
@@ -47,12 +79,13 @@ static const char *frame_fault(const unsigned char *packed, size_t size, size_t 
     /* the magic too, for libzstd may know older formats */
     if (size < EXIA__FRAME_LEAST || exia__get32(packed) != EXIA__FRAME_MAGIC)
         return "is no frame of zstd";
-    if ((packed[4] & EXIA__FRAME_SINGLE) == 0 && packed[5] > EXIA__FRAME_WINDOW)
-        return "wants a window of more than 4 MiB";
+    if ((packed[4] & EXIA__FRAME_SINGLE) == 0 &&
+        (packed[5] < EXIA__FRAME_BLOCK_WINDOW || packed[5] > EXIA__FRAME_WINDOW))
+        return "wants a window that is not of 128 KiB to 4 MiB";
     if (ZSTD_getFrameContentSize(packed, size) != plain ||
         ZSTD_findFrameCompressedSize(packed, size) != size)
         return "has not the size in the index";
-    return NULL;
+    return blocks_fit(packed, plain) ? NULL : "has a block larger than 128 KiB or its content";
 }
 
 exia_status exia__frame_decode(const char **why, void *into, size_t plain, const void *packed,

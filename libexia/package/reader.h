@@ -53,6 +53,15 @@ exia_status exia__part_end(exia_package *package, const char *tar, size_t size, 
 
 /* ---- load.c --------------------------------------------------------------------------------- */
 
+/* Bytes of a frame's header, by its fifth (RFC 8878, 3.1.1.1). */
+size_t exia__frame_header(unsigned char descriptor);
+/* What the header of a block says (RFC 8878, 3.1.1.2). */
+typedef struct exia__block {
+    size_t size, listed; /* bytes in the file behind the header; what is written there */
+    int last;
+} exia__block;
+exia__block exia__frame_block(const unsigned char header[EXIA__BLOCK_HEADER]);
+
 /* Decompress one whole frame by a ZSTD_DCtx.  `*why`, if not NULL, says what is wrong with it. */
 exia_status exia__frame_decode(const char **why, void *into, size_t plain, const void *packed,
                                size_t size, void *zstd, exia_error *err);
