@@ -102,15 +102,12 @@ def test_every_make_target_and_path_that_is_named_is_there():
 
 def test_remotes_work_or_do_not_as_the_table_says(directory):
     rows = re.findall(
-        r"^\|[^|]+\| `(\S+):.*` \| (blobs|records).*\| (.+?) \|$", README, re.MULTILINE
+        r"^\|[^|]+\| `([a-z0-9+]+):.*` \| (blobs|records).*\| (.+?) \|$", README, re.MULTILINE
     )
     assert len(rows) >= 7
     for scheme, contract, state in rows:
-        urls = {
-            "records": "sqlite:r.db",
-            "blobs": "file:b",
-            contract: f"{scheme}:{directory}/store",
-        }
+        place = f"//key:secret@localhost:1{directory}" if "http" in scheme else f"{directory}/store"
+        urls = {"records": "sqlite:r.db", "blobs": "file:b", contract: f"{scheme}:{place}"}
         sides = ["--records", urls["records"], "--packages", urls["blobs"]]
         command = ["vedapkg", "remote", "add", re.sub("[^a-z0-9]", "", scheme), *sides]
         done = subprocess.run(command, capture_output=True, text=True)
