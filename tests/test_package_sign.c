@@ -134,6 +134,11 @@ TEST(a_call_without_a_file_a_key_or_sense_changes_nothing)
     check_fails(EXIA_ENOTFOUND, sign_to(file, NULL, check_path("none.pem"), &err));
     check_fails(EXIA_ENOTFOUND, sign_to(file, check_path("none/x.veda"), key, &err));
     check_fails(EXIA_ECORRUPT, sign_to(key, NULL, key, &err));
+    assert_int_equal(mkfifo(check_path("pipe"), 0600), 0);
+    check_fails(EXIA_EINVAL, sign_to(file, check_path("pipe"), key, &err)); /* nor a device */
+    check_text("no regular file");
+    assert_int_equal(remove(check_path("pipe")), 0); /* it is there still */
+    check_fails(EXIA_EINVAL, sign_to(file, check_directory(), key, &err));
     check_fails(EXIA_EDENIED, sign_to(file, NULL, locked, &err));
     assert_int_equal(err.native, 1);
     options.message = "a history is not here";

@@ -174,6 +174,15 @@ static exia_status keep_mode(int fd, const exia_package *package, exia_error *er
     return EXIA_OK;
 }
 
+/* Above all no device: the rename would replace it. */
+static exia_status check_target(const char *path, exia_error *err)
+{
+    struct stat info;
+    return stat(path, &info) != 0 || S_ISREG(info.st_mode)
+               ? EXIA_OK
+               : exia__fail(err, EXIA_EINVAL, 0, "%s is no regular file: name one to write", path);
+}
+
 exia_status exia_package_sign(const char *file, const char *signed_file,
                               const exia_sign_options *options, const char *trust_file,
                               const exia_job *job, exia_error *err)
@@ -191,6 +200,8 @@ exia_status exia_package_sign(const char *file, const char *signed_file,
         rc = exia__work_begin(&work, job, err);
     if (rc == EXIA_OK)
         rc = exia_package_open(&package, file, err);
+    if (rc == EXIA_OK)
+        rc = check_target(path, err);
     if (rc == EXIA_OK) /* before the long work: the key may be missing */
         rc = exia__sign_metadata(&signature, package->facts_text, package->manifest, &ours,
                                  trust_file, err);
