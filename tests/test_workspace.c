@@ -1,12 +1,15 @@
 /* Workspaces: starting one, adding components, that a failure leaves it as it was. */
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "support/trace.h"
 #include "support/workspaces.h"
 
 static const char *workspace(void)
@@ -104,6 +107,35 @@ TEST(what_cannot_be_added_leaves_the_workspace_as_it_was)
     free(after);
     assert_int_equal(system(check_format("test \"$(ls -A '%s')\" = \"data\nveda.json\"", to)), 0);
     assert_false(exia__path_exists(check_path("home")));
+}
+
+static int add_file(void *payload)
+{
+    const char *to = payload;
+    return exia_workspace_add(to, check_path("file.py"), NULL, check_path("home"), &err) == EXIA_OK;
+}
+
+TEST(what_is_listed_is_there_whichever_write_fails)
+{
+    if (!trace_allowed()) {
+        print_message("no process may be traced here\n");
+        skip();
+    }
+    const char *to = check_path("w"), *added = check_path("w/code/file.py");
+    trace_plan plan = {.way = TRACE_FAIL, .code = EIO};
+    write_text(check_path("file.py"), "x");
+    for (trace_end end = {0}; plan.nth <= end.writes; plan.nth++) {
+        workspace();
+        end = trace_run(add_file, (void *)to, plan);
+        assert_true(WIFEXITED(end.status));
+        char *text = manifest_text(to);
+        int there = exia__path_exists(added);
+        assert_int_equal(strstr(text, "code/file.py") != NULL, there);
+        assert_true(there || WEXITSTATUS(end.status) == 0);
+        free(text);
+        check_ok(exia_package_write(NULL, to, check_path("out.veda"), NULL, NULL, &err));
+        check_ok(exia__tree_remove(to, &err));
+    }
 }
 
 TEST(a_manifest_that_is_wrong_is_not_touched)

@@ -22,6 +22,7 @@
 typedef struct addition {
     const char *directory; /* the workspace */
     char *manifest_path, *source, *staging, *folder, *target, *listed;
+    char *before; /* what veda.json was */
     const char *kind;
     json_t *manifest;
     int lock; /* fd of the workspace: one addition at a time */
@@ -153,7 +154,6 @@ static exia_status choose_target(addition *a, const char *name, exia_error *err)
 
 static exia_status open_workspace(addition *a, exia_error *err)
 {
-    char *text = NULL;
     size_t size = 0;
     a->lock = open(a->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (a->lock < 0)
@@ -165,10 +165,10 @@ static exia_status open_workspace(addition *a, exia_error *err)
                         "%s is no workspace, it has no veda.json: make one with \"vedapkg new\"",
                         a->directory);
     if (rc == EXIA_OK)
-        rc = exia__file_read(&text, &size, a->manifest_path, EXIA__MOST_MANIFEST, err);
+        rc = exia__file_read(&a->before, &size, a->manifest_path, EXIA__MOST_MANIFEST, err);
     if (rc == EXIA_OK)
-        rc = exia__manifest_parse(&a->manifest, text, size, a->manifest_path, EXIA_EINVAL, err);
-    exia__release(text);
+        rc =
+            exia__manifest_parse(&a->manifest, a->before, size, a->manifest_path, EXIA_EINVAL, err);
     return rc;
 }
 
@@ -211,7 +211,8 @@ static exia_status take_version(const addition *a, const char *selector, const c
     return rc;
 }
 
-/* Show the copy, then list it; what cannot be listed goes again. */
+/* Show the copy, then list it; what cannot be listed goes again.  A list may be there that could not be
+ * synced. */
 static exia_status show(const addition *a, exia_error *err)
 {
     int made = !exia__path_exists(a->folder);
@@ -220,8 +221,11 @@ static exia_status show(const addition *a, exia_error *err)
         rc = exia__fail_errno(err, errno, "cannot write", a->target);
     if (rc == EXIA_OK) {
         rc = write_manifest(a->manifest_path, a->manifest, EXIA__REPLACE, err);
-        if (rc < 0)
+        if (rc < 0) {
+            (void)exia__file_write(a->manifest_path, a->before, strlen(a->before), EXIA__REPLACE,
+                                   NULL);
             (void)exia__tree_remove(a->target, NULL);
+        }
     }
     if (rc < 0 && made)
         (void)rmdir(a->folder);
@@ -241,6 +245,7 @@ static void close_addition(addition *a)
     exia__release(a->folder);
     exia__release(a->target);
     exia__release(a->listed);
+    exia__release(a->before);
 }
 
 exia_status exia_workspace_add(const char *directory, const char *path, const char *kind,
