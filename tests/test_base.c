@@ -302,6 +302,31 @@ TEST(a_file_that_is_there_is_replaced_only_when_asked_and_nothing_is_left_beside
     assert_int_equal(mkdir(check_directory(), 0700), 0);
 }
 
+static int write_as_nobody(void)
+{
+    if (setresgid(65534, 65534, 65534) != 0 || setresuid(65534, 65534, 65534) != 0)
+        return 1;
+    if (exia__file_write(check_path("drop/x"), "new", 3, 0, &err) != EXIA_OK)
+        return 2;
+    return exia__file_write(check_path("drop/x"), "newer", 5, EXIA__REPLACE, &err) == EXIA_OK ? 0
+                                                                                              : 3;
+}
+
+TEST(a_directory_that_may_be_written_and_not_read_takes_a_file)
+{
+    if (geteuid() != 0) {
+        print_message("only root can become another user\n");
+        skip();
+    }
+    assert_int_equal(chmod(check_directory(), 0755), 0);
+    assert_int_equal(mkdir(check_path("drop"), 0700), 0);
+    assert_int_equal(chmod(check_path("drop"), 0333), 0);
+    assert_int_equal(check_in_child(write_as_nobody), 0);
+    char *text = check_read_file(check_path("drop/x"), NULL);
+    assert_string_equal(text, "newer");
+    free(text);
+}
+
 TEST(a_read_is_bounded_and_refuses_what_is_no_regular_file)
 {
     char *text = NULL;
