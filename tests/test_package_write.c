@@ -51,6 +51,10 @@ TEST(pack_refuses_a_workspace_without_a_good_manifest)
     make_directory(check_format("%s/veda.json", from));
     pack_refuses(EXIA_EINVAL, from, "veda.json");
     assert_int_equal(rmdir(check_format("%s/veda.json", from)), 0);
+    write_text(check_format("%s/a", from), "{}");
+    assert_int_equal(link(check_format("%s/a", from), check_format("%s/veda.json", from)), 0);
+    pack_refuses(EXIA_EINVAL, from, "a file of its own");
+    assert_int_equal(unlink(check_format("%s/a", from)), 0);
     write_text(check_format("%s/veda.json", from), "{\"format\":1,\"name\":\"demo\"}");
     pack_refuses(EXIA_EINVAL, from, "version");
     write_text(check_format("%s/veda.json", from), "{\"format\":2}");

@@ -68,7 +68,11 @@ static exia_status read_manifest(packing *p, exia_error *err)
                                                 strlen(EXIA__MANIFEST_PATH));
     char *text = NULL;
     int fd = -1;
-    if (entry == NULL || entry->type != 'f')
+    if (entry != NULL && entry->type != 'f') /* a link, or not the first name of a file */
+        return exia__fail(err, EXIA_EINVAL, 0,
+                          "%s is no file, or has another name here: make it a file of its own",
+                          EXIA__MANIFEST_PATH);
+    if (entry == NULL)
         return exia__fail(err, EXIA_EINVAL, 0,
                           "the workspace has no file %s: make one with \"vedapkg new\"",
                           EXIA__MANIFEST_PATH);
