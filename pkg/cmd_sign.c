@@ -1,5 +1,6 @@
 /* sign, model sign: a package or a version gets a signature.  A secret key that turns out to be
  * encrypted asks for its password where somebody is there to give it. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,7 @@ exia_status sign_asking(struct call *call, exia_sign_options *options, sign_fn *
     }
     if (status == EXIA_OK)
         status = sign(what, options, err);
-    if (status == EXIA_EDENIED && err->native == 1 && options->password == NULL) {
+    if (status == EXIA_EDENIED && err->native == ENOKEY && options->password == NULL) {
         if (password_can_ask()) {
             status = password_read(&password, call, err);
             options->password = password.text;

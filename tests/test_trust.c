@@ -162,7 +162,7 @@ TEST(an_encrypted_key_wants_its_password)
     assert_non_null(strstr(text, "BEGIN ENCRYPTED PRIVATE KEY"));
     free(text);
     check_fails(EXIA_EDENIED, exia__secret_key_read(&key, path, NULL, &err));
-    assert_int_equal(err.native, 1);
+    assert_int_equal(err.native, ENOKEY);
     check_fails(EXIA_EDENIED, exia__secret_key_read(&key, path, longest + 1, &err));
     assert_int_equal(err.native, 0);
     check_text("the password is not that of");

@@ -222,8 +222,8 @@ EXIA_API exia_status exia_model_record(char **out, const exia_model *model, exia
  *
  * @param options  `comment` NULL: "digits@7" and the time
  * @return EXIA_ENOTFOUND: no such version, or no such key; EXIA_EDENIED: the password is missing
- *         (native 1) or wrong, or others may read the key; EXIA_EUNTRUSTED: the signature given is not
- *         of this version, or by no key that is trusted
+ *         (native ENOKEY) or wrong, or others may read the key; EXIA_EUNTRUSTED: the signature given
+ *         is not of this version, or by no key that is trusted
  */
 EXIA_API exia_status exia_model_sign(exia_library *library, const char *selector,
                                      const exia_sign_options *options, exia_error *err);

@@ -187,9 +187,9 @@ EXIA_API exia_status exia_package_receive(exia_package **out, int fd, const char
  *                     exia_package_facts() gives, which in the package is VEDA/METADATA.json
  * @param trust_file   says whether such a key is trusted; NULL: trust.json in the user's home of Exia
  * @return EXIA_ECORRUPT: it does not verify, EXIA_ENOTFOUND: no such file or key, EXIA_EINVAL: what
- *         is there is no regular file, EXIA_EDENIED: the password is missing (native 1) or wrong, or
- *         others may read the key; EXIA_EUNTRUSTED: the signature given is not of this package, or by
- *         no key that is trusted
+ *         is there is no regular file, EXIA_EDENIED: the password is missing (native ENOKEY) or wrong,
+ *         or others may read the key; EXIA_EUNTRUSTED: the signature given is not of this package, or
+ *         by no key that is trusted
  */
 EXIA_API exia_status exia_package_sign(const char *file, const char *signed_file,
                                        const exia_sign_options *options, const char *trust_file,

@@ -1,6 +1,7 @@
 /* Secret keys: PKCS#8 in PEM, which OpenSSL's own tool reads too.  With a password it is encrypted by
  * AES-256-CBC under a key from scrypt (RFC 7914; N 2^14, r 8, p 5: 16 MiB, a fifth of a second).  What
  * was secret in memory is wiped. */
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -111,7 +112,8 @@ static exia_status parse(exia__secret_key **out, const char *text, size_t size, 
 {
     int encrypted = strstr(text, "-----BEGIN ENCRYPTED PRIVATE KEY-----") != NULL;
     if (encrypted && password == NULL)
-        return exia__fail(err, EXIA_EDENIED, 1, "%s is encrypted: its password is needed", path);
+        return exia__fail(err, EXIA_EDENIED, ENOKEY, "%s is encrypted: its password is needed",
+                          path);
     BIO *bio = BIO_new_mem_buf(text, (int)size);
     if (bio == NULL)
         return exia__fail_memory(err);

@@ -33,7 +33,7 @@ void exia__key_id_text(char out[EXIA__KEY_ID_SIZE], const unsigned char id[8]);
 typedef struct exia__secret_key exia__secret_key;
 exia_status exia__secret_key_make(exia__secret_key **out, exia_error *err);
 /* `path` NULL: key.pem in the home.  @return EXIA_EDENIED: it is encrypted and the password is not
- * given (native 1) or wrong, or others may read it; EXIA_EINVAL: no ed25519 key */
+ * given (native ENOKEY) or wrong, or others may read it; EXIA_EINVAL: no ed25519 key */
 exia_status exia__secret_key_read(exia__secret_key **out, const char *path, const char *password,
                                   exia_error *err);
 const exia__public_key *exia__secret_key_public(const exia__secret_key *key);
