@@ -5,9 +5,9 @@
 test: build/system-test ## pass the tests
 	@$(MAKE) --no-print-directory test-c test-python # anew, for which modules can be built may be known only now
 test-c: build/system-test $(tests) $(plugins) ## the C tests only; T=test_pool for one file
-	@failed=0; for t in $(if $(T),$(BUILD)/tests/$(T),$(tests)); do \
-		echo "$$t"; $(RUN) $$t 2>&1 | sed '/^\[ RUN /d; /^\[       OK /d' || failed=1; \
-	done; exit $$failed
+	@failed=; for t in $(if $(T),$(BUILD)/tests/$(T),$(tests)); do \
+		echo "$$t"; $(RUN) $$t 2>&1 | sed '/^\[ RUN /d; /^\[       OK /d' || failed="$$failed $$t"; \
+	done; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 test-python: build/system-test $(filter $(BUILD)/tests/test_forged_%,$(tests)) build/graphlib/.here $(venv)/.test $(venv)/.binding $(BUILD)/vedapkg ## the Python tests and those of the tool
 	@$(python) -m pytest -q bindings/python/tests tests $(PYTEST)
 test-torch: $(BUILD)/vedapkg ## the tests of objects of PyTorch, with Debian's in an environment of its own
