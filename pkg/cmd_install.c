@@ -6,11 +6,14 @@ static exia_status run_install(struct call *call, exia_error *err)
     const char *package = call->arguments[0];
     char *directory = NULL;
     exia_registry *registry = NULL;
+    exia_install_options options = {.struct_size = sizeof options,
+                                    .upgrade = call_has(call, OPTION_UPGRADE)};
     exia_status status = exia_registry_open(&registry, NULL, err);
 
     if (status == EXIA_OK)
-        status = exia_registry_install(&directory, registry, package,
-                                       call_option(call, OPTION_FROM), job_begin(call), err);
+        status =
+            exia_registry_install(&directory, registry, package, call_option(call, OPTION_FROM),
+                                  &options, job_begin(call), err);
     if (status == EXIA_OK)
         print_answer(call,
                      json_pack("{s:s, s:o}", "package", package, "directory", json_path(directory)),
@@ -29,7 +32,8 @@ const struct command command_install = {
     .keys = "package, directory",
     .least = 1,
     .most = 1,
-    .options = {{OPTION_FROM, 0, "from", "REMOTE", "pull what is missing here from there", false}},
+    .options = {{OPTION_FROM, 0, "from", "REMOTE", "pull what is missing here from there", false},
+                {OPTION_UPGRADE, 0, "upgrade", NULL, "take the newest of what it needs", false}},
 };
 
 static exia_status run_uninstall(struct call *call, exia_error *err)

@@ -64,6 +64,7 @@ enum option_key {
     OPTION_TO,
     OPTION_UNPACK,
     OPTION_TRUST,
+    OPTION_UPGRADE,
     OPTION_VERSION,
     OPTION_WAIT,
     OPTION_WHERE,

@@ -61,7 +61,7 @@ TEST(a_cancel_at_any_step_leaves_nothing)
         countdown count = {steps, 0};
         exia_job job = {.struct_size = sizeof job, .progress = end_at, .payload = &count};
         exia_registry *registry = open_home("home");
-        rc = exia_registry_install(NULL, registry, "app", NULL, &job, &err);
+        rc = exia_registry_install(NULL, registry, "app", NULL, NULL, &job, &err);
         assert_true(rc == EXIA_OK || rc == EXIA_ECANCELLED);
         if (rc < 0) {
             assert_string_equal(installed(registry, NULL), "");
@@ -87,7 +87,7 @@ TEST(a_process_killed_at_any_step_leaves_all_or_nothing)
             exia_registry *own = NULL;
             exia_status rc = exia_registry_open(&own, check_path("home"), &err);
             if (rc == EXIA_OK)
-                rc = exia_registry_install(NULL, own, "app", NULL, &job, &err);
+                rc = exia_registry_install(NULL, own, "app", NULL, NULL, &job, &err);
             exia_registry_free(own);
             _exit(rc < 0);
         }
@@ -117,8 +117,8 @@ TEST(what_a_dead_uninstall_left_is_finished)
     exia__records *journal = NULL, *rows = NULL;
     add_package(registry, "x", "1.0", NULL);
     add_package(registry, "y", "1.0", NULL);
-    check_ok(exia_registry_install(NULL, registry, "x", NULL, NULL, &err));
-    check_ok(exia_registry_install(NULL, registry, "y", NULL, NULL, &err));
+    check_ok(exia_registry_install(NULL, registry, "x", NULL, NULL, NULL, &err));
+    check_ok(exia_registry_install(NULL, registry, "y", NULL, NULL, NULL, &err));
     exia_registry_free(registry);
     /* one died behind its commit, one before it */
     static const char id_x[] = "0123456789abcdef0123456789abcdef";
@@ -185,7 +185,7 @@ TEST(opening_the_home_does_not_disturb_an_install_that_lives)
     exia_status opened = EXIA_EIO;
     exia_job job = {.struct_size = sizeof job, .progress = open_another, .payload = &opened};
     exia_registry *registry = open_home("home");
-    check_ok(exia_registry_install(NULL, registry, "app", NULL, &job, &err));
+    check_ok(exia_registry_install(NULL, registry, "app", NULL, NULL, &job, &err));
     assert_int_equal(opened, EXIA_OK);
     exia_registry_free(registry);
     check_installed();
@@ -201,7 +201,7 @@ TEST(processes_that_install_one_package_at_once_all_succeed)
             exia_registry *own = NULL;
             exia_status rc = exia_registry_open(&own, check_path("home"), &err);
             if (rc == EXIA_OK)
-                rc = exia_registry_install(NULL, own, "app", NULL, NULL, &err);
+                rc = exia_registry_install(NULL, own, "app", NULL, NULL, NULL, &err);
             if (rc < 0)
                 fprintf(stderr, "%s\n", err.text);
             exia_registry_free(own);
@@ -236,8 +236,8 @@ TEST(a_dependency_that_is_uninstalled_meanwhile_is_installed_again)
     int times = 1;
     exia_job job = {.struct_size = sizeof job, .progress = uninstall_base, .payload = &times};
     exia_registry *registry = open_home("home");
-    check_ok(exia_registry_install(NULL, registry, "base", NULL, NULL, &err));
-    check_ok(exia_registry_install(NULL, registry, "app", NULL, &job, &err));
+    check_ok(exia_registry_install(NULL, registry, "base", NULL, NULL, NULL, &err));
+    check_ok(exia_registry_install(NULL, registry, "app", NULL, NULL, &job, &err));
     assert_int_equal(times, 0);
     exia_registry_free(registry);
     check_installed();
@@ -252,7 +252,7 @@ static exia_status install_app(void *payload, exia_error *error)
     char *package = NULL;
     exia_status rc = exia_registry_open(&registry, payload, error);
     if (rc == EXIA_OK)
-        rc = exia_registry_install(NULL, registry, "app", NULL, NULL, error);
+        rc = exia_registry_install(NULL, registry, "app", NULL, NULL, NULL, error);
     if (rc == EXIA_OK)
         rc = exia_registry_which(&package, registry, check_path("home/installed/app/1.0/any"),
                                  error);
@@ -275,7 +275,7 @@ TEST(installing_and_uninstalling_survive_a_lack_of_memory)
     register_two();
     check_survives_no_memory(install_app, (void *)check_path("home"));
     exia_registry *registry = open_home("home");
-    check_ok(exia_registry_install(NULL, registry, "app", NULL, NULL, &err));
+    check_ok(exia_registry_install(NULL, registry, "app", NULL, NULL, NULL, &err));
     exia_registry_free(registry);
     check_installed();
 }
@@ -296,7 +296,7 @@ TEST(an_install_from_a_remote_that_fails_at_any_call_leaves_nothing_installed)
     exia_status rc = EXIA_EUNAVAILABLE;
     for (long nth = 1; rc == EXIA_EUNAVAILABLE; nth++) {
         faulty = (faulty_plan){.nth = nth, .for_ever = 1, .status = EXIA_EUNAVAILABLE};
-        rc = exia_registry_install(NULL, two, "app", "shaky", NULL, &err);
+        rc = exia_registry_install(NULL, two, "app", "shaky", NULL, NULL, &err);
         if (rc == EXIA_EUNAVAILABLE) {
             check_text("remote shaky: ");
             assert_string_equal(installed(two, NULL), "");

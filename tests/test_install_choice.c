@@ -9,9 +9,9 @@ TEST(the_newest_final_version_is_installed_and_a_named_one_when_named)
     static const char *const versions[] = {"1.9", "1.10", "2.0rc1"};
     for (size_t i = 0; i < 3; i++)
         add_package(registry, "x", versions[i], NULL);
-    check_ok(exia_registry_install(NULL, registry, "x", NULL, NULL, &err));
+    check_ok(exia_registry_install(NULL, registry, "x", NULL, NULL, NULL, &err));
     assert_true(exists("home/installed/x/1.10/any"));
-    check_ok(exia_registry_install(NULL, registry, "x@2.0.0rc1", NULL, NULL, &err));
+    check_ok(exia_registry_install(NULL, registry, "x@2.0.0rc1", NULL, NULL, NULL, &err));
     assert_true(exists("home/installed/x/2.0rc1/any"));
     assert_int_equal(rows_count(installed(registry, "x")), 2);
     check_fails(EXIA_EINVAL, exia_registry_uninstall(registry, "x", &err));
@@ -30,13 +30,26 @@ TEST(an_installed_version_that_fits_is_preferred)
     add_package(registry, "base", "1.0", NULL);
     add_package(registry, "base", "1.5", NULL);
     add_package(registry, "app", "1.0", "\"base >= 1\"");
-    check_ok(exia_registry_install(NULL, registry, "base@1.0", NULL, NULL, &err));
-    check_ok(exia_registry_install(NULL, registry, "app", NULL, NULL, &err));
+    check_ok(exia_registry_install(NULL, registry, "base@1.0", NULL, NULL, NULL, &err));
+    check_ok(exia_registry_install(NULL, registry, "app", NULL, NULL, NULL, &err));
     assert_false(exists("home/installed/base/1.5"));
-    check_ok(exia_registry_install(NULL, registry, "base", NULL, NULL, &err));
+    check_ok(exia_registry_install(NULL, registry, "base", NULL, NULL, NULL, &err));
     assert_true(exists("home/installed/base/1.5"));
     check_ok(exia_registry_uninstall(registry, "base@1.0", &err)); /* the other one will do */
     check_fails(EXIA_ECONFLICT, exia_registry_uninstall(registry, "base", &err));
+    exia_registry_free(registry);
+}
+
+TEST(an_upgrade_takes_the_newest_of_what_is_needed)
+{
+    const exia_install_options newest = {.struct_size = sizeof newest, .upgrade = 1};
+    exia_registry *registry = open_home("home");
+    add_package(registry, "base", "1.0", NULL);
+    add_package(registry, "base", "1.5", NULL);
+    add_package(registry, "app", "1.0", "\"base >= 1\"");
+    check_ok(exia_registry_install(NULL, registry, "base@1.0", NULL, NULL, NULL, &err));
+    check_ok(exia_registry_install(NULL, registry, "app", NULL, &newest, NULL, &err));
+    assert_true(exists("home/installed/base/1.5"));
     exia_registry_free(registry);
 }
 
@@ -49,7 +62,7 @@ TEST(the_search_turns_back_where_newest_does_not_fit_newest)
     add_package(registry, "a", "2.0", "\"low >= 2\"");
     add_package(registry, "b", "1.0", "\"low < 2\"");
     add_package(registry, "top", "1.0", "\"a\", \"b\"");
-    check_ok(exia_registry_install(NULL, registry, "top", NULL, NULL, &err));
+    check_ok(exia_registry_install(NULL, registry, "top", NULL, NULL, NULL, &err));
     assert_true(exists("home/installed/a/1.0/any"));
     assert_true(exists("home/installed/low/1.0/any"));
     assert_int_equal(rows_count(installed(registry, NULL)), 4);
@@ -60,17 +73,20 @@ TEST(what_cannot_be_met_is_told_with_who_asks)
 {
     exia_registry *registry = open_home("home");
     add_package(registry, "app", "1.0", "\"gone >= 1\"");
-    check_fails(EXIA_ENOTFOUND, exia_registry_install(NULL, registry, "app", NULL, NULL, &err));
+    check_fails(EXIA_ENOTFOUND,
+                exia_registry_install(NULL, registry, "app", NULL, NULL, NULL, &err));
     check_text("app@1.0 needs \"gone >= 1\": there is none here");
     add_package(registry, "low", "1.0", NULL);
     add_package(registry, "low", "2.0", NULL);
     add_package(registry, "tool", "1.0", "\"low > 2\"");
-    check_fails(EXIA_ENOTFOUND, exia_registry_install(NULL, registry, "tool", NULL, NULL, &err));
+    check_fails(EXIA_ENOTFOUND,
+                exia_registry_install(NULL, registry, "tool", NULL, NULL, NULL, &err));
     check_text("tool@1.0 needs \"low > 2\": there is only 2.0, 1.0 here");
     add_package(registry, "a", "1.0", "\"low < 2\"");
     add_package(registry, "b", "1.0", "\"low >= 2\"");
     add_package(registry, "top", "1.0", "\"a\", \"b\"");
-    check_fails(EXIA_ENOTFOUND, exia_registry_install(NULL, registry, "top", NULL, NULL, &err));
+    check_fails(EXIA_ENOTFOUND,
+                exia_registry_install(NULL, registry, "top", NULL, NULL, NULL, &err));
     check_text("low");
     assert_string_equal(installed(registry, NULL), "");
     exia_registry_free(registry);
@@ -83,7 +99,7 @@ TEST(packages_that_need_each_other_are_refused_with_the_cycle_named)
     add_package(registry, "b", "1.0", "\"c\"");
     add_package(registry, "c", "1.0", "\"a\"");
     add_package(registry, "top", "1.0", "\"a\"");
-    check_fails(EXIA_ECYCLE, exia_registry_install(NULL, registry, "top", NULL, NULL, &err));
+    check_fails(EXIA_ECYCLE, exia_registry_install(NULL, registry, "top", NULL, NULL, NULL, &err));
     check_text("a");
     check_text("b");
     check_text("c");
@@ -105,7 +121,7 @@ TEST(a_search_without_an_answer_ends)
     add_package(registry, "low", "3.0", NULL);
     add_package(registry, "top", "1.0",
                 "\"p0\", \"p1\", \"p2\", \"p3\", \"p4\", \"p5\", \"p6\", \"p7\"");
-    exia_status rc = exia_registry_install(NULL, registry, "top", NULL, NULL, &err);
+    exia_status rc = exia_registry_install(NULL, registry, "top", NULL, NULL, NULL, &err);
     assert_true(rc == EXIA_ENOTFOUND || rc == EXIA_EUNSUPPORTED);
     check_text(rc == EXIA_ENOTFOUND ? "low" : "too many combinations");
     exia_registry_free(registry);
@@ -117,9 +133,10 @@ TEST(a_package_for_another_platform_is_installed_only_by_its_full_name)
     check_ok(exia_registry_register(registry, pack_with("x", "1.0", "linux_other", NULL, "x"), NULL,
                                     NULL, &err));
     add_package(registry, "app", "1.0", "\"x\"");
-    check_fails(EXIA_ENOTFOUND, exia_registry_install(NULL, registry, "x", NULL, NULL, &err));
-    check_fails(EXIA_ENOTFOUND, exia_registry_install(NULL, registry, "app", NULL, NULL, &err));
-    check_ok(exia_registry_install(NULL, registry, "x@1.0#linux_other", NULL, NULL, &err));
+    check_fails(EXIA_ENOTFOUND, exia_registry_install(NULL, registry, "x", NULL, NULL, NULL, &err));
+    check_fails(EXIA_ENOTFOUND,
+                exia_registry_install(NULL, registry, "app", NULL, NULL, NULL, &err));
+    check_ok(exia_registry_install(NULL, registry, "x@1.0#linux_other", NULL, NULL, NULL, &err));
     assert_true(exists("home/installed/x/1.0/linux_other/veda.json"));
     exia_registry_free(registry);
 }

@@ -216,7 +216,7 @@ static exia_status pack_and_install(const char *directory)
     if (rc == EXIA_OK)
         rc = exia_registry_register(registry, path[1], NULL, NULL, &err);
     if (rc == EXIA_OK)
-        rc = exia_registry_install(NULL, registry, "p", NULL, NULL, &err);
+        rc = exia_registry_install(NULL, registry, "p", NULL, NULL, NULL, &err);
     exia_registry_free(registry);
     exia_package_free(package);
     return rc;

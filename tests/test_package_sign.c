@@ -259,7 +259,8 @@ TEST(what_the_policy_does_not_let_in_is_neither_unpacked_nor_installed)
     check_ok(sign_to(file, check_path("signed.veda"), key, &err));
 
     check_ok(exia_registry_register(registry, file, NULL, NULL, &err));
-    check_fails(EXIA_EUNTRUSTED, exia_registry_install(NULL, registry, "demo", NULL, NULL, &err));
+    check_fails(EXIA_EUNTRUSTED,
+                exia_registry_install(NULL, registry, "demo", NULL, NULL, NULL, &err));
     check_text("is not signed");
     check_ok(exia_package_open(&package, file, &err));
     check_fails(EXIA_EUNTRUSTED, unpack(package, check_path("out"), NULL));
@@ -272,7 +273,7 @@ TEST(what_the_policy_does_not_let_in_is_neither_unpacked_nor_installed)
     const char *known = rows_text(rows);
     assert_non_null(strstr(known, "\"signed\":true"));
     assert_null(strchr(strchr(known, '\n') + 1, '\n'));
-    check_ok(exia_registry_install(NULL, registry, "demo", NULL, NULL, &err));
+    check_ok(exia_registry_install(NULL, registry, "demo", NULL, NULL, NULL, &err));
     check_ok(exia_package_open(&package, check_path("signed.veda"), &err));
     check_ok(unpack(package, check_path("out"), NULL));
     exia_package_free(package);

@@ -22,7 +22,7 @@ TEST(null_arguments_are_refused)
     check_fails(EXIA_EINVAL, exia_registry_unregister(registry, NULL, NULL, &err));
     check_fails(EXIA_EINVAL, exia_registry_push(NULL, registry, "x", NULL, NULL, &err));
     check_fails(EXIA_EINVAL, exia_registry_pull(NULL, registry, "x", NULL, NULL, &err));
-    check_fails(EXIA_EINVAL, exia_registry_install(NULL, registry, NULL, NULL, NULL, &err));
+    check_fails(EXIA_EINVAL, exia_registry_install(NULL, registry, NULL, NULL, NULL, NULL, &err));
     check_fails(EXIA_EINVAL, exia_registry_installed(NULL, registry, NULL, &err));
     check_fails(EXIA_EINVAL, exia_registry_which(NULL, registry, "/", &err));
     check_fails(EXIA_EINVAL, exia_registry_uninstall(registry, NULL, &err));
@@ -47,7 +47,8 @@ TEST(selectors_that_are_none_are_refused)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         check_fails(EXIA_EINVAL, exia_registry_push(NULL, registry, bad[i], "prod", NULL, &err));
         check_text("package \"");
-        check_fails(EXIA_EINVAL, exia_registry_install(NULL, registry, bad[i], NULL, NULL, &err));
+        check_fails(EXIA_EINVAL,
+                    exia_registry_install(NULL, registry, bad[i], NULL, NULL, NULL, &err));
         check_fails(EXIA_EINVAL, exia_registry_uninstall(registry, bad[i], &err));
     }
     free(lengthy);
@@ -60,7 +61,7 @@ TEST(unknown_packages_and_remotes_are_not_found)
     exia_rows *rows = NULL;
     check_fails(EXIA_ENOTFOUND, exia_registry_push(NULL, registry, "x", "prod", NULL, &err));
     check_text("x is not registered here");
-    check_fails(EXIA_ENOTFOUND, exia_registry_install(NULL, registry, "x", NULL, NULL, &err));
+    check_fails(EXIA_ENOTFOUND, exia_registry_install(NULL, registry, "x", NULL, NULL, NULL, &err));
     check_text("x is not registered here; a source (--from REMOTE) would pull it");
     check_fails(EXIA_ENOTFOUND, exia_registry_pull(NULL, registry, "x", "prod", NULL, &err));
     check_text("there is no remote \"prod\"");

@@ -142,7 +142,7 @@ TEST(a_package_lives_its_whole_life_on_a_log)
     const char *rows = query(two, NULL, "log");
     assert_int_equal(rows_count(rows), 1);
     assert_non_null(strstr(rows, "\"facts\":{\"a\":1}"));
-    check_ok(exia_registry_install(NULL, two, "x", "log", NULL, &err));
+    check_ok(exia_registry_install(NULL, two, "x", "log", NULL, NULL, &err));
     check_ok(exia_registry_unregister(one, "x@1.0", "log", &err));
     assert_string_equal(query(two, NULL, "log"), "");
     check_ok(exia_registry_push(NULL, one, "x", "log", NULL, &err));
@@ -183,7 +183,7 @@ TEST(rivals_who_did_not_see_each_other_are_a_conflict_that_the_later_one_is_told
     check_fails(EXIA_ECONFLICT, exia_registry_register(one, file, "log", NULL, &err));
     check_text("two packages have this identity");
     assert_non_null(strstr(query(one, NULL, "log"), "\"conflict\":"));
-    check_fails(EXIA_ECONFLICT, exia_registry_install(NULL, one, "x", "log", NULL, &err));
+    check_fails(EXIA_ECONFLICT, exia_registry_install(NULL, one, "x", "log", NULL, NULL, &err));
     check_fails(EXIA_ECONFLICT, exia_registry_pull(NULL, two, "x", "log", NULL, &err));
     check_ok(exia_registry_unregister(two, "x@1.0", "log", &err));
     check_ok(exia_registry_register(one, file, "log", NULL, &err));
@@ -202,7 +202,7 @@ TEST(rivals_with_the_same_content_are_one_package)
     check_ok(exia_registry_register(one, rival_file, "log", NULL, &err));
     assert_int_equal(line_count, 4);
     assert_int_equal(rows_count(query(one, NULL, "log")), 1);
-    check_ok(exia_registry_install(NULL, one, "x", "log", NULL, &err));
+    check_ok(exia_registry_install(NULL, one, "x", "log", NULL, NULL, &err));
     exia_registry_free(one);
     exia_registry_free(two);
     clear_log();

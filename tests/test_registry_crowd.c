@@ -52,7 +52,7 @@ static void *work_hard(void *payload)
     exia_rows *rows = NULL;
     exia_status rc = exia_registry_register(own->registry, own->file, NULL, NULL, &own->error);
     if (rc == EXIA_OK)
-        rc = exia_registry_install(NULL, own->registry, own->name, NULL, NULL, &own->error);
+        rc = exia_registry_install(NULL, own->registry, own->name, NULL, NULL, NULL, &own->error);
     if (rc == EXIA_OK)
         rc = exia_registry_query(&rows, own->registry, NULL, NULL, &own->error);
     exia_rows_free(rows);

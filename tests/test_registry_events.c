@@ -36,7 +36,7 @@ TEST(two_digests_under_one_identity_are_a_conflict_that_everybody_sees)
     assert_true(has(rows, "\"conflict\":\"two packages have this identity, with digests "
                           "aaaaaaaaaaaa and bbbbbbbbbbbb\""));
     assert_int_equal(rows_count(query(registry, "conflict is null", NULL)), 1);
-    check_fails(EXIA_ECONFLICT, exia_registry_install(NULL, registry, "x", NULL, NULL, &err));
+    check_fails(EXIA_ECONFLICT, exia_registry_install(NULL, registry, "x", NULL, NULL, NULL, &err));
     check_fails(EXIA_ECONFLICT, exia_registry_update(registry, "x", "{}", NULL, &err));
     check_fails(EXIA_ECONFLICT,
                 exia_registry_register(registry, pack("x", "1.0"), NULL, NULL, &err));
@@ -54,8 +54,8 @@ TEST(nobody_gets_an_older_version_in_the_place_of_a_conflict)
     check_ok(exia_registry_register(registry, pack("x", "0.9"), NULL, NULL, &err));
     write_event(records, "register", "t1", "", digest_a, "2026-01-01T00:00:00.000Z", "{}");
     write_event(records, "register", "t2", "", digest_b, "2026-01-01T00:00:00.000Z", "{}");
-    check_fails(EXIA_ECONFLICT, exia_registry_install(NULL, registry, "x", NULL, NULL, &err));
-    check_ok(exia_registry_install(NULL, registry, "x@0.9", NULL, NULL, &err));
+    check_fails(EXIA_ECONFLICT, exia_registry_install(NULL, registry, "x", NULL, NULL, NULL, &err));
+    check_ok(exia_registry_install(NULL, registry, "x@0.9", NULL, NULL, NULL, &err));
     exia__records_free(records);
     exia_registry_free(registry);
 }
@@ -121,7 +121,8 @@ TEST(records_that_cannot_be_read_spoil_their_own_package_only)
     for (size_t i = 0; i < 6; i++) {
         const char *name = check_format("%c", bad[i].key[0]);
         check_fails(bad[i].status, exia_registry_update(registry, name, "{}", NULL, &err));
-        check_fails(bad[i].status, exia_registry_install(NULL, registry, name, NULL, NULL, &err));
+        check_fails(bad[i].status,
+                    exia_registry_install(NULL, registry, name, NULL, NULL, NULL, &err));
         check_ok(exia_registry_unregister(registry, check_format("%s@1", name), NULL, &err));
     }
     assert_int_equal(rows_count(query(registry, NULL, NULL)), 1);
@@ -146,8 +147,8 @@ TEST(an_event_of_another_package_or_with_a_foreign_key_is_not_believed)
                                NULL, NULL, &err));
     free(elsewhere);
     assert_int_equal(rows_count(query(registry, "conflict is not null", NULL)), 2);
-    check_fails(EXIA_ECORRUPT, exia_registry_install(NULL, registry, "y", NULL, NULL, &err));
-    check_fails(EXIA_ECORRUPT, exia_registry_install(NULL, registry, "x", NULL, NULL, &err));
+    check_fails(EXIA_ECORRUPT, exia_registry_install(NULL, registry, "y", NULL, NULL, NULL, &err));
+    check_fails(EXIA_ECORRUPT, exia_registry_install(NULL, registry, "x", NULL, NULL, NULL, &err));
     exia__records_free(records);
     exia_registry_free(registry);
 }
@@ -180,7 +181,7 @@ TEST(a_signed_file_replaces_an_unsigned_one_of_the_same_content)
     assert_true(has(query(registry, NULL, "prod"), "\"signed\":true"));
     check_ok(exia_registry_register(registry, plain, NULL, NULL, &err)); /* nothing to gain */
     assert_string_equal(query(registry, NULL, NULL), row);
-    check_ok(exia_registry_install(NULL, registry, "x", NULL, NULL, &err));
+    check_ok(exia_registry_install(NULL, registry, "x", NULL, NULL, NULL, &err));
     check_ok(exia_registry_unregister(registry, "x@1.0", NULL, &err));
     assert_int_equal(rmdir(check_path("home/packages/blobs/packages")), 0);
     exia__parcel_free(&parcel);
@@ -203,7 +204,7 @@ TEST(two_spellings_of_one_version_are_a_conflict)
     check_ok(exia__records_put(NULL, to, "package", "x/1.0.0/any/t", event, EXIA_ABSENT, NULL, NULL,
                                &err));
     assert_int_equal(rows_count(query(one, "conflict is not null", NULL)), 2);
-    check_fails(EXIA_ECONFLICT, exia_registry_install(NULL, one, "x", NULL, NULL, &err));
+    check_fails(EXIA_ECONFLICT, exia_registry_install(NULL, one, "x", NULL, NULL, NULL, &err));
     check_text("two spellings");
     exia__records_free(from);
     exia__records_free(to);

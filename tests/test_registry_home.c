@@ -66,8 +66,9 @@ TEST(in_a_forked_child_the_handle_is_closed)
     pid_t child = fork();
     if (child == 0) {
         exia_rows *rows = NULL;
-        int bad = exia_registry_query(&rows, registry, NULL, NULL, &err) != EXIA_ECLOSED ||
-                  exia_registry_install(NULL, registry, "x", NULL, NULL, &err) != EXIA_ECLOSED;
+        int bad =
+            exia_registry_query(&rows, registry, NULL, NULL, &err) != EXIA_ECLOSED ||
+            exia_registry_install(NULL, registry, "x", NULL, NULL, NULL, &err) != EXIA_ECLOSED;
         exia_registry_free(registry);
         _exit(bad);
     }

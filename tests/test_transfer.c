@@ -77,7 +77,8 @@ TEST(a_remote_that_is_not_there_is_told_and_made_by_the_first_push)
     assert_int_equal(rows_count(query(registry, NULL, "prod")), 0);
     check_fails(EXIA_ENOTFOUND, exia_registry_pull(NULL, registry, "x", "prod", NULL, &err));
     check_text("nothing was pushed to prod yet");
-    check_fails(EXIA_ENOTFOUND, exia_registry_install(NULL, registry, "x", "prod", NULL, &err));
+    check_fails(EXIA_ENOTFOUND,
+                exia_registry_install(NULL, registry, "x", "prod", NULL, NULL, &err));
     check_text("nothing was pushed to prod yet");
     assert_int_not_equal(access(check_path("remote/records.db"), F_OK), 0);
     check_ok(exia_registry_register(registry, pack("x", "1.0"), NULL, NULL, &err));

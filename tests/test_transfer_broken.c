@@ -162,7 +162,7 @@ TEST(a_pull_without_room_leaves_a_whole_home_and_goes_on_later)
                              ? EXIA_EIO
                              : exia_registry_open(&two, check_path("two"), &err);
         if (rc == EXIA_OK)
-            rc = exia_registry_install(NULL, two, "large", "prod", NULL, &err);
+            rc = exia_registry_install(NULL, two, "large", "prod", NULL, NULL, &err);
         exia_registry_free(two);
         _exit(rc == EXIA_ENOSPACE ? 0 : 1);
     }
@@ -175,7 +175,7 @@ TEST(a_pull_without_room_leaves_a_whole_home_and_goes_on_later)
     assert_string_equal(query(two, NULL, NULL), "");
     check_ok(exia_registry_pull(&moved, two, "large", "prod", NULL, &err));
     assert_true(moved.reused >= 1000000 && moved.moved + moved.reused == moved.total);
-    check_ok(exia_registry_install(NULL, two, "large", NULL, NULL, &err));
+    check_ok(exia_registry_install(NULL, two, "large", NULL, NULL, NULL, &err));
     exia_registry_free(two);
 }
 

@@ -31,7 +31,7 @@ TEST(a_changed_blob_is_not_pulled_and_leaves_nothing)
     for (int i = 0; i < 2; i++)
         check_fails(EXIA_ECORRUPT, exia_registry_pull(NULL, two, "x", "prod", NULL, &err));
     check_text("remote prod: ");
-    check_fails(EXIA_ECORRUPT, exia_registry_install(NULL, two, "x", "prod", NULL, &err));
+    check_fails(EXIA_ECORRUPT, exia_registry_install(NULL, two, "x", "prod", NULL, NULL, &err));
     assert_string_equal(query(two, NULL, NULL), "");
     assert_string_equal(installed(two, NULL), "");
     exia_registry_free(one);
@@ -124,7 +124,7 @@ TEST(a_record_that_names_the_file_of_another_package_is_refused)
     assert_true(has(query(two, NULL, "prod"), "\"name\":\"nice\""));
     check_fails(EXIA_ECORRUPT, exia_registry_pull(NULL, two, "nice", "prod", NULL, &err));
     check_text("is x@1.0#any with digest");
-    check_fails(EXIA_ECORRUPT, exia_registry_install(NULL, two, "nice", "prod", NULL, &err));
+    check_fails(EXIA_ECORRUPT, exia_registry_install(NULL, two, "nice", "prod", NULL, NULL, &err));
     assert_string_equal(query(two, NULL, NULL), "");
     assert_string_equal(installed(two, NULL), "");
     exia_registry_free(one);
@@ -137,10 +137,10 @@ TEST(a_record_that_hides_a_dependency_is_found_out_before_anything_is_installed)
     check_ok(exia_registry_register(one, pack_with("x", "1.0", "any", "\"base >= 1\"", "hello"),
                                     "prod", NULL, &err));
     forge_record("x/1.0/any", "[\"base >= 1\"]", "[]");
-    check_fails(EXIA_ECORRUPT, exia_registry_install(NULL, two, "x", "prod", NULL, &err));
+    check_fails(EXIA_ECORRUPT, exia_registry_install(NULL, two, "x", "prod", NULL, NULL, &err));
     check_text("is not the package that its record describes");
     assert_string_equal(installed(two, NULL), "");
-    check_fails(EXIA_ENOTFOUND, exia_registry_install(NULL, two, "x", NULL, NULL, &err));
+    check_fails(EXIA_ENOTFOUND, exia_registry_install(NULL, two, "x", NULL, NULL, NULL, &err));
     check_text("x@1.0 needs \"base >= 1\": there is none here");
     exia_registry_free(one);
     exia_registry_free(two);

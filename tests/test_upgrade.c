@@ -211,7 +211,8 @@ TEST(a_golden_registry_is_read_whole_and_written)
         assert_int_equal(rows_count(all), 2);
         assert_non_null(strstr(all, "\"facts\":{\"owner\":\"vision\",\"stars\":3}"));
         assert_non_null(strstr(all, "hello-base"));
-        check_ok(exia_registry_install(&directory, registry, "hello@0.1.0", NULL, NULL, &err));
+        check_ok(
+            exia_registry_install(&directory, registry, "hello@0.1.0", NULL, NULL, NULL, &err));
         const char *content = check_format("%s/code/link", directory);
         size_t size = 0;
         char *numbers = check_read_file(content, &size);

@@ -177,11 +177,12 @@ class registry : public detail::handle<exia_registry, exia_registry_free>
     }
 
     /* Answers the package's directory. */
-    std::string install(std::string_view package, std::string_view remote = {}, const job &how = {})
+    std::string install(std::string_view package, std::string_view remote = {},
+                        const exia_install_options *options = nullptr, const job &how = {})
     {
         char *directory = nullptr;
         detail::work(how, exia_registry_install, &directory, c(), detail::text(package),
-                     detail::text(remote));
+                     detail::text(remote), options);
         return detail::take(directory);
     }
     rows installed(std::string_view package = {}) const

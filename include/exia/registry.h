@@ -75,16 +75,23 @@ EXIA_API exia_status exia_registry_pull(exia_transfer *out, exia_registry *regis
                                         const char *package, const char *remote,
                                         const exia_job *job, exia_error *err);
 
+typedef struct exia_install_options {
+    size_t struct_size;
+    int upgrade; /* not zero: needs are met by the newest versions, not by what is installed */
+} exia_install_options;
+
 /* Install the package and all it needs, or nothing; what is missing here is pulled from `remote`
  * (NULL: only from what is here) and stays registered.  Needs are met by what is installed, else by
  * the newest version that fits all who ask.  Again is no error.
  *
  * @param[out] directory  where the package lies; may be NULL
+ * @param      options    NULL: the defaults
  * @return EXIA_ENOTFOUND: a dependency, with who asks for it; EXIA_ECYCLE; EXIA_ECORRUPT
  */
 EXIA_API exia_status exia_registry_install(char **directory, exia_registry *registry,
                                            const char *package, const char *remote,
-                                           const exia_job *job, exia_error *err);
+                                           const exia_install_options *options, const exia_job *job,
+                                           exia_error *err);
 
 /* What is installed: rows {name, version, tag, digest, directory, time, entry_points, components,
  * dependencies, requested}.  @param package  NULL: all */

@@ -36,6 +36,7 @@ typedef struct install {
     exia_registry *registry;
     const exia__spec *selector;
     const exia__side *there; /* NULL: none */
+    const exia_install_options *options;
     exia__work *work;
     json_t *plan;
     step *steps; /* what is needed first; the package itself is the last */
@@ -76,8 +77,8 @@ static int comes_from(const step *one, const char *from)
 static exia_status make_plan(install *state, exia_error *err)
 {
     exia_job job = exia__work_rest(state->work);
-    exia_status rc =
-        exia__resolve(&state->plan, state->registry, state->there, state->selector, &job, err);
+    exia_status rc = exia__resolve(&state->plan, state->registry, state->there, state->selector,
+                                   state->options, &job, err);
     if (rc < 0)
         return rc;
     state->steps = exia__zeroed(json_array_size(state->plan), sizeof *state->steps);
@@ -415,18 +416,24 @@ static exia_status run_round(install *state, exia_error *err)
 }
 
 exia_status exia_registry_install(char **directory, exia_registry *registry, const char *package,
-                                  const char *remote, const exia_job *job, exia_error *err)
+                                  const char *remote, const exia_install_options *options,
+                                  const exia_job *job, exia_error *err)
 {
+    exia_install_options ours;
     exia__spec selector = {0};
     exia__side side = {0};
     exia__work work;
-    install state = {
-        .registry = registry, .selector = &selector, .work = &work, .staging = {.lock = -1}};
+    install state = {.registry = registry,
+                     .selector = &selector,
+                     .options = &ours,
+                     .work = &work,
+                     .staging = {.lock = -1}};
     int round = 0;
     if (directory != NULL)
         *directory = NULL;
     exia_status rc = exia__registry_enter_write(registry, err);
-    if (rc < 0 || (rc = exia__work_begin(&work, job, err)) < 0 ||
+    if (rc < 0 || (rc = exia__options(&ours, sizeof ours, options, err)) < 0 ||
+        (rc = exia__work_begin(&work, job, err)) < 0 ||
         (rc = exia__spec_parse(&selector, package, err)) < 0)
         return rc;
     if (remote != NULL) {

@@ -30,6 +30,7 @@ typedef struct search {
     exia__side here;
     const exia__side *there; /* NULL: none */
     const exia__spec *selector;
+    int upgrade;
     const exia_job *job;
     json_t *universe; /* name -> candidates, best first */
     place *stack;
@@ -55,14 +56,20 @@ static int newest_first(const json_t *a, const json_t *b)
                        (strcmp(exia__json_string(b, "tag"), "any") == 0);
 }
 
-/* What is needed: what is installed before what is not, what is here before what is there. */
+/* For an upgrade: what is here before what is there only where both are the same. */
+static int better_newest(const void *left, const void *right)
+{
+    const json_t *a = *(json_t *const *)left, *b = *(json_t *const *)right;
+    int order = newest_first(a, b);
+    return order ? order : rank_from(a) - rank_from(b);
+}
+
+/* What is needed: what is installed before what is not. */
 static int better_need(const void *left, const void *right)
 {
     const json_t *a = *(json_t *const *)left, *b = *(json_t *const *)right;
     int order = (rank_from(a) > 0) - (rank_from(b) > 0);
-    if (order == 0)
-        order = newest_first(a, b);
-    return order ? order : rank_from(a) - rank_from(b);
+    return order ? order : better_newest(left, right);
 }
 
 /* What was asked for: a final version first.  What is installed comes last, since it is a candidate
@@ -176,7 +183,10 @@ static exia_status candidates_of(json_t **out, search *state, const char *name, 
             items[count++] = json_array_get(list, i);
     }
     if (rc == EXIA_OK && count > 0)
-        qsort(items, count, sizeof *items, root ? better_root : better_need);
+        qsort(items, count, sizeof *items,
+              root             ? better_root
+              : state->upgrade ? better_newest
+                               : better_need);
     for (size_t i = 0; rc == EXIA_OK && i < count; i++)
         rc = exia__json_append(sorted, json_incref(items[i]), err);
     if (rc == EXIA_OK)
@@ -407,12 +417,14 @@ static exia_status put_in_order(json_t **out, const search *state, exia_error *e
 }
 
 exia_status exia__resolve(json_t **out, const exia_registry *registry, const exia__side *there,
-                          const exia__spec *selector, const exia_job *job, exia_error *err)
+                          const exia__spec *selector, const exia_install_options *options,
+                          const exia_job *job, exia_error *err)
 {
     search state = {.registry = registry,
                     .here = exia__side_here(registry),
                     .there = there,
                     .selector = selector,
+                    .upgrade = options->upgrade,
                     .job = job};
     *out = NULL;
     state.universe = json_object();

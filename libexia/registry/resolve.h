@@ -12,6 +12,7 @@
  * @return EXIA_ENOTFOUND: a dependency, with who asks; EXIA_ECYCLE
  */
 exia_status exia__resolve(json_t **out, const exia_registry *registry, const exia__side *there,
-                          const exia__spec *selector, const exia_job *job, exia_error *err);
+                          const exia__spec *selector, const exia_install_options *options,
+                          const exia_job *job, exia_error *err);
 
 #endif

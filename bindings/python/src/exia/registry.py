@@ -14,7 +14,7 @@ from importlib import machinery
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from exia._arguments import mapping, path, path_or_null, plain, text, text_or_null
+from exia._arguments import flag, mapping, path, path_or_null, plain, text, text_or_null
 from exia._handle import Handle, call, take_text
 from exia._native import ffi, lib
 from exia._progress import Job
@@ -140,13 +140,15 @@ class Registry(Handle):
             call(function, out, self._c, text(package, "package"), remote, job.c)
         return Transfer(int(out.total), int(out.moved), int(out.reused))
 
-    def install(self, package: str, source: str | None = None) -> str:
+    def install(self, package: str, source: str | None = None, *, upgrade: bool = False) -> str:
         """Install a package and all it needs, or nothing.
 
         Parameters
         ----------
         source
             The remote that what is missing here is pulled from.
+        upgrade
+            Needs are met by the newest versions, not by what is installed.
 
         Returns
         -------
@@ -154,10 +156,13 @@ class Registry(Handle):
             The directory where it lies.
         """
         out = ffi.new("char **")
+        options = ffi.new("exia_install_options *")
+        options.struct_size = ffi.sizeof("exia_install_options")
+        options.upgrade = flag(upgrade, "upgrade")
         with Job() as job:
             call(
                 lib.exia_registry_install, out, self._c, text(package, "package"),
-                text_or_null(source, "source"), job.c,
+                text_or_null(source, "source"), options, job.c,
             )  # fmt: skip
         return take_text(out)
 
