@@ -35,3 +35,4 @@ const conformance_target conformance = {
     .has_create = 1,
 };
 CONFORMS_TO(blobs);
+CONFORMS_TO(compose);

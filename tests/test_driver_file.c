@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/memory.h"
 #include "base/url.h"
 #include "conformance/conformance.h"
@@ -31,8 +32,10 @@ const conformance_target conformance = {
     .many_processes = 1,
     .has_local = 1,
     .has_create = 1,
+    .composes = 1,
 };
 CONFORMS_TO(blobs);
+CONFORMS_TO(compose);
 CONFORMS_TO(put_as);
 
 /* Stands before the C library's: a file system that does not know RENAME_NOREPLACE. */
@@ -434,4 +437,31 @@ TEST(a_full_disk_stores_nothing_and_keeps_nothing)
         skip();
     }
     assert_int_equal(code, 0);
+}
+
+/* ---- pieces of other blobs -------------------------------------------------------------------- */
+
+static void put_text(exia__blobs *blobs, const char *key, const char *text)
+{
+    exia_source source = exia__source_memory(text, strlen(text));
+    check_ok(exia__blobs_put(blobs, key, &source, NULL, &err));
+}
+
+TEST(what_is_not_what_its_digest_says_is_not_made_of_pieces)
+{
+    exia__blobs *blobs = NULL;
+    char hex[EXIA__HEX_SIZE];
+    uint64_t copied = 99;
+    check_ok(exia__blobs_open(&blobs, make_url("a"), EXIA_STORE_WRITE, NULL, &err));
+    put_text(blobs, "other", "xxxxxxxxxx");
+    check_ok(exia__hash_hex(hex, "0123456789", 10, &err));
+    exia_source source = exia__source_memory("0123456789", 10);
+    source.sha256 = hex;
+    const exia_piece lie = {2, 5, "other", 1};
+    check_ok(exia__blobs_compose(&copied, blobs, "k", &source, &lie, 1, NULL, &err));
+    assert_int_equal(copied, 0);
+    char *text = check_read_file(check_path("a/k"), NULL);
+    assert_memory_equal(text, "0123456789", 10);
+    free(text);
+    exia__blobs_free(blobs);
 }

@@ -37,11 +37,11 @@ typedef exia_status exia_record_fn(const char *key, const char *json, int64_t re
  * @return EXIA_DONE: nothing is to be stored */
 typedef exia_status exia_name_fn(const char **key, void *payload, exia_error *err);
 
-/* A piece of a blob to be: a range of another blob, or, with `key` NULL, of `source`. */
+/* A range of a blob to be that lies in another blob as well. */
 typedef struct exia_piece {
-    const char *key;
-    const exia_source *source;
-    uint64_t offset, size;
+    uint64_t at, size;
+    const char *key; /* of the other one, where it lies */
+    uint64_t offset;
 } exia_piece;
 
 #define EXIA_TAIL UINT64_MAX /* as an offset: the last `size` bytes, or all when there are fewer */
@@ -76,8 +76,15 @@ typedef struct exia_blobs_ops {
     /* Optional: the file that holds the blob, to be freed by the core's `release`. */
     exia_status (*local)(char **path, void *self, const char *key, exia_error *err);
 
-    /* Optional: one blob from pieces, copied where they lie.  As `put`. */
-    exia_status (*compose)(void *self, const char *key, const exia_piece *pieces, size_t count,
+    /* Optional: as `put`, for bytes of which the store has some already: the pieces, by `at`, not
+     * overlapping and not empty, are copied from where they lie.  `source` has all bytes, so what is not
+     * worth copying may be sent; `*copied` (not NULL) is how many were not.  Who can do so at little cost
+     * compares what came of it with the source's `sha256`.
+     *
+     * @return EXIA_ENOTFOUND: a piece is not there (any more), EXIA_ECORRUPT: it is not what it was said
+     * to be; nothing is stored, and the library puts all of it */
+    exia_status (*compose)(void *self, const char *key, const exia_source *source,
+                           const exia_piece *pieces, size_t count, uint64_t *copied,
                            const exia_job *job, exia_error *err);
 
     /* Optional: as `put`, for keys that are made of the bytes: `source` is read once and in order,

@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/memory.h"
 
 struct exia__hash {
@@ -81,6 +82,30 @@ exia_status exia__hash_hex(char hex[EXIA__HEX_SIZE], const void *data, size_t si
         return exia__fail(err, EXIA_EUNSUPPORTED, 0, "libcrypto fails at SHA-256");
     exia__hex(hex, digest, sizeof digest);
     return EXIA_OK;
+}
+
+exia_status exia__hash_range(unsigned char digest[EXIA__DIGEST_SIZE], int fd, uint64_t offset,
+                             uint64_t size, const char *path, exia__work *work, exia_error *err)
+{
+    enum { BLOCK = 1 << 20 };
+    exia__hash *hash = NULL;
+    char *block = exia__resize(NULL, size < BLOCK ? (size_t)size : BLOCK);
+    exia_status rc = block ? exia__hash_open(&hash, err) : exia__fail_memory(err);
+    for (uint64_t done = 0; rc == EXIA_OK && done < size;) {
+        size_t some = size - done < BLOCK ? (size_t)(size - done) : BLOCK;
+        if (work != NULL)
+            rc = exia__work_step(work, "hashing", done, size, err);
+        if (rc == EXIA_OK)
+            rc = exia__read_at(fd, block, some, offset + done, path, err);
+        if (rc == EXIA_OK)
+            rc = exia__hash_update(hash, block, some, err);
+        done += some;
+    }
+    if (rc == EXIA_OK)
+        rc = exia__hash_finish(digest, hash, err);
+    exia__hash_free(hash);
+    exia__release(block);
+    return rc;
 }
 
 exia_status exia__token(char token[EXIA__TOKEN_SIZE], exia_error *err)

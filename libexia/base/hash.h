@@ -2,7 +2,7 @@
 #ifndef EXIA_BASE_HASH_H
 #define EXIA_BASE_HASH_H
 
-#include "exia/common.h"
+#include "base/job.h"
 
 enum { EXIA__DIGEST_SIZE = 32, EXIA__HEX_SIZE = 65, EXIA__TOKEN_SIZE = 33 };
 
@@ -17,6 +17,9 @@ void exia__hash_free(exia__hash *hash);
 /* Of one run of bytes, in lower-case hex. */
 exia_status exia__hash_hex(char hex[EXIA__HEX_SIZE], const void *data, size_t size,
                            exia_error *err);
+/* Of a range of a file, which `path` names in errors.  @param work  "hashing" is its step; may be NULL */
+exia_status exia__hash_range(unsigned char digest[EXIA__DIGEST_SIZE], int fd, uint64_t offset,
+                             uint64_t size, const char *path, exia__work *work, exia_error *err);
 void exia__hex(char *out, const unsigned char *data, size_t size); /* 2 * size + 1 bytes */
 int exia__hex_valid(const char *hex);                              /* 64 lower-case digits */
 

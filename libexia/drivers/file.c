@@ -23,9 +23,8 @@
 
 enum { READ_SIZE = 1 << 20, OLD_SECONDS = 24 * 60 * 60 };
 
-/* Open a blob for reading, and see that it is a file. */
-static exia_status open_blob(int *out, struct stat *info, const exia__blobdir *self,
-                             const char *key, exia_error *err)
+exia_status exia__blobdir_open(int *out, struct stat *info, const exia__blobdir *self,
+                               const char *key, exia_error *err)
 {
     const char *name = NULL;
     int parent = -1;
@@ -135,7 +134,7 @@ static exia_status file_get(void *payload, const char *key, uint64_t offset, uin
     int fd = -1;
     exia_status rc = exia__work_begin(&work, job, err);
     if (rc == EXIA_OK)
-        rc = open_blob(&fd, &info, self, key, err);
+        rc = exia__blobdir_open(&fd, &info, self, key, err);
     if (rc < 0)
         goto done;
     uint64_t end = (uint64_t)info.st_size;
@@ -282,6 +281,7 @@ static const exia_blobs_ops file_blobs = {
     .remove = file_remove,
     .now = file_now,
     .local = file_local,
+    .compose = exia__blobdir_compose,
     .put_as = exia__blobdir_put_as,
 };
 

@@ -29,6 +29,9 @@ exia_status exia__blobdir_fail(exia_error *err, int code, const char *what,
 /* What lies at a key is a blob, or it is none: a directory is only a way to others. */
 exia_status exia__blobdir_check(const struct stat *info, const exia__blobdir *self, const char *key,
                                 exia_error *err);
+/* Open a blob for reading, and see that it is a file. */
+exia_status exia__blobdir_open(int *out, struct stat *info, const exia__blobdir *self,
+                               const char *key, exia_error *err);
 int64_t exia__blobdir_modified(const struct stat *info); /* in ms since 1970 */
 int exia__blobdir_sync(int fd);
 
@@ -60,9 +63,12 @@ exia_status exia__blobdir_stage(exia__blobfile *out, const exia__blobdir *self, 
 void exia__blobdir_unstage(exia__blobfile *file);
 exia_status exia__blobdir_writable(const exia__blobdir *self, const char *key, exia_error *err);
 
-/* The driver's `put`, `put_as` and `list`. */
+/* The driver's `put`, `compose`, `put_as` and `list`. */
 exia_status exia__blobdir_put(void *self, const char *key, const exia_source *source,
                               const exia_job *job, exia_error *err);
+exia_status exia__blobdir_compose(void *self, const char *key, const exia_source *source,
+                                  const exia_piece *pieces, size_t count, uint64_t *copied,
+                                  const exia_job *job, exia_error *err);
 exia_status exia__blobdir_put_as(void *self, const exia_source *source, exia_name_fn *name,
                                  void *payload, const exia_job *job, exia_error *err);
 exia_status exia__blobdir_list(void *self, const char *prefix, exia_blob_fn *found, void *payload,

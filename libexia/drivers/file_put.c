@@ -1,7 +1,10 @@
-/* How a blob gets into a store of files: staged, synced, named, its directories synced.  Where the key
- * is known only when all bytes were read, the staged file waits for its name. */
+/* How a blob gets into a store of files: staged, synced, named, its directories synced.  What other
+ * blobs have already is copied from them, shared where the file system can do that.  Where the key is
+ * known only when all bytes were read, the staged file waits for its name. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -12,7 +15,7 @@
 
 /* By writes of 2 MiB and more the page cache takes a file in pieces as large, which a reader maps far
  * sooner than small ones. */
-enum { WRITE_SIZE = 4 << 20 };
+enum { WRITE_SIZE = 4 << 20, COPY_SIZE = 64 << 20 };
 
 exia_status exia__blobdir_writable(const exia__blobdir *self, const char *key, exia_error *err)
 {
@@ -49,25 +52,70 @@ void exia__blobdir_unstage(exia__blobfile *file)
         close(file->folder);
 }
 
-static exia_status fill(exia__blobfile *file, const exia_source *source, exia__work *work,
-                        const char *key, exia_error *err)
+/* Append the source up to `end`. */
+static exia_status fill(exia__blobfile *file, const exia_source *source, uint64_t end,
+                        exia__work *work, const char *key, exia_error *err)
 {
-    size_t room = source->size < WRITE_SIZE ? (size_t)source->size : WRITE_SIZE;
+    size_t room = end - file->size < WRITE_SIZE ? (size_t)(end - file->size) : WRITE_SIZE;
     char *piece = exia__resize(NULL, room);
     exia_status rc = piece ? EXIA_OK : exia__fail_memory(err);
-    for (uint64_t done = 0; rc == EXIA_OK && done < source->size;) {
-        size_t size = source->size - done < room ? (size_t)(source->size - done) : room;
-        rc = exia__work_step(work, "storing", done, source->size, err);
+    while (rc == EXIA_OK && file->size < end) {
+        size_t size = end - file->size < room ? (size_t)(end - file->size) : room;
+        rc = exia__work_step(work, "storing", file->size, source->size, err);
         if (rc == EXIA_OK)
-            rc = source->read(piece, done, size, source->payload, err);
+            rc = source->read(piece, file->size, size, source->payload, err);
         if (rc == EXIA_OK)
             rc = exia__write_all(file->fd, piece, size, key, err);
         if (rc == EXIA_OK) /* let the disk begin, so that fsync has less to wait for */
-            (void)sync_file_range(file->fd, (off_t)done, (off_t)size, SYNC_FILE_RANGE_WRITE);
+            (void)sync_file_range(file->fd, (off_t)file->size, (off_t)size, SYNC_FILE_RANGE_WRITE);
+        file->size += size;
+    }
+    exia__release(piece);
+    return rc;
+}
+
+/* Append a range of another blob. */
+static exia_status copy_piece(exia__blobfile *file, const exia__blobdir *self,
+                              const exia_piece *piece, uint64_t total, exia__work *work,
+                              exia_error *err)
+{
+    struct stat info;
+    int from = -1;
+    exia_status rc = exia__blobdir_open(&from, &info, self, piece->key, err);
+    if (rc == EXIA_OK && piece->offset + piece->size > (uint64_t)info.st_size)
+        rc = exia__fail(err, EXIA_ENOTFOUND, 0, "%s/%s has %lld bytes, and no %llu at %llu",
+                        self->path, piece->key, (long long)info.st_size,
+                        (unsigned long long)piece->size, (unsigned long long)piece->offset);
+    for (uint64_t done = 0; rc == EXIA_OK && done < piece->size;) {
+        size_t size = piece->size - done < COPY_SIZE ? (size_t)(piece->size - done) : COPY_SIZE;
+        rc = exia__work_step(work, "storing", file->size, total, err);
+        if (rc == EXIA_OK)
+            rc = exia__copy_range(file->fd, from, piece->offset + done, size, piece->key, err);
+        if (rc == EXIA_OK)
+            (void)sync_file_range(file->fd, (off_t)file->size, (off_t)size, SYNC_FILE_RANGE_WRITE);
+        file->size += size;
         done += size;
     }
-    file->size = source->size;
-    exia__release(piece);
+    if (from >= 0)
+        close(from);
+    return rc;
+}
+
+/* Is what was copied together what it should be?  Over a network that would cost what copying saved. */
+static exia_status compare(const exia__blobfile *file, const exia_source *source, exia__work *work,
+                           const char *key, exia_error *err)
+{
+    struct statfs info;
+    unsigned char digest[EXIA__DIGEST_SIZE];
+    char hex[EXIA__HEX_SIZE];
+    if (source->sha256 == NULL ||
+        (fstatfs(file->fd, &info) == 0 && exia__is_network((uint32_t)info.f_type)))
+        return EXIA_OK;
+    exia_status rc = exia__hash_range(digest, file->fd, 0, file->size, key, work, err);
+    exia__hex(hex, digest, sizeof digest);
+    if (rc == EXIA_OK && strcmp(hex, source->sha256) != 0)
+        rc = exia__fail(err, EXIA_ECORRUPT, 0, "%s from pieces of other blobs has the SHA-256 %s",
+                        key, hex);
     return rc;
 }
 
@@ -148,7 +196,38 @@ exia_status exia__blobdir_put(void *payload, const char *key, const exia_source 
     if (rc == EXIA_OK)
         rc = exia__blobdir_stage(&file, self, 0444, err);
     if (rc == EXIA_OK)
-        rc = fill(&file, source, &work, key, err);
+        rc = fill(&file, source, source->size, &work, key, err);
+    if (rc == EXIA_OK)
+        rc = name_file(&file, self, key, &work, err);
+    exia__blobdir_unstage(&file);
+    return rc;
+}
+
+exia_status exia__blobdir_compose(void *payload, const char *key, const exia_source *source,
+                                  const exia_piece *pieces, size_t count, uint64_t *copied,
+                                  const exia_job *job, exia_error *err)
+{
+    const exia__blobdir *self = payload;
+    exia__blobfile file = {.fd = -1, .folder = -1};
+    exia__work work;
+    *copied = 0;
+    exia_status rc = exia__work_begin(&work, job, err);
+    if (rc == EXIA_OK)
+        rc = exia__blobdir_writable(self, key, err);
+    if (rc == EXIA_OK)
+        rc = check_free(self, key, err);
+    if (rc == EXIA_OK)
+        rc = exia__blobdir_stage(&file, self, 0444, err);
+    for (size_t i = 0; i < count && rc == EXIA_OK; i++) {
+        rc = fill(&file, source, pieces[i].at, &work, key, err);
+        if (rc == EXIA_OK)
+            rc = copy_piece(&file, self, &pieces[i], source->size, &work, err);
+        *copied += pieces[i].size;
+    }
+    if (rc == EXIA_OK)
+        rc = fill(&file, source, source->size, &work, key, err);
+    if (rc == EXIA_OK)
+        rc = compare(&file, source, &work, key, err);
     if (rc == EXIA_OK)
         rc = name_file(&file, self, key, &work, err);
     exia__blobdir_unstage(&file);
@@ -168,7 +247,7 @@ exia_status exia__blobdir_put_as(void *payload, const exia_source *source, exia_
     if (rc == EXIA_OK)
         rc = exia__blobdir_stage(&file, self, 0444, err);
     if (rc == EXIA_OK)
-        rc = fill(&file, source, &work, self->path, err);
+        rc = fill(&file, source, source->size, &work, self->path, err);
     if (rc == EXIA_OK)
         rc = name(&key, name_payload, err);
     if (rc == EXIA_OK)

@@ -13,8 +13,6 @@
 #include "package/read.h"
 #include "registry/publish.h"
 
-enum { BLOCK = 1 << 20 };
-
 void exia__parcel_free(exia__parcel *parcel)
 {
     if (parcel->fd >= 0)
@@ -31,25 +29,10 @@ void exia__parcel_free(exia__parcel *parcel)
 
 static exia_status hash_file(exia__parcel *parcel, exia__work *work, exia_error *err)
 {
-    exia__hash *hash = NULL;
     unsigned char digest[EXIA__DIGEST_SIZE];
-    char *block = exia__resize(NULL, BLOCK);
-    exia_status rc = block ? exia__hash_open(&hash, err) : exia__fail_memory(err);
-    for (uint64_t at = 0; rc == EXIA_OK && at < parcel->size;) {
-        size_t size = parcel->size - at < BLOCK ? (size_t)(parcel->size - at) : BLOCK;
-        rc = exia__work_step(work, "hashing", at, parcel->size, err);
-        if (rc == EXIA_OK)
-            rc = exia__read_at(parcel->fd, block, size, at, parcel->path, err);
-        if (rc == EXIA_OK)
-            rc = exia__hash_update(hash, block, size, err);
-        at += size;
-    }
-    if (rc == EXIA_OK)
-        rc = exia__hash_finish(digest, hash, err);
+    exia_status rc = exia__hash_range(digest, parcel->fd, 0, parcel->size, parcel->path, work, err);
     if (rc == EXIA_OK)
         exia__hex(parcel->hex, digest, sizeof digest);
-    exia__hash_free(hash);
-    exia__release(block);
     return rc;
 }
 

@@ -74,6 +74,60 @@ exia_status exia__blobs_put(exia__blobs *blobs, const char *key, const exia_sour
     return operations(blobs)->put(blobs->store.self, key, source, job, err);
 }
 
+int exia__blobs_can_compose(const exia__blobs *blobs)
+{
+    return operations(blobs)->compose != NULL;
+}
+
+static exia_status check_pieces(const exia_source *source, const exia_piece *pieces, size_t count,
+                                exia_error *err)
+{
+    uint64_t end = 0;
+    if (pieces == NULL && count > 0)
+        return exia__fail(err, EXIA_EINVAL, 0, "a blob is made of pieces that are NULL");
+    for (size_t i = 0; i < count; i++) {
+        const exia_piece *piece = &pieces[i];
+        exia_status rc = exia__key_check(piece->key, &blob_key, err);
+        if (rc < 0)
+            return rc;
+        if (piece->at < end || piece->at > source->size || piece->size == 0 ||
+            piece->size > source->size - piece->at || piece->offset > UINT64_MAX - piece->size)
+            return exia__fail(
+                err, EXIA_EINVAL, 0,
+                "piece %zu of a blob, %llu bytes at %llu, is empty, or not between the "
+                "one before and the end",
+                i, (unsigned long long)piece->size, (unsigned long long)piece->at);
+        end = piece->at + piece->size;
+    }
+    return EXIA_OK;
+}
+
+exia_status exia__blobs_compose(uint64_t *copied, exia__blobs *blobs, const char *key,
+                                const exia_source *source, const exia_piece *pieces, size_t count,
+                                const exia_job *job, exia_error *err)
+{
+    uint64_t kept = 0;
+    if (copied != NULL)
+        *copied = 0;
+    exia_status rc = usable(blobs, key, err);
+    if (rc < 0)
+        return rc;
+    if (source == NULL || source->read == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "blob \"%.100s\" has no source", key);
+    if ((rc = check_pieces(source, pieces, count, err)) < 0)
+        return rc;
+    if (count == 0 || !exia__blobs_can_compose(blobs))
+        return operations(blobs)->put(blobs->store.self, key, source, job, err);
+    rc = operations(blobs)->compose(blobs->store.self, key, source, pieces, count, &kept, job, err);
+    if (rc == EXIA_ENOTFOUND || rc == EXIA_ECORRUPT) {
+        exia__forgive(err);
+        return operations(blobs)->put(blobs->store.self, key, source, job, err);
+    }
+    if (rc == EXIA_OK && copied != NULL)
+        *copied = kept;
+    return rc;
+}
+
 int exia__blobs_can_put_as(const exia__blobs *blobs)
 {
     return operations(blobs)->put_as != NULL;

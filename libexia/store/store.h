@@ -21,7 +21,13 @@ void exia__blobs_free(exia__blobs *blobs);
  * whose keys are digests may go on */
 exia_status exia__blobs_put(exia__blobs *blobs, const char *key, const exia_source *source,
                             const exia_job *job, exia_error *err);
-/* The same under the key that `name` tells when all of `source` was read, once and in order; EXIA_DONE
+/* The same, with the pieces copied that the store has already; where it cannot, or does not have them
+ * as said, all is put.  @param[out] copied  bytes that were not sent; may be NULL */
+exia_status exia__blobs_compose(uint64_t *copied, exia__blobs *blobs, const char *key,
+                                const exia_source *source, const exia_piece *pieces, size_t count,
+                                const exia_job *job, exia_error *err);
+int exia__blobs_can_compose(const exia__blobs *blobs);
+/* As put, under the key that `name` tells when all of `source` was read, once and in order; EXIA_DONE
  * from it stores nothing.  @return EXIA_EUNSUPPORTED: this store cannot, and has read nothing */
 exia_status exia__blobs_put_as(exia__blobs *blobs, const exia_source *source, exia_name_fn *name,
                                void *payload, const exia_job *job, exia_error *err);

@@ -24,6 +24,8 @@ typedef struct conformance_target {
     int has_local;    /* blobs are local files */
     int has_create;   /* opening for writing makes the store, for reading it must be there */
     int64_t clock_ms; /* how coarse modification times are */
+    int composes;     /* pieces of other blobs are copied */
+    uint64_t part;    /* ... where they have so many bytes, and leave no less before them */
 } conformance_target;
 
 extern const conformance_target conformance;

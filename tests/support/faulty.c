@@ -114,6 +114,13 @@ static exia_status blob_put(void *self, const char *key, const exia_source *sour
     THROUGH_STAMPED(blobs->put(inner->self, key, source, job, err));
 }
 
+static exia_status blob_compose(void *self, const char *key, const exia_source *source,
+                                const exia_piece *pieces, size_t count, uint64_t *copied,
+                                const exia_job *job, exia_error *err)
+{
+    THROUGH_STAMPED(blobs->compose(inner->self, key, source, pieces, count, copied, job, err));
+}
+
 typedef struct naming {
     exia_name_fn *name;
     void *payload;
@@ -235,7 +242,7 @@ static exia_status record_seek(int *ordered, void *self, const exia_seek *seek,
     .remove = record_remove, .scan = record_scan
 
 static const exia_blobs_ops plain_blobs = {LEAST_BLOBS},
-                            blobs = {LEAST_BLOBS, .put_as = blob_put_as};
+                            blobs = {LEAST_BLOBS, .compose = blob_compose, .put_as = blob_put_as};
 static const exia_records_ops plain_records = {LEAST_RECORDS},
                               records = {LEAST_RECORDS, .batch = record_batch, .seek = record_seek};
 
