@@ -32,23 +32,42 @@ void exia__cutter_begin(exia__cutter *cutter, const exia__cuts *cuts)
     cutter->found = 0;
 }
 
-/* The first of `size` bytes behind which the hash wants a cut; `size` when none does.  What lies
- * before the smallest frame is not even looked at. */
-static size_t find(exia__cutter *cutter, const unsigned char *data, size_t size)
+/* Go on from `i` to `end`, or to the first byte behind which the hash is below `limit`: its highest bits,
+ * those of the widest window, are zero. */
+static size_t roll(uint64_t *hash, const uint64_t *table, const unsigned char *data, size_t i,
+                   size_t end, uint64_t limit)
 {
-    size_t filled = cutter->filled, first = cutter->cuts.least - WINDOW;
-    size_t i = filled < first ? first - filled : 0;
-    unsigned bits = (unsigned)__builtin_ctzll(cutter->cuts.mean);
-    uint64_t hash = cutter->hash, hard = ~(uint64_t)0 << (63 - bits);
-    uint64_t easy = ~(uint64_t)0 << (66 - bits);
-    for (; i < size; i++) {
-        hash = (hash << 1) + cutter->table[data[i]];
-        if ((hash & easy) == 0 && filled + i + 1 >= cutter->cuts.least &&
-            (filled + i >= cutter->cuts.mean || (hash & hard) == 0))
+    uint64_t now = *hash;
+#pragma GCC unroll 8
+    for (; i < end; i++) {
+        now = (now << 1) + table[data[i]];
+        if (now < limit)
             break;
     }
-    cutter->hash = hash;
+    *hash = now;
     return i;
+}
+
+/* How many of `size` bytes lie before `place` in the frame. */
+static size_t before(const exia__cutter *cutter, size_t place, size_t size)
+{
+    size_t left = place > cutter->filled ? place - cutter->filled : 0;
+    return left < size ? left : size;
+}
+
+/* The first of `size` bytes behind which the hash wants a cut; `size` when none does.  What lies
+ * before the smallest frame is not even looked at, but for the window of its last byte. */
+static size_t find(exia__cutter *cutter, const unsigned char *data, size_t size)
+{
+    const exia__cuts *cuts = &cutter->cuts;
+    unsigned bits = (unsigned)__builtin_ctzll(cuts->mean);
+    size_t warm = before(cutter, cuts->least - 1, size), hard = before(cutter, cuts->mean, size);
+    size_t i = before(cutter, cuts->least - WINDOW, size);
+    i = roll(&cutter->hash, cutter->table, data, i, warm, 0);
+    i = roll(&cutter->hash, cutter->table, data, i, hard, (uint64_t)1 << (63 - bits));
+    if (i < hard)
+        return i;
+    return roll(&cutter->hash, cutter->table, data, i, size, (uint64_t)1 << (66 - bits));
 }
 
 size_t exia__cutter_take(exia__cutter *cutter, const unsigned char *data, size_t size,
