@@ -38,8 +38,10 @@ const struct command command_query = {
     .summary = "List registered packages, newest version first.",
     .about = "FILTER is an expression over the keys of the rows: name like 'digit%' and "
              "facts.stage = 'prod' order by time desc limit 10.  It has = != < <= > >=, and, "
-             "or, not, in, like, is null.",
-    .keys = PACKAGE_KEYS,
+             "or, not, in, like, is null.  Versions compare as versions: version >= '1.10'; "
+             "latest = true is the newest of each name and tag; 'numbers' in dependencies is what "
+             "needs it; 'model' in components.kind, 'main' in entry_points are what has one.",
+    .keys = PACKAGE_KEYS ", and conflict where there is one",
     .most = 1,
     .options = {REMOTE("list what is there, not here")},
 };

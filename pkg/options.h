@@ -25,8 +25,8 @@
 /* clang-format on */
 
 #define PACKAGE_KEYS                                                                               \
-    "name, version, tag, digest, file, size, signed, time, description, components, "              \
-    "dependencies, facts"
+    "name, version, tag, digest, file, size, time, facts, signed, description, components, "       \
+    "dependencies, entry_points, latest"
 #define MODEL_KEYS                                                                                 \
     "name, version, time, who, why, tags, metrics, params, parent, environment, imports, parts, "  \
     "aliases"

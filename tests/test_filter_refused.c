@@ -24,7 +24,7 @@ TEST(a_filter_that_is_wrong_is_refused_and_shown_where)
         {"(a = 1", "character 7", "')', but it ends"},
         {"a = 1)", "character 6", "found )"},
         {"()", "character 2", "found )"},
-        {"a in 1", "character 6", "'(' behind in"},
+        {"a in 1", "character 6", "'(' or a name behind in"},
         {"a in ()", "character 7", "a value"},
         {"a in (1,)", "character 9", "a value"},
         {"a in (1 2)", "character 9", "',' or ')'"},

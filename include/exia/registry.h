@@ -55,14 +55,22 @@ EXIA_API exia_status exia_registry_register(exia_registry *registry, const char 
 EXIA_API exia_status exia_registry_unregister(exia_registry *registry, const char *package,
                                               const char *remote, exia_error *err);
 
-/* Replace the free facts about a package.  @param facts  a JSON object */
+/* Replace the free facts about a package.  @param facts  a JSON object of at most 1 MiB */
 EXIA_API exia_status exia_registry_update(exia_registry *registry, const char *package,
                                           const char *facts, const char *remote, exia_error *err);
 
-/* The packages that a filter selects (NULL: all).  Rows {name, version, tag, digest, file, size,
- * signed, time, description, components, dependencies, facts}, by name, newest version first; a row
- * with `conflict`, which says why, is not installed.  Of a remote that nothing was pushed to yet:
- * none. */
+/* The packages that a filter selects (NULL: all): by name, newest version first, unless it orders.
+ * Rows {name, version, tag, digest, file, size, time, facts, signed, description, components,
+ * dependencies, entry_points, latest}; `latest` is true of the newest of its name and tag, a final version if
+ * there is one.  A row with `conflict`, which says why, cannot be installed, and may have no more than
+ * an identity.  Of a remote that nothing was pushed to yet: none.
+ *
+ *     name = 'vision' and version >= '1.10'              versions compare as versions
+ *     latest = true and time > '2026-01-31'              times are UTC: 2026-01-31T23:59:59.000Z
+ *     'numbers' in dependencies                          what needs it, in whichever version
+ *     'model' in components.kind or 'main' in entry_points
+ *     facts.stage = 'prod' and size < 1000000 order by time desc limit 10
+ */
 EXIA_API exia_status exia_registry_query(exia_rows **out, exia_registry *registry,
                                          const char *filter, const char *remote, exia_error *err);
 

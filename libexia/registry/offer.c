@@ -331,6 +331,32 @@ static exia_status mark_spellings(exia__offers *offers, exia_error *err)
     return rc;
 }
 
+static int is_good(const exia__offer *offer, const exia__offer *like)
+{
+    return offer->bad == EXIA_OK && strcmp(offer->tag, like->tag) == 0;
+}
+
+/* In each name the newest of each tag, final before not. */
+static void mark_latest(exia__offers *offers)
+{
+    for (size_t begin = 0, end; begin < offers->count; begin = end) {
+        for (end = begin + 1; end < offers->count &&
+                              strcmp(offers->items[end].name, offers->items[begin].name) == 0;)
+            end++;
+        for (size_t i = begin; i < end; i++) {
+            exia__offer *offer = &offers->items[i];
+            int pre = exia__version_is_pre(offer->version);
+            offer->latest = offer->bad == EXIA_OK;
+            for (size_t k = begin; offer->latest && k < end; k++) {
+                const exia__offer *other = &offers->items[k];
+                int final = !exia__version_is_pre(other->version);
+                if (k != i && is_good(other, offer) && (k < i ? pre || final : pre && final))
+                    offer->latest = 0;
+            }
+        }
+    }
+}
+
 exia_status exia__offers_read(exia__offers *out, const exia__side *side, const char *name,
                               const exia_job *job, exia_error *err)
 {
@@ -348,6 +374,7 @@ exia_status exia__offers_read(exia__offers *out, const exia__side *side, const c
     if (rc == EXIA_OK && state.offers.count > 0) {
         qsort(state.offers.items, state.offers.count, sizeof *state.offers.items, newest_first);
         rc = mark_spellings(&state.offers, err);
+        mark_latest(&state.offers);
     }
     if (rc == EXIA_OK) {
         *out = state.offers;
@@ -366,52 +393,4 @@ exia_status exia__offer_check(const exia__offer *offer, exia_error *err)
         return EXIA_OK;
     return exia__fail(err, offer->bad, 0, "%s@%s#%s: %s", offer->name, offer->version, offer->tag,
                       offer->why);
-}
-
-/* ---- rows ---- */
-
-/* A borrowed member as a new reference: of the type of `fallback` (stolen), or `fallback`. */
-static json_t *member_or(const json_t *object, const char *key, json_t *fallback)
-{
-    json_t *member = json_object_get(object, key);
-    if (member == NULL || fallback == NULL || json_typeof(member) != json_typeof(fallback))
-        return fallback;
-    json_decref(fallback);
-    return json_incref(member);
-}
-
-exia_status exia__offer_row(json_t **out, const exia__offer *offer, exia_error *err)
-{
-    static const char *const copied[] = {"digest", "file", "size", "time", "facts"};
-    const json_t *event = offer->event;
-    const json_t *manifest = json_object_get(json_object_get(event, "metadata"), "manifest");
-    json_t *row = json_pack("{s:s, s:s, s:s}", "name", offer->name, "version", offer->version,
-                            "tag", offer->tag);
-    *out = NULL;
-    exia_status rc = row ? EXIA_OK : exia__fail_memory(err);
-    if (rc == EXIA_OK && event != NULL) {
-        for (size_t i = 0; rc == EXIA_OK && i < sizeof copied / sizeof *copied; i++)
-            rc =
-                exia__json_set(row, copied[i], json_incref(json_object_get(event, copied[i])), err);
-        if (rc == EXIA_OK)
-            rc = exia__json_set(row, "signed",
-                                json_boolean(json_is_true(json_object_get(event, "signed"))), err);
-        if (rc == EXIA_OK)
-            rc = exia__json_set(row, "description",
-                                member_or(manifest, "description", json_string("")), err);
-        if (rc == EXIA_OK)
-            rc = exia__json_set(row, "components", member_or(manifest, "components", json_array()),
-                                err);
-        if (rc == EXIA_OK)
-            rc = exia__json_set(row, "dependencies",
-                                member_or(manifest, "dependencies", json_array()), err);
-    }
-    if (rc == EXIA_OK && offer->bad != EXIA_OK)
-        rc = exia__json_set(row, "conflict", json_string(offer->why), err);
-    if (rc == EXIA_OK) {
-        *out = row;
-        row = NULL;
-    }
-    json_decref(row);
-    return rc;
 }

@@ -1,14 +1,11 @@
-/* Register, update, unregister, query: the same on both sides. */
+/* Register, update, unregister: the same on both sides. */
 #include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "base/name.h"
-#include "base/rows.h"
 #include "registry/publish.h"
-#include "store/filter.h"
 
 enum { FACTS_LIMIT = 1 << 20 };
 
@@ -132,48 +129,6 @@ exia_status exia_registry_unregister(exia_registry *registry, const char *packag
 done:
     exia__lock_drop(lock);
     exia__spec_free(&selector);
-    exia__offers_free(&offers);
-    exia__side_free(&side);
-    return rc;
-}
-
-exia_status exia_registry_query(exia_rows **out, exia_registry *registry, const char *filter,
-                                const char *remote, exia_error *err)
-{
-    exia__filter *condition = NULL;
-    exia__offers offers = {0};
-    exia__side side = {0};
-    json_t *rows = NULL;
-    if (out == NULL)
-        return exia__fail(err, EXIA_EINVAL, 0, "exia_registry_query: `out` is NULL");
-    *out = NULL;
-    exia_status rc = exia__registry_enter(registry, err);
-    if (rc < 0 || (rc = exia__filter_parse(&condition, filter, err)) < 0 ||
-        (rc = exia__filter_known(condition,
-                                 "name, version, tag, digest, file, size, signed, time, "
-                                 "description, components, dependencies, facts, conflict",
-                                 err)) < 0 ||
-        (rc = exia__side_open(&side, registry, remote, EXIA_STORE_READ, EXIA__RECORDS_ONLY, NULL,
-                              err)) < 0)
-        goto done;
-    const char *name = exia__filter_equal(condition, "name");
-    if (name != NULL && exia__name_check_lower(name, "package name", NULL) < 0)
-        name = NULL; /* no package has it, and no key could */
-    rc = exia__offers_read(&offers, &side, name, NULL, err);
-    rows = json_array();
-    if (rc == EXIA_OK && rows == NULL)
-        rc = exia__fail_memory(err);
-    for (size_t i = 0; rc == EXIA_OK && i < offers.count; i++) {
-        json_t *row = NULL;
-        rc = exia__offer_row(&row, &offers.items[i], err);
-        if (rc == EXIA_OK)
-            rc = exia__json_append(rows, row, err);
-    }
-    if (rc == EXIA_OK)
-        rc = exia__filter_rows(out, condition, rows, err);
-done:
-    json_decref(rows);
-    exia__filter_free(condition);
     exia__offers_free(&offers);
     exia__side_free(&side);
     return rc;

@@ -90,6 +90,7 @@ typedef struct exia__offer {
     json_t *live;    /* the tokens that the next event supersedes */
     exia_status bad; /* EXIA_OK, or why it cannot be used: ECONFLICT, EVERSION, ECORRUPT */
     char *why;       /* the same for people; NULL with EXIA_OK */
+    int latest;      /* the newest of its name and tag that can be used; a final one if there is */
 } exia__offer;
 
 typedef struct exia__offers {

@@ -85,13 +85,14 @@ static int compare_texts(const json_t *a, const json_t *b)
 }
 
 /* Of two values of one rank. */
-static int compare(const json_t *a, const json_t *b, int rank)
+static int compare(const json_t *a, const json_t *b, int rank, const exia__texts *texts)
 {
     switch (rank) {
     case RANK_NUMBER:
         return compare_numbers(a, b);
     case RANK_TEXT:
-        return compare_texts(a, b);
+        return texts ? texts->compare(json_string_value(a), json_string_value(b))
+                     : compare_texts(a, b);
     case RANK_BOOLEAN:
         return json_is_true(a) - json_is_true(b);
     default:
@@ -107,7 +108,7 @@ int exia__values_comparable(const json_t *a, const json_t *b)
 
 int exia__values_compare(const json_t *a, const json_t *b)
 {
-    return compare(a, b, rank_of(a));
+    return compare(a, b, rank_of(a), NULL);
 }
 
 /* ---- tests ---------------------------------------------------------------------------------- */
@@ -117,7 +118,7 @@ static int test_compare(const exia__step *step, const json_t *left, const json_t
     int rank = rank_of(left);
     if (rank == RANK_NONE || rank != rank_of(right))
         return 0;
-    int order = compare(left, right, rank);
+    int order = compare(left, right, rank, step->texts);
     switch (step->how) {
     case EXIA__EQ:
         return order == 0;
@@ -143,11 +144,63 @@ static int test_in(const exia__step *step, const json_t *left, const json_t *lis
         const json_t *item = json_array_get(list, i);
         if (rank_of(item) != rank)
             continue;
-        if (compare(left, item, rank) == 0)
+        if (compare(left, item, rank, step->texts) == 0)
             return !step->negated;
         comparable = 1;
     }
     return step->negated && comparable;
+}
+
+/* What is asked of the list that a name leads to. */
+typedef struct sought {
+    const exia__texts *texts;
+    const json_t *value; /* is it one of the list's? */
+    int found, listed;   /* listed: there is a list at all */
+} sought;
+
+static void look_at(sought *now, const json_t *value)
+{
+    int rank = rank_of(value);
+    if (rank == RANK_NONE)
+        return;
+    now->listed = 1;
+    now->found |= rank == rank_of(now->value) && compare(value, now->value, rank, now->texts) == 0;
+}
+
+/* One value is a list of one.  No deeper than the row is nested. */
+static void look_into(sought *now, const char *path, const json_t *value)
+{
+    size_t i = 0;
+    json_t *item = NULL;
+    if (json_is_array(value)) {
+        now->listed |= *path == '\0';
+        json_array_foreach((json_t *)(uintptr_t)value, i, item)
+        {
+            if (*path != '\0')
+                look_into(now, path, item);
+            else
+                look_at(now, item);
+        }
+    } else if (*path != '\0') {
+        value = json_object_get(value, path);
+        if (value != NULL)
+            look_into(now, path + strlen(path) + 1, value);
+    } else if (json_is_object(value)) {
+        now->listed = 1;
+        now->found |= json_is_string(now->value) &&
+                      json_object_get(value, json_string_value(now->value)) != NULL;
+    } else {
+        look_at(now, value);
+    }
+}
+
+static int test_within(const exia__step *step, const json_t *left, const json_t *row)
+{
+    sought now = {.texts = step->texts, .value = left};
+    if (rank_of(left) == RANK_NONE)
+        return 0;
+    look_into(&now, step->right.path, row);
+    return now.listed && now.found != step->negated;
 }
 
 static size_t character_size(const char *at, const char *end)
@@ -202,7 +255,7 @@ static int test(const exia__step *step, const json_t *row)
     case EXIA__COMPARE:
         return test_compare(step, left, right);
     case EXIA__IN:
-        return test_in(step, left, right);
+        return step->right.path ? test_within(step, left, row) : test_in(step, left, right);
     case EXIA__LIKE:
         return test_like(step, left, right);
     default:
@@ -258,13 +311,13 @@ typedef struct sorting {
 
 /* Numbers, then texts, then booleans, then the rest, in both directions: what cannot be compared
  * with the best is never best. */
-static int compare_keys(const json_t *x, const json_t *y, int descending)
+static int compare_keys(const json_t *x, const json_t *y, const exia__order *key)
 {
     int rank = rank_of(x), other = rank_of(y);
     if (rank != other)
         return rank < other ? -1 : 1;
-    int order = compare(x, y, rank);
-    return descending ? -order : order;
+    int order = compare(x, y, rank, key->texts);
+    return key->descending ? -order : order;
 }
 
 static int compare_rows(const void *left, const void *right, void *payload)
@@ -274,7 +327,7 @@ static int compare_rows(const void *left, const void *right, void *payload)
     size_t count = all->filter->order_count;
     for (size_t i = 0; i < count; i++) {
         int order = compare_keys(all->keys[a * count + i], all->keys[b * count + i],
-                                 all->filter->orders[i].descending);
+                                 &all->filter->orders[i]);
         if (order != 0)
             return order;
     }
@@ -286,7 +339,7 @@ int exia__filter_compare(const exia__filter *filter, const json_t *a, const json
     int order = 0;
     for (size_t i = 0; i < filter->order_count && order == 0; i++) {
         const exia__order *key = &filter->orders[i];
-        order = compare_keys(look_up(key->path, a), look_up(key->path, b), key->descending);
+        order = compare_keys(look_up(key->path, a), look_up(key->path, b), key);
     }
     return order;
 }
@@ -300,7 +353,7 @@ exia__tie exia__filter_tie(const exia__filter *filter, const json_t *a, const js
         (json_string_length(x) >= EXIA_SEEK_TEXT || json_string_length(y) >= EXIA_SEEK_TEXT) &&
         strncmp(json_string_value(x), json_string_value(y), EXIA_SEEK_TEXT) == 0)
         return EXIA__TIED;
-    if (compare_keys(x, y, 0) != 0)
+    if (compare_keys(x, y, &filter->orders[0]) != 0)
         return EXIA__APART;
     return filter->order_count > 1 ? EXIA__TIED : EXIA__EQUAL;
 }

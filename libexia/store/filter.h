@@ -3,7 +3,9 @@
  *     metrics.auc > 0.9 and tags.team = 'vision' order by metrics.auc desc limit 10
  *
  * Comparisons (= != < <= > >=), and, or, not, in (..), like (case-sensitive; % and _), is null, is
- * not null; strings in '..' ('' is a quote), numbers, true, false; dotted and quoted names.  A null,
+ * not null; strings in '..' ('' is a quote), numbers, true, false; dotted and quoted names.  "in" with
+ * a name looks into a list, or for a member of an object: 'x' in tags, 'code' in parts.kind (of any
+ * part); one value is a list of one.  A null,
  * an absent member and another type match no comparison, not even != or "not in"; "not" in front
  * turns any answer round.  Numbers compare exactly, integers with reals too.  NaN and infinities are
  * kept as texts, so they match no number.  Orders put numbers first, then texts, then booleans, then
@@ -24,6 +26,16 @@ exia_status exia__filter_parse(exia__filter **out, const char *text, exia_error 
  * rows have: "name, version, time". */
 exia_status exia__filter_known(const exia__filter *filter, const char *members, exia_error *err);
 int exia__filter_match(const exia__filter *filter, const json_t *row);
+
+/* The texts of a member of rows that are no mere texts: versions. */
+typedef struct exia__texts {
+    const char *member;
+    exia_status (*check)(const char *literal, exia_error *err); /* NULL: any may be asked for */
+    int (*compare)(const char *a, const char *b);
+} exia__texts;
+/* Compare and order such a member in this way; `texts` must outlive the filter.
+ * @return EXIA_EINVAL: a literal that is none */
+exia_status exia__filter_texts(exia__filter *filter, const exia__texts *texts, exia_error *err);
 
 /* Whether the condition demands `field` = 'text' at its top (an "and" away), for narrowing a scan:
  * that text, borrowed, or NULL. */

@@ -5,7 +5,7 @@
  *     and        = not {"and" not}
  *     not        = "not" not | "(" or ")" | test
  *     test       = operand ("=" | "!=" | "<" | "<=" | ">" | ">=") operand
- *                | operand ["not"] "in" "(" literal {"," literal} ")"
+ *                | operand ["not"] "in" ("(" literal {"," literal} ")" | name)
  *                | operand ["not"] "like" string | operand "is" ["not"] "null"
  *     operand    = name | literal                     name = word {"." word}
  *     literal    = string | number | "true" | "false" word = [A-Za-z_][A-Za-z0-9_]* | "\"" .. "\""
@@ -272,7 +272,7 @@ static exia_status push(parser *p, exia__step *step)
 static exia_status parse_list(json_t **out, parser *p)
 {
     int more = 1;
-    exia_status rc = demand(p, "(", "'(' behind in");
+    exia_status rc = demand(p, "(", "'(' or a name behind in");
     *out = json_array();
     if (rc == EXIA_OK && *out == NULL)
         rc = exia__fail_memory(p->err);
@@ -324,6 +324,8 @@ static exia_status parse_test(exia__step *step, parser *p)
         return rc;
     if (yes) {
         step->what = EXIA__IN;
+        if (p->kind == QUOTED || (p->kind == WORD && !is_reserved(p)))
+            return parse_path(&step->right.path, p);
         return parse_list(&step->right.literal, p);
     }
     rc = take(&yes, p, "like");
@@ -509,37 +511,6 @@ exia_status exia__filter_parse(exia__filter **out, const char *text, exia_error 
         *out = filter;
     else
         exia__filter_free(filter);
-    return rc;
-}
-
-/* `path` NULL: a literal. */
-static exia_status known(const char *path, const char *members, exia_error *err)
-{
-    size_t size = path ? strlen(path) : 0; /* of its first part */
-    for (const char *at = members; path != NULL; at += strspn(at, ", ")) {
-        size_t length = strcspn(at, ",");
-        if (length == 0)
-            return exia__fail(err, EXIA_EINVAL, 0,
-                              "the filter asks for \"%.60s\", which no row has: use %s (texts "
-                              "stand in '')",
-                              path, members);
-        if (length == size && strncmp(at, path, size) == 0)
-            break;
-        at += length;
-    }
-    return EXIA_OK;
-}
-
-exia_status exia__filter_known(const exia__filter *filter, const char *members, exia_error *err)
-{
-    exia_status rc = EXIA_OK;
-    for (size_t i = 0; rc == EXIA_OK && i < filter->step_count; i++) {
-        rc = known(filter->steps[i].left.path, members, err);
-        if (rc == EXIA_OK)
-            rc = known(filter->steps[i].right.path, members, err);
-    }
-    for (size_t i = 0; rc == EXIA_OK && i < filter->order_count; i++)
-        rc = known(filter->orders[i].path, members, err);
     return rc;
 }
 

@@ -134,7 +134,7 @@ static exia_status add_list(exia__plan *plan, const exia__step *step, exia_error
 {
     const json_t *list = step->right.literal, *least = json_array_get(list, 0), *most = least;
     exia_range *range = NULL;
-    if (step->negated || step->left.path == NULL)
+    if (step->negated || step->left.path == NULL || list == NULL)
         return EXIA_OK;
     for (size_t i = 1; i < json_array_size(list); i++) {
         const json_t *item = json_array_get(list, i);
@@ -152,6 +152,8 @@ static exia_status add_list(exia__plan *plan, const exia__step *step, exia_error
 static exia_status add_range(const exia__step *step, void *payload, exia_error *err)
 {
     exia__plan *plan = payload;
+    if (step->texts != NULL) /* no index has their order */
+        return EXIA_OK;
     if (step->what == EXIA__IN)
         return add_list(plan, step, err);
     int turned = step->left.path == NULL; /* 0.9 < metrics.auc */
@@ -175,7 +177,7 @@ exia_status exia__filter_plan(exia__plan *out, const exia__filter *filter, exia_
     exia__plan plan = {0};
     *out = plan;
     exia_status rc = demands(filter, add_range, &plan, err);
-    if (rc == EXIA_OK && filter->order_count > 0) {
+    if (rc == EXIA_OK && filter->order_count > 0 && filter->orders[0].texts == NULL) {
         plan.descending = filter->orders[0].descending;
         rc = make_pointer(&plan.order, filter->orders[0].path, err);
     }

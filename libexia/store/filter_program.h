@@ -16,7 +16,7 @@ typedef struct exia__operand {
 
 typedef enum exia__do {
     EXIA__COMPARE, /* left `how` right */
-    EXIA__IN,      /* left is one of right's, which is an array */
+    EXIA__IN,      /* left is one of right's: an array, or a name that leads to a list */
     EXIA__LIKE,    /* left is a text of right's form */
     EXIA__NULL,    /* left is null or absent */
     EXIA__AND,
@@ -31,11 +31,13 @@ typedef struct exia__step {
     exia__how how;
     int negated; /* not in, not like, is not null */
     exia__operand left, right;
+    const exia__texts *texts; /* how its texts compare; NULL: by their bytes */
 } exia__step;
 
 typedef struct exia__order {
     char *path;
     int descending;
+    const exia__texts *texts;
 } exia__order;
 
 struct exia__filter {

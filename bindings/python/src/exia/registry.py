@@ -113,7 +113,19 @@ class Registry(Handle):
         )  # fmt: skip
 
     def query(self, filter: str | None = None, remote: str | None = None) -> Rows:
-        """List the packages that a filter selects, by name, newest version first."""
+        """List the packages that a filter selects, by name, newest version first.
+
+        Parameters
+        ----------
+        filter
+            An expression over the keys of the rows.  Versions compare as versions; ``latest`` is
+            true of the newest of each name and tag; ``'x' in dependencies`` selects what needs x,
+            ``'model' in components.kind`` what has a model.
+
+        Examples
+        --------
+        ``registry.query("version >= '1.10' and facts.stage = 'prod' order by time desc limit 10")``
+        """
         return rows(
             lib.exia_registry_query, self._c, text_or_null(filter, "filter"),
             text_or_null(remote, "remote"),
