@@ -53,18 +53,6 @@ static trace_end run(call_fn *call, const char *library, const char *path, trace
     return trace_run(perform, NULL, plan);
 }
 
-/* Steps of random width, the same each time; EXIA_CRASH_SAMPLE=0 takes every call. */
-static long next_call(long nth, long count)
-{
-    static unsigned dice = 1;
-    const char *given = getenv("EXIA_CRASH_SAMPLE");
-    long wanted = given ? atol(given) : SAMPLE;
-    if (wanted <= 0 || wanted >= count)
-        return nth + 1;
-    dice = dice * 1103515245u + 12345u;
-    return nth + 1 + (long)((dice >> 16) % (unsigned long)(2 * count / wanted));
-}
-
 /* The library that a backup gives, restored into an empty one. */
 static const char *restored(const char *path)
 {
@@ -94,7 +82,8 @@ static void spoil_backups(const char *name, trace_plan plan, int by_writes)
     assert_int_equal(said->status, EXIA_OK);
     long count = by_writes ? end.writes : end.calls, spoilt = 0;
     assert_string_equal(restored(path), whole);
-    for (plan.nth = next_call(0, count); plan.nth <= count; plan.nth = next_call(plan.nth, count)) {
+    for (plan.nth = trace_next(0, count, SAMPLE); plan.nth <= count;
+         plan.nth = trace_next(plan.nth, count, SAMPLE)) {
         assert_int_equal(exia__tree_remove(path, NULL), EXIA_OK);
         run(exia_library_backup, source, path, plan);
         int done = said->ended && said->status == EXIA_OK;
@@ -129,7 +118,8 @@ static void spoil_restores(const char *name, trace_plan plan, int by_writes)
     if (said->status != EXIA_OK)
         fail_msg("%s", said->error.text);
     long count = by_writes ? end.writes : end.calls, spoilt = 0;
-    for (plan.nth = next_call(0, count); plan.nth <= count; plan.nth = next_call(plan.nth, count)) {
+    for (plan.nth = trace_next(0, count, SAMPLE); plan.nth <= count;
+         plan.nth = trace_next(plan.nth, count, SAMPLE)) {
         assert_int_equal(exia__tree_remove(target, NULL), EXIA_OK);
         run(exia_library_restore, target, path, plan);
         int done = said->ended && said->status == EXIA_OK;
@@ -313,7 +303,7 @@ TEST(what_is_removed_and_collected_under_a_backup_at_any_call_is_no_harm)
         const char *path = check_path(names[i]), *target = check_path("target");
         trace_end end = run(exia_library_backup, check_path("live"), path, (trace_plan){0});
         trace_plan plan = {.way = TRACE_HOLD, .held = replace_and_collect, .payload = library};
-        for (plan.nth = 1; plan.nth <= end.calls; plan.nth = next_call(plan.nth, end.calls)) {
+        for (plan.nth = 1; plan.nth <= end.calls; plan.nth = trace_next(plan.nth, end.calls, SAMPLE)) {
             assert_int_equal(exia__tree_remove(path, NULL), EXIA_OK);
             assert_int_equal(exia__tree_remove(target, NULL), EXIA_OK);
             run(exia_library_backup, check_path("live"), path, plan);
@@ -359,7 +349,7 @@ TEST(blobs_that_are_marked_under_a_restore_are_stored_anew_and_the_log_says_so)
     run(exia_library_backup, check_path("source/library"), path, (trace_plan){0});
     assert_int_equal(mkdir(check_path("target"), 0700), 0);
     trace_end end = run(exia_library_restore, target, path, (trace_plan){0});
-    for (long nth = end.calls / 3; nth <= end.calls; nth = next_call(nth, end.calls)) {
+    for (long nth = end.calls / 3; nth <= end.calls; nth = trace_next(nth, end.calls, SAMPLE)) {
         exia__records *records = NULL;
         exia_rows *rows = NULL;
         assert_int_equal(exia__tree_remove(target, NULL), EXIA_OK);

@@ -141,26 +141,6 @@ static void look(scene *now, int done)
     deeds_go_on(now->folder);
 }
 
-/* ---- which calls ----------------------------------------------------------------------------- */
-
-static long sample_size(long usual)
-{
-    const char *given = getenv("EXIA_CRASH_SAMPLE"), *preload = getenv("LD_PRELOAD");
-    int valgrind = preload != NULL && strstr(preload, "vgpreload") != NULL;
-    return given ? atol(given) : valgrind ? 1 : usual;
-}
-
-/* The number of the next call, beginning with 0: all, or steps of random width. */
-static long next_call(long nth, long count, long usual)
-{
-    static unsigned dice = 1;
-    long wanted = sample_size(usual);
-    if (wanted <= 0 || wanted >= count)
-        return nth + 1;
-    dice = dice * 1103515245u + 12345u;
-    return nth + 1 + (long)((dice >> 16) % (unsigned long)(2 * count / wanted));
-}
-
 /* ---- killed ---------------------------------------------------------------------------------- */
 
 /* Or it was through before: how many calls there are differs a little from run to run. */
@@ -181,8 +161,8 @@ TEST(a_process_killed_at_any_system_call_leaves_all_or_nothing)
     for (size_t i = 0; i < deed_count; i++) {
         scene now;
         open_scene(&now, &deeds[i]);
-        for (long nth = next_call(0, now.whole.calls, KILLS); nth <= now.whole.calls;
-             nth = next_call(nth, now.whole.calls, KILLS)) {
+        for (long nth = trace_next(0, now.whole.calls, KILLS); nth <= now.whole.calls;
+             nth = trace_next(nth, now.whole.calls, KILLS)) {
             place_of_failure = check_format("killed at call %ld of %ld", nth, now.whole.calls);
             trace_end end = run(&now, (trace_plan){.way = TRACE_KILL, .nth = nth}, 0);
             kills += killed(&now, end);
@@ -226,8 +206,8 @@ static void fail_each(trace_plan plan, const char *title)
         scene now;
         open_scene(&now, &deeds[i]);
         int repeat = !plan.for_ever && now.deed->again;
-        for (long nth = next_call(0, now.whole.writes, FAILURES); nth <= now.whole.writes;
-             nth = next_call(nth, now.whole.writes, FAILURES)) {
+        for (long nth = trace_next(0, now.whole.writes, FAILURES); nth <= now.whole.writes;
+             nth = trace_next(nth, now.whole.writes, FAILURES)) {
             place_of_failure = check_format("%s at write %ld of %ld", title, nth, now.whole.writes);
             plan.nth = nth;
             trace_end end = run(&now, plan, repeat);
@@ -317,8 +297,8 @@ TEST(a_writer_stopped_at_any_system_call_while_a_collector_runs_writes_all_or_fa
         if (!deeds[i].writes)
             continue;
         open_scene(&now, &deeds[i]);
-        for (long nth = next_call(0, now.whole.calls, KILLS); nth <= now.whole.calls;
-             nth = next_call(nth, now.whole.calls, KILLS)) {
+        for (long nth = trace_next(0, now.whole.calls, KILLS); nth <= now.whole.calls;
+             nth = trace_next(nth, now.whole.calls, KILLS)) {
             stop(&now, nth);
         }
     }

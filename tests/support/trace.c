@@ -210,6 +210,23 @@ trace_end trace_run(int (*work)(void *payload), void *payload, trace_plan plan)
     return now.end;
 }
 
+static long sample_size(long usual)
+{
+    const char *given = getenv("EXIA_CRASH_SAMPLE"), *preload = getenv("LD_PRELOAD");
+    int valgrind = preload != NULL && strstr(preload, "vgpreload") != NULL;
+    return given ? atol(given) : valgrind ? 1 : usual;
+}
+
+long trace_next(long nth, long count, long usual)
+{
+    static unsigned dice = 1;
+    long wanted = sample_size(usual);
+    if (wanted <= 0 || wanted >= count)
+        return nth + 1;
+    dice = dice * 1103515245u + 12345u;
+    return nth + 1 + (long)((dice >> 16) % (unsigned long)(2 * count / wanted));
+}
+
 static int do_nothing(void *payload)
 {
     (void)payload;

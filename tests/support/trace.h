@@ -28,6 +28,10 @@ typedef struct trace_end {
 /* Fork, run `work` to its end or to where the plan ends it; it answers an exit code. */
 trace_end trace_run(int (*work)(void *payload), void *payload, trace_plan plan);
 
+/* The number of the next call to strike, beginning with 0: steps of random width, the same ones each
+ * time, about `usual` of `count`; EXIA_CRASH_SAMPLE=N takes N, and 0 every one. */
+long trace_next(long nth, long count, long usual);
+
 /* May a process here trace its child?  If not, a test skips itself. */
 int trace_allowed(void);
 
