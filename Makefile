@@ -59,7 +59,7 @@ cpp_headers := include/exia.hpp $(sort $(wildcard include/exia/*.hpp))
 c_files = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.hpp' 'examples/*.cpp' 'tests/test_*.cpp')
 library := $(BUILD)/libexia.so.$(version)
 
-.PHONY: all test test-c test-python test-torch test-services demo bench install uninstall lint format asan tsan soak soak-models valgrind fuzz \
+.PHONY: all test test-c test-python test-torch test-services demo bench install uninstall lint format asan tsan soak soak-models soak-registry valgrind fuzz \
 	clean help headers symbols layers
 .DEFAULT_GOAL := all
 all: $(library) $(BUILD)/libexia.a $(BUILD)/vedapkg $(module_files) ## the library, its modules and the tool

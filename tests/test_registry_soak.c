@@ -114,7 +114,7 @@ static exia_status perform(witness_note *note, exia_registry *registry, exia_err
     case INSTALL:
     case INSTALL_AWAY:
         return exia_registry_install(NULL, registry, item->package,
-                                     note->deed == INSTALL ? NULL : there, NULL, why);
+                                     note->deed == INSTALL ? NULL : there, NULL, NULL, why);
     case UNINSTALL:
         return exia_registry_uninstall(registry, item->package, why);
     default:

@@ -35,6 +35,9 @@ soak: build/system-test $(BUILD)/tests/test_pool_queue $(BUILD)/tests/test_pool_
 soak-models: build/system-test $(BUILD)/tests/test_model_crash $(BUILD)/tests/test_model_race ## a library killed at every system call; races; SECONDS=60, SEED=
 	@EXIA_CRASH_SAMPLE=0 $(RUN) $(BUILD)/tests/test_model_crash
 	@EXIA_SECONDS=$(or $(SECONDS),60) EXIA_SEED=$(or $(SEED),$$RANDOM) $(RUN) $(BUILD)/tests/test_model_race
+soak-registry: build/system-test $(BUILD)/tests/test_registry_crash $(BUILD)/tests/test_registry_soak ## homes and remotes killed at every system call; four processes at once; SECONDS=600, SEED=
+	@EXIA_CRASH_SAMPLE=0 $(RUN) $(BUILD)/tests/test_registry_crash
+	@EXIA_SECONDS=$(or $(SECONDS),600) EXIA_SEED=$(or $(SEED),$$RANDOM) $(RUN) $(BUILD)/tests/test_registry_soak
 # One program, for clang, in a room of its own; the variable EXIA_FUZZ names the target.
 fuzz_targets := index manifest package record version
 $(BUILD)/fuzz: $(filter $(BUILD)/tests/fuzz/% %/forge.o,$(suite_objects) $(support_objects)) $(BUILD)/libexia.a

@@ -1,0 +1,285 @@
+#include "support/errand.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "support/models.h"
+#include "support/packages.h"
+
+errand errands[MOST_ERRANDS];
+size_t errand_count;
+
+static const stock_item *item(const char *package)
+{
+    for (int i = 0; i < STOCK_ITEMS; i++) {
+        if (strcmp(stock[i].package, package) == 0)
+            return &stock[i];
+    }
+    fail_msg("there is no %s", package);
+    return NULL;
+}
+
+static const char *file_of(const char *package)
+{
+    return item(package)->file[STOCK_ONE];
+}
+
+/* ---- what is done ---------------------------------------------------------------------------- */
+
+static exia_status do_open(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    (void)moved, (void)home, (void)error; /* opened it is, and closed it will be */
+    return EXIA_OK;
+}
+
+static exia_status do_register(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    (void)moved;
+    return exia_registry_register(home, file_of("d@1.0"), NULL, NULL, error);
+}
+
+static exia_status do_register_there(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    (void)moved;
+    return exia_registry_register(home, file_of("d@1.0"), "there", NULL, error);
+}
+
+static exia_status do_update(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    (void)moved;
+    return exia_registry_update(home, "d@1.0", "{\"good\": true}", NULL, error);
+}
+
+static exia_status do_update_there(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    (void)moved;
+    return exia_registry_update(home, "d@1.0", "{\"good\": true}", "there", error);
+}
+
+static exia_status do_unregister(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    (void)moved;
+    return exia_registry_unregister(home, "d@1.0", NULL, error);
+}
+
+static exia_status do_unregister_there(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    (void)moved;
+    return exia_registry_unregister(home, "d@1.0", "there", error);
+}
+
+static exia_status do_push(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    return exia_registry_push(moved, home, "e@1.0", "there", NULL, error);
+}
+
+static exia_status do_pull(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    return exia_registry_pull(moved, home, "e@1.0", "there", NULL, error);
+}
+
+static exia_status do_install(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    (void)moved;
+    return exia_registry_install(NULL, home, "c@1.0", NULL, NULL, NULL, error);
+}
+
+static exia_status do_install_there(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    (void)moved;
+    return exia_registry_install(NULL, home, "c@1.0", "there", NULL, NULL, error);
+}
+
+static exia_status do_uninstall(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    (void)moved;
+    return exia_registry_uninstall(home, "c@1.0", error);
+}
+
+/* ---- what was before ------------------------------------------------------------------------- */
+
+static void add(exia_registry *registry, const char *package, const char *remote)
+{
+    check_ok(exia_registry_register(registry, file_of(package), remote, NULL, &err));
+}
+
+static void with_d(exia_registry *home, exia_registry *other)
+{
+    (void)other;
+    add(home, "d@1.0", NULL);
+}
+
+static void with_d_there(exia_registry *home, exia_registry *other)
+{
+    (void)home;
+    add(other, "d@1.0", "there");
+}
+
+static void with_e(exia_registry *home, exia_registry *other)
+{
+    (void)other;
+    add(home, "e@1.0", NULL);
+}
+
+static void with_e_there(exia_registry *home, exia_registry *other)
+{
+    (void)home;
+    add(other, "e@1.0", "there");
+}
+
+/* A later version is on both sides, so that only what differs needs to move. */
+static void with_e_after_another(exia_registry *home, exia_registry *other)
+{
+    add(other, "e@2.0", "there");
+    add(home, "e@2.0", NULL);
+    add(home, "e@1.0", NULL);
+}
+
+static void with_e_there_after_another(exia_registry *home, exia_registry *other)
+{
+    add(other, "e@2.0", "there");
+    add(home, "e@2.0", NULL);
+    add(other, "e@1.0", "there");
+}
+
+static void with_c(exia_registry *home, exia_registry *other)
+{
+    (void)other;
+    add(home, "d@2.0", NULL);
+    add(home, "f@1.0", NULL);
+    add(home, "c@1.0", NULL);
+}
+
+static void with_c_there(exia_registry *home, exia_registry *other)
+{
+    (void)home;
+    add(other, "d@2.0", "there");
+    add(other, "f@1.0", "there");
+    add(other, "c@1.0", "there");
+}
+
+static void with_c_installed(exia_registry *home, exia_registry *other)
+{
+    with_c(home, other);
+    check_ok(exia_registry_install(NULL, home, "c@1.0", NULL, NULL, NULL, &err));
+}
+
+void errands_list(void)
+{
+    const char *e = item("e@1.0")->hex[STOCK_ONE], *d = item("d@1.0")->hex[STOCK_ONE];
+    const errand all[] = {
+        {.name = "opening a home", do_open},
+        {.name = "registering", do_register},
+        {.name = "registering on a remote", do_register_there, .unpushed = d},
+        {.name = "updating", do_update, with_d},
+        {.name = "updating on a remote", do_update_there, with_d_there},
+        {.name = "unregistering", do_unregister, with_d, .again = EXIA_ENOTFOUND},
+        {.name = "unregistering on a remote",
+         do_unregister_there,
+         with_d_there,
+         .again = EXIA_ENOTFOUND},
+        {.name = "a push", do_push, with_e, .unpushed = e},
+        {.name = "a push beside another version", do_push, with_e_after_another, .unpushed = e},
+        {.name = "a pull", do_pull, with_e_there, .unpulled = e},
+        {.name = "a pull beside another version",
+         do_pull,
+         with_e_there_after_another,
+         .unpulled = e},
+        {.name = "installing", do_install, with_c},
+        {.name = "installing from a remote", do_install_there, with_c_there, .steps = 1},
+        {.name = "uninstalling", do_uninstall, with_c_installed, .again = EXIA_ENOTFOUND},
+    };
+    errand_count = sizeof all / sizeof *all;
+    memcpy(errands, all, sizeof all);
+}
+
+/* ---- the world ------------------------------------------------------------------------------- */
+
+static exia_registry *open_host(const char *folder, const char *host)
+{
+    exia_registry *registry = NULL;
+    check_ok(exia_registry_open(&registry, check_format("%s/%s", folder, host), &err));
+    return registry;
+}
+
+void errands_prepare(const errand *one, const char *folder)
+{
+    exia_registry *hosts[2];
+    assert_int_equal(mkdir(folder, 0700), 0);
+    assert_int_equal(mkdir(check_format("%s/there", folder), 0700), 0);
+    for (int i = 0; i < 2; i++) {
+        hosts[i] = open_host(folder, i ? "other" : "home");
+        check_ok(exia_registry_remote_add(hosts[i], "there",
+                                          check_format("sqlite:%s/there/records.db", folder),
+                                          check_format("file:%s/there/packages", folder), &err));
+    }
+    if (one->prepare != NULL)
+        one->prepare(hosts[0], hosts[1]);
+    exia_registry_free(hosts[0]);
+    exia_registry_free(hosts[1]);
+}
+
+/* Rows without what differs from run to run, and what lies behind them. */
+static const char *tell(const char *title, exia_rows *rows, const char *format, const char *folder)
+{
+    const char *line = NULL, *text = "";
+    while (exia_rows_next(&line, rows, &err) == EXIA_OK) {
+        json_t *row = json_loads(line, 0, NULL);
+        const char *name = json_string_value(json_object_get(row, "name")),
+                   *version = json_string_value(json_object_get(row, "version"));
+        int it = stock_find(name, version);
+        json_object_del(row, "time");
+        char *rest = json_dumps(row, JSON_SORT_KEYS | JSON_COMPACT);
+        const char *path =
+            check_format("%s/%s%s%s", folder, format,
+                         strstr(format, "installed") ? stock[it].target : stock[it].hex[STOCK_ONE],
+                         strstr(format, "installed") ? "" : ".veda");
+        text = check_format("%s%s %s: %llx\n", text, title, rest,
+                            (unsigned long long)stock_tree(path));
+        free(rest);
+        json_decref(row);
+    }
+    exia_rows_free(rows);
+    return text;
+}
+
+const char *errands_state(const char *folder, const char *host)
+{
+    exia_registry *registry = open_host(folder, host);
+    exia_rows *here = NULL, *there = NULL, *installed_here = NULL;
+    check_ok(exia_registry_query(&here, registry, NULL, NULL, &err));
+    check_ok(exia_registry_query(&there, registry, NULL, "there", &err));
+    check_ok(exia_registry_installed(&installed_here, registry, NULL, &err));
+    const char *home = check_format("%s/%s", folder, host);
+    const char *text = check_format("%s%s%s", tell("here", here, "packages/blobs/packages/", home),
+                                    tell("there", there, "there/packages/packages/", folder),
+                                    tell("installed", installed_here, "installed/", home));
+    exia_registry_free(registry);
+    return text;
+}
+
+static exia_status begin_anew(exia_registry *home, exia_error *error)
+{
+    static const char *const packages[] = {"c@1.0", "d@1.0", "d@2.0", "e@1.0"};
+    exia_status rc = exia_registry_uninstall(home, "c@1.0", error);
+    for (size_t i = 0; i < sizeof packages / sizeof *packages; i++) {
+        if (rc == EXIA_OK || rc == EXIA_ENOTFOUND)
+            rc = exia_registry_unregister(home, packages[i], NULL, error);
+        if (i > 0 && (rc == EXIA_OK || rc == EXIA_ENOTFOUND))
+            rc = exia_registry_register(home, item(packages[i])->file[STOCK_OTHER], NULL, NULL,
+                                        error);
+    }
+    if (rc == EXIA_OK)
+        rc = exia_registry_install(NULL, home, "e@1.0", NULL, NULL, NULL, error);
+    return rc == EXIA_OK ? exia_registry_uninstall(home, "e@1.0", error) : rc;
+}
+
+exia_status errands_go_on(const char *folder, exia_error *error)
+{
+    exia_registry *home = open_host(folder, "home");
+    exia_status rc = begin_anew(home, error);
+    exia_registry_free(home);
+    return rc;
+}
