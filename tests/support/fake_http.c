@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,11 +55,11 @@ void fake_say(fake_reply *out, const char *status, const char *headers, const vo
     out->cut = out->size;
 }
 
-/* The head of a request, and then its body, which is dropped.  Not zero: there is none any more. */
-static int read_request(int fd, char *head, fake_request *out)
+/* The head of a request, and then its body, to be freed.  Not zero: there is none any more. */
+static int read_request(int fd, char *head, char **body_out, fake_request *out)
 {
     size_t used = 0;
-    char *end = NULL, drop[65536];
+    char *end = NULL;
     head[0] = '\0';
     while ((end = strstr(head, "\r\n\r\n")) == NULL) {
         ssize_t got = used < HEAD_SIZE - 1 ? recv(fd, head + used, HEAD_SIZE - 1 - used, 0) : 0;
@@ -71,24 +72,52 @@ static int read_request(int fd, char *head, fake_request *out)
     const char *length = strcasestr(head, "\r\nContent-Length:");
     size_t body = length && length < end ? strtoull(length + 17, NULL, 10) : 0;
     size_t have = used - (size_t)(end - head);
+    *body_out = malloc(body + 1);
+    if (*body_out == NULL || have > body) /* nothing is sent before the answer came */
+        return 1;
+    memcpy(*body_out, end, have);
     *end = '\0';
     while (have < body) {
-        ssize_t got = recv(fd, drop, sizeof drop < body - have ? sizeof drop : body - have, 0);
+        ssize_t got = recv(fd, *body_out + have, body - have, 0);
         if (got <= 0)
             return 1;
         have += (size_t)got;
     }
-    *out = (fake_request){.head = head, .body_size = body};
+    *out = (fake_request){.head = head, .body = *body_out, .body_size = body, .cut = SIZE_MAX};
     return sscanf(head, "%7s %2047s", out->method, out->target) != 2;
+}
+
+static int send_all(int fd, const char *text, size_t size)
+{
+    for (size_t sent = 0; sent < size;) {
+        ssize_t now = send(fd, text + sent, size - sent, MSG_NOSIGNAL);
+        if (now <= 0)
+            return 1;
+        sent += (size_t)now;
+    }
+    return 0;
+}
+
+static void reply_to(int fd, const fake_reply *reply)
+{
+    size_t step = reply->drip > 0 ? (size_t)reply->drip : SIZE_MAX;
+    if (reply->delay_ms > 0)
+        poll(NULL, 0, reply->delay_ms);
+    for (size_t sent = 0; sent < reply->cut; sent += step) {
+        size_t left = reply->cut - sent;
+        if (send_all(fd, reply->text + sent, left < step ? left : step) != 0 || left <= step)
+            return;
+        poll(NULL, 0, 10);
+    }
 }
 
 static void *serve(void *payload)
 {
     size_t slot = (size_t)payload;
     int fd = fake.sockets[slot];
-    char *head = malloc(HEAD_SIZE);
+    char *head = malloc(HEAD_SIZE), *body = NULL;
     fake_request request;
-    for (int more = 1; more && head != NULL && read_request(fd, head, &request) == 0;) {
+    for (int more = 1; more && head != NULL && read_request(fd, head, &body, &request) == 0;) {
         fake_reply reply = {0};
         pthread_mutex_lock(&fake.lock);
         request.number = ++fake.number;
@@ -99,17 +128,71 @@ static void *serve(void *payload)
             poll(&wait, 1, -1);
         }
         more = !reply.hang && !reply.close && reply.text != NULL && reply.cut == reply.size;
-        for (size_t sent = 0; !reply.hang && reply.text != NULL && sent < reply.cut;) {
-            ssize_t now = send(fd, reply.text + sent, reply.cut - sent, MSG_NOSIGNAL);
-            if (now <= 0)
-                break;
-            sent += (size_t)now;
-        }
+        if (!reply.hang && reply.text != NULL)
+            reply_to(fd, &reply);
         free(reply.text);
+        free(body);
+        body = NULL;
     }
+    free(body);
     free(head);
     shutdown(fd, SHUT_RDWR);
     return NULL;
+}
+
+/* ---- a real server behind it ----------------------------------------------------------------- */
+
+static int dial(int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* The request but for its end, and with the wish to end the connection, by which the answer's end is known. */
+static int pass_on(int fd, const fake_request *request)
+{
+    static const char wish[] = "Connection: close\r\n";
+    size_t line = strcspn(request->head, "\n") + 1, size = strlen(request->head);
+    size_t cut = request->cut, rest = size - line;
+    if (cut < size)
+        return send_all(fd, request->head, cut);
+    cut -= size;
+    return send_all(fd, request->head, line) || send_all(fd, wish, sizeof wish - 1) ||
+           send_all(fd, request->head + line, rest) ||
+           send_all(fd, request->body, cut < request->body_size ? cut : request->body_size);
+}
+
+void fake_forward(fake_reply *out, const fake_request *request, void *payload)
+{
+    size_t room = 0;
+    ssize_t got = 0;
+    int fd = dial(*(const int *)payload);
+    int cut = request->cut < strlen(request->head) + request->body_size;
+    if (fd >= 0 && pass_on(fd, request) == 0 && !cut) {
+        do {
+            out->size += (size_t)got;
+            room = out->size + 65536 > room ? 2 * room + 131072 : room;
+            out->text = realloc(out->text, room);
+            if (out->text == NULL)
+                abort();
+            got = recv(fd, out->text + out->size, room - out->size, 0);
+        } while (got > 0);
+    }
+    if (out->size == 0) { /* it is away: then the connection ends here, too */
+        free(out->text);
+        out->text = NULL;
+    }
+    out->cut = out->size;
+    out->close = 1;
+    if (fd >= 0)
+        close(fd);
 }
 
 static void *accept_all(void *payload)

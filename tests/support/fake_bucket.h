@@ -1,0 +1,17 @@
+/* A server of S3 with one bucket and in it at most one object, "p/k". */
+#ifndef TESTS_FAKE_BUCKET_H
+#define TESTS_FAKE_BUCKET_H
+
+#include <stdatomic.h>
+
+#include "support/fake_http.h"
+
+extern struct fake_bucket { /* of the test and of the server's threads */
+    atomic_int there, stored;
+    atomic_size_t large;      /* not zero: the object is so large, and of zeros */
+    atomic_int replace_after; /* so many ranges, and then another object is there */
+} fake_bucket;
+
+fake_answer_fn fake_bucket_answer;
+
+#endif
