@@ -24,5 +24,8 @@ const conformance_target conformance = {
     .url = make_url,
     .many_processes = 1,
     .clock_ms = 2000,
+    .composes = 1,
+    .part = 5 << 20,
 };
 CONFORMS_TO(blobs);
+CONFORMS_TO(compose);

@@ -27,7 +27,8 @@ static const char *start(void)
         check_ok(exia_driver_register(driver, &err));
     }
     fake_bucket.there = fake_bucket.stored = fake_bucket.replace_after = 0;
-    fake_bucket.large = 0;
+    fake_bucket.large = fake_bucket.copied = 0;
+    fake_bucket.parts = fake_bucket.cannot_copy = 0;
     return check_format("s3+http://key:hidden@127.0.0.1:%d/bucket/p",
                         faults_start(fake_bucket_answer, NULL));
 }
@@ -221,6 +222,23 @@ TEST(an_object_that_is_replaced_while_it_is_read_is_a_conflict)
     check_fails(EXIA_ECONFLICT,
                 exia__blobs_get(blobs, "k", 0, UINT64_MAX, count_bytes, &seen, NULL, &err));
     check_text("was replaced while it was read");
+    exia__blobs_free(blobs);
+    fake_stop();
+}
+
+TEST(what_is_too_large_for_one_copy_is_touched_in_parts)
+{
+    exia__blobs *blobs = open_blobs(start());
+    check_ok(operate(PUT, blobs, NULL));
+    fake_bucket.large = ((size_t)6 << 30) + 5;
+    fake_bucket.stored = 0;
+    check_ok(exia__blobs_touch(blobs, "k", NULL, &err));
+    assert_int_equal(fake_bucket.copied, fake_bucket.large);
+    assert_in_range(fake_bucket.parts, 2, 1000);
+    assert_int_equal(fake_bucket.stored, 0);
+    fake_bucket.cannot_copy = 1;
+    check_fails(EXIA_ENOTFOUND, exia__blobs_touch(blobs, "k", NULL, &err)); /* then it is put */
+    check_text("501");
     exia__blobs_free(blobs);
     fake_stop();
 }

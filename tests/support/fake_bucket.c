@@ -61,6 +61,29 @@ static void say_range(fake_reply *out, const fake_request *request)
         fake_bucket.large ? zeros : OPERATE_BYTES + from, to - from + 1, 0);
 }
 
+/* An upload whose parts are copied ranges of the object, of which it gets another ETag. */
+static void serve_upload(fake_reply *out, const fake_request *request)
+{
+    const char *xml = "<CompleteMultipartUploadResult></CompleteMultipartUploadResult>";
+    if (strstr(request->target, "?uploads=") != NULL)
+        xml = "<InitiateMultipartUploadResult><UploadId>u/1</UploadId>"
+              "</InitiateMultipartUploadResult>";
+    else if (strcmp(request->method, "PUT") == 0) {
+        size_t from = 0, to = 0;
+        const char *range = strcasestr(request->head, "x-amz-copy-source-range: bytes=");
+        if (fake_bucket.cannot_copy || range == NULL ||
+            !fake_has(request, "x-amz-copy-source-if-match", text("\"e%zu\"", object_size()))) {
+            faults_say_error(out, "501 Not Implemented", date, "NotImplemented", 0);
+            return;
+        }
+        sscanf(range + 31, "%zu-%zu", &from, &to);
+        fake_bucket.copied += to - from + 1;
+        fake_bucket.parts++;
+        xml = "<CopyPartResult><ETag>&quot;part&quot;</ETag></CopyPartResult>";
+    }
+    fake_say(out, "200 OK", date, xml, strlen(xml), 0);
+}
+
 static void serve_object(fake_reply *out, const fake_request *request)
 {
     int head = strcmp(request->method, "HEAD") == 0;
@@ -78,6 +101,8 @@ static void serve_object(fake_reply *out, const fake_request *request)
         fake_say(out, "200 OK", date, "", 0, 0);
     } else if (!fake_bucket.there) {
         faults_say_error(out, "404 Not Found", date, "NoSuchKey", head);
+    } else if (copy && fake_bucket.large > (size_t)5 << 30) {
+        faults_say_error(out, "400 Bad Request", date, "InvalidRequest", 0);
     } else if (copy) {
         const char *xml = "<CopyObjectResult></CopyObjectResult>";
         fake_say(out, "200 OK", date, xml, strlen(xml), 0);
@@ -102,6 +127,8 @@ void fake_bucket_answer(fake_reply *out, const fake_request *request, void *payl
                                 "</LastModified><Size>5</Size></Contents>"
                               : "");
         fake_say(out, "200 OK", date, xml, strlen(xml), 0);
+    } else if (strstr(request->target, "?uploads=") || strstr(request->target, "uploadId=")) {
+        serve_upload(out, request);
     } else {
         serve_object(out, request);
     }

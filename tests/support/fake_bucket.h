@@ -10,6 +10,9 @@ extern struct fake_bucket { /* of the test and of the server's threads */
     atomic_int there, stored;
     atomic_size_t large;      /* not zero: the object is so large, and of zeros */
     atomic_int replace_after; /* so many ranges, and then another object is there */
+    atomic_size_t copied;     /* bytes, in parts */
+    atomic_int parts;       /* that were copied; a copy of more than 5 GiB in one step is refused */
+    atomic_int cannot_copy; /* ... and of a range, too, as not implemented */
 } fake_bucket;
 
 fake_answer_fn fake_bucket_answer;

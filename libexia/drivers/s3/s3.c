@@ -196,7 +196,7 @@ exia_status exia__s3_writable(const exia__s3 *self, const char *key, exia_error 
                       self->shown, key);
 }
 
-/* ---- stat, touch, remove, now --------------------------------------------------------------- */
+/* ---- stat, remove, now ---------------------------------------------------------------------- */
 
 exia_status exia__s3_look(uint64_t *size, int64_t *modified_ms, char etag[EXIA__S3_ETAG_SIZE],
                           exia__s3 *self, const char *key, exia_work *work, exia_error *err)
@@ -228,29 +228,6 @@ static exia_status s3_stat(uint64_t *size, int64_t *modified_ms, void *payload, 
     exia_status rc = exia__given->work_open(&work, job, err);
     if (rc == EXIA_OK)
         rc = exia__s3_look(size, modified_ms, NULL, payload, key, work, err);
-    exia__release(work);
-    return rc;
-}
-
-/* A copy onto itself, which is as young as the server's clock says. */
-static exia_status s3_touch(void *payload, const char *key, const exia_job *job, exia_error *err)
-{
-    exia__s3 *self = payload;
-    exia__s3_call call = {0};
-    exia_work *work = NULL;
-    exia_status rc = exia__s3_writable(self, key, err);
-    if (rc == EXIA_OK)
-        rc = exia__given->work_open(&work, job, err);
-    if (rc == EXIA_OK)
-        rc = exia__s3_call_open(&call, self, "touch", "PUT", key, err);
-    if (rc == EXIA_OK)
-        rc = exia__s3_call_header(&call, "x-amz-copy-source", err, "%s", call.path);
-    if (rc == EXIA_OK) /* without it the copy onto itself is refused, as it changes nothing */
-        rc = exia__s3_call_header(&call, "x-amz-metadata-directive", err, "%s", "REPLACE");
-    call.answered = exia__s3_call_checked;
-    if (rc == EXIA_OK)
-        rc = exia__s3_call_run(&call, work, "touching", err);
-    exia__s3_call_free(&call);
     exia__release(work);
     return rc;
 }
@@ -333,9 +310,10 @@ static const exia_blobs_ops s3_blobs = {
     .get = exia__s3_get,
     .stat = s3_stat,
     .list = exia__s3_list,
-    .touch = s3_touch,
+    .touch = exia__s3_touch,
     .remove = s3_remove,
     .now = s3_now,
+    .compose = exia__s3_compose,
 };
 
 static const exia_driver s3_driver = {

@@ -63,6 +63,8 @@ exia_status exia__s3_call_header(exia__s3_call *call, const char *name, exia_err
 exia_status exia__s3_call_body(exia__s3_call *call, const void *body, size_t size, exia_error *err);
 /* The failure that the answer tells. */
 exia_status exia__s3_call_failed(const exia__s3_call *call, exia_error *err);
+/* Without headers of its own again, to become another request. */
+void exia__s3_call_bare(exia__s3_call *call);
 /* As `answered`, where a failure may come in the body of a 200. */
 exia_status exia__s3_call_checked(exia__s3_call *call, exia_error *err);
 void exia__s3_call_free(exia__s3_call *call);
@@ -86,13 +88,18 @@ typedef exia_status exia__s3_element_fn(const char *name, const char *text, void
 exia_status exia__s3_xml(const char *text, size_t size, exia__s3_element_fn *element, void *payload,
                          exia_error *err);
 
-/* How blobs are cut: what is larger than LARGE goes in parts, WIDTH of them at once, in memory. */
+/* How blobs are cut: what is larger than LARGE goes in parts, WIDTH of them at once, in memory; it is read by
+ * ranges of PART. */
 enum { EXIA__S3_PART = 8 << 20, EXIA__S3_LARGE = 16 << 20, EXIA__S3_WIDTH = 4 };
 
 /* ---- the operations -------------------------------------------------------------------------- */
 
 exia_status exia__s3_put(void *self, const char *key, const exia_source *source,
                          const exia_job *job, exia_error *err);
+exia_status exia__s3_compose(void *self, const char *key, const exia_source *source,
+                             const exia_piece *pieces, size_t count, uint64_t *copied,
+                             const exia_job *job, exia_error *err);
+exia_status exia__s3_touch(void *self, const char *key, const exia_job *job, exia_error *err);
 exia_status exia__s3_get(void *self, const char *key, uint64_t offset, uint64_t size,
                          exia_sink_fn *sink, void *payload, const exia_job *job, exia_error *err);
 exia_status exia__s3_list(void *self, const char *prefix, exia_blob_fn *found, void *payload,
@@ -103,6 +110,11 @@ enum { EXIA__S3_ETAG_SIZE = 160 };
 exia_status exia__s3_look(uint64_t *size, int64_t *modified_ms, char etag[EXIA__S3_ETAG_SIZE],
                           exia__s3 *self, const char *key, exia_work *work, exia_error *err);
 exia_status exia__s3_writable(const exia__s3 *self, const char *key, exia_error *err);
+exia_status exia__s3_taken(const exia__s3 *self, const char *key,
+                           exia_error *err); /* EXIA_EEXISTS */
+/* A note's key for what `text` and this bucket name. */
+exia_status exia__s3_note_key(char hex[EXIA__HEX_SIZE], const exia__s3 *self, const char *text,
+                              exia_error *err);
 /* Does the server keep "If-None-Match: *"?  Tried once with a blob that no key names, and remembered. */
 exia_status exia__s3_probe(exia__s3 *self, exia_work *work, exia_error *err);
 int exia__s3_probed(const exia__s3 *self); /* 1: it was found to, as a note tells; else 0 */

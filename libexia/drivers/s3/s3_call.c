@@ -88,10 +88,17 @@ exia_status exia__s3_call_body(exia__s3_call *call, const void *body, size_t siz
     return exia__hash_hex(call->sha256, body, size, err);
 }
 
+void exia__s3_call_bare(exia__s3_call *call)
+{
+    while (call->extra_count > 0) {
+        exia__release(call->extras[--call->extra_count].value);
+        call->extras[call->extra_count].value = NULL;
+    }
+}
+
 void exia__s3_call_free(exia__s3_call *call)
 {
-    for (size_t i = 0; i < call->extra_count; i++)
-        exia__release(call->extras[i].value);
+    exia__s3_call_bare(call);
     exia__release(call->path);
     exia__release(call->query);
     exia__exchange_free(&call->x);
