@@ -131,10 +131,15 @@ int faults_start(fake_answer_fn *server, void *payload)
 
 void faults_plan(fault what, long count, size_t at)
 {
+    faults_plan_after(what, 0, count, at);
+}
+
+void faults_plan_after(fault what, long spared, long count, size_t at)
+{
     pthread_mutex_lock(&plan.lock);
     plan.what = what;
-    plan.from = plan.requests + 1;
-    plan.to = plan.requests + count;
+    plan.from = plan.requests + spared + 1;
+    plan.to = plan.requests + spared + count;
     plan.at = at;
     pthread_mutex_unlock(&plan.lock);
 }

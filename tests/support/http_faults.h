@@ -30,6 +30,7 @@ typedef enum fault {
 int faults_start(fake_answer_fn *server, void *payload);
 /* Hit the next `count` requests; `at` is the byte, where one is meant. */
 void faults_plan(fault what, long count, size_t at);
+void faults_plan_after(fault what, long spared, long count, size_t at);
 /* Call `act` when the server got the request that comes `number`th from now, or just before; then its
  * connection ends. */
 void faults_act(void (*act)(void), long number, int before);
