@@ -156,7 +156,7 @@ TEST(a_writer_that_was_stopped_for_longer_than_the_grace_is_whole)
             assert_true(last > 8);
         }
     }
-    for (long i = 1; i < last; i++) {
+    for (long i = 1; i < last; i += check_rounds(1, 5)) {
         for (long k = i + 1; k < last + 3; k++) /* what was stored anew takes more calls */
             write_with_stops(i, k, 0, 1);
     }
@@ -243,7 +243,7 @@ TEST(a_writer_killed_within_the_grace_leaves_whole_versions)
 {
     enum { MOST_CALLS = 40 };
     int written = 0, deaths = 0;
-    for (int n = 0; n < 2 * WAYS; n++) {
+    for (int n = 0; n < 2 * WAYS; n += (int)check_rounds(1, 3)) {
         long i = 1, k = 0;
         do {
             for (k = i + 1; k < MOST_CALLS && write_and_die(i, k, n / 2, n % 2, &written); k++)

@@ -287,7 +287,7 @@ TEST(a_search_finds_and_orders_what_looking_at_every_row_does)
     json_t *all = all_rows(library);
     assert_true(json_array_size(all) > VERSIONS / 2);
     unsigned seed = 11;
-    for (int i = 0; i < 500; i++) {
+    for (long i = check_rounds(500, 50); i > 0; i--) {
         char text[400];
         seed = seed * 1103515245u + 12345u;
         unsigned a = seed >> 8, b = seed >> 13;

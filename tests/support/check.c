@@ -162,6 +162,12 @@ char *check_read_file(const char *path, size_t *size)
     return data;
 }
 
+long check_rounds(long usual, long watched)
+{
+    const char *preload = getenv("LD_PRELOAD");
+    return preload != NULL && strstr(preload, "vgpreload") != NULL ? watched : usual;
+}
+
 int check_in_child(int (*work)(void))
 {
     int status = 0;

@@ -55,6 +55,9 @@ void check_write_file(const char *path, const void *data, size_t size);
 /* To be freed with free(). */
 char *check_read_file(const char *path, size_t *size);
 
+/* How much to do: `usual`, or `watched` under valgrind, where everything takes thirty times as long. */
+long check_rounds(long usual, long watched);
+
 /* Run `work` in a forked child, in the same directory: its answer, or 128 + the signal that ended
  * it. */
 int check_in_child(int (*work)(void));
