@@ -212,9 +212,8 @@ trace_end trace_run(int (*work)(void *payload), void *payload, trace_plan plan)
 
 static long sample_size(long usual)
 {
-    const char *given = getenv("EXIA_CRASH_SAMPLE"), *preload = getenv("LD_PRELOAD");
-    int valgrind = preload != NULL && strstr(preload, "vgpreload") != NULL;
-    return given ? atol(given) : valgrind ? 1 : usual;
+    const char *given = getenv("EXIA_CRASH_SAMPLE");
+    return given ? atol(given) : check_rounds(usual, 1);
 }
 
 long trace_next(long nth, long count, long usual)
