@@ -85,7 +85,10 @@ exia_status exia__sqlite_fail(exia__sqlite *self, const char *what, exia_error *
         return exia__fail(err, status, native,
                           "cannot %s %s: its last writer crashed; open it once for writing", what,
                           self->path);
-    int code = (native & 0xff) == SQLITE_CANTOPEN ? sqlite3_system_errno(self->connection) : 0;
+    int code = sqlite3_system_errno(self->connection);
+    if (native == SQLITE_IOERR_SHMSIZE && (code == ENOSPC || code == EDQUOT))
+        return exia__fail_errno(err, code, "cannot extend the -shm file of", self->path);
+    code = (native & 0xff) == SQLITE_CANTOPEN ? code : 0;
     if (code != 0 && code != EACCES && code != EPERM && code != EROFS && code != ENOENT)
         return exia__fail_errno(err, code, "cannot open", self->path);
     if ((native & 0xff) == SQLITE_CANTOPEN)
