@@ -5,9 +5,12 @@
  * A sample of the calls is taken, the same one each time; EXIA_CRASH_SAMPLE=0 takes all of them. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,10 +18,9 @@
 #include "package/read.h"
 #include "support/depot.h"
 #include "support/errand.h"
-#include "support/packages.h"
 #include "support/trace.h"
 
-enum { KILLS = 4, FAILURES = 2 /* of each errand, and way to fail */ };
+enum { KILLS = 3, FAILURES = 1 /* of each errand, and way to fail */ };
 
 /* What a worker says, in memory that its death leaves. */
 typedef struct report {
@@ -29,6 +31,7 @@ typedef struct report {
     exia_error error;
 } report;
 static report *said;
+static const char *stage; /* where the world lies */
 
 /* A scene: the errand, and what the world says of itself without it and with it. */
 typedef struct scene {
@@ -71,7 +74,7 @@ static trace_end run(const scene *now, trace_plan plan)
 
 static void open_scene(scene *now, const errand *what)
 {
-    *now = (scene){.errand = what, .begin = check_path("begin"), .folder = check_path("now")};
+    *now = (scene){.errand = what, .begin = check_path("begin"), .folder = stage};
     place_of_failure = "not disturbed";
     assert_int_equal(exia__tree_remove(now->begin, NULL), EXIA_OK);
     assert_int_equal(exia__tree_remove(now->folder, NULL), EXIA_OK);
@@ -84,9 +87,10 @@ static void open_scene(scene *now, const errand *what)
     now->after = errands_state(now->folder, "home");
 }
 
-static void open_stage(void)
+static void open_stage(const char *name)
 {
     check_in_memory();
+    stage = check_path(name);
     said = trace_shared(sizeof *said);
     if (witness == NULL)
         witness = trace_shared(sizeof *witness);
@@ -153,7 +157,7 @@ static void look_from_elsewhere(const scene *now)
 {
     int8_t offered[STOCK_ITEMS];
     errands_state(now->folder, "other");
-    if (exists("now/there/records.db"))
+    if (access(check_format("%s/there/records.db", now->folder), F_OK) == 0)
         depot_look_at_remote(check_format("%s/there", now->folder), offered);
     fail_if_wrong(now);
 }
@@ -218,7 +222,7 @@ TEST(a_home_killed_at_any_system_call_leaves_all_or_nothing_and_sends_nothing_tw
     if (!trace_allowed())
         skip();
     long kills = 0;
-    open_stage();
+    open_stage("now");
     for (size_t i = 0; i < errand_count; i++) {
         scene now;
         open_scene(&now, &errands[i]);
@@ -241,7 +245,7 @@ TEST(a_home_killed_at_any_system_call_leaves_all_or_nothing_and_sends_nothing_tw
 
 static void fail_each(trace_plan plan, const char *title)
 {
-    open_stage();
+    open_stage("now");
     for (size_t i = 0; i < errand_count; i++) {
         scene now;
         open_scene(&now, &errands[i]);
@@ -290,4 +294,60 @@ TEST(a_write_of_an_errand_that_is_cut_short_goes_on)
     if (!trace_allowed())
         skip();
     fail_each((trace_plan){.way = TRACE_HALF}, "half");
+}
+
+/* ---- without room ---------------------------------------------------------------------------- */
+
+/* A small disk of our own, which nobody else sees and which ends with this process. */
+static int mount_disk(const char *path)
+{
+    return mkdir(path, 0700) == 0 && unshare(CLONE_NEWNS) == 0 &&
+           mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("none", path, "tmpfs", 0, "size=40m") == 0;
+}
+
+/* Let so much room be left on the disk; negative: all. */
+static void leave_room(const char *disk, long kilobytes)
+{
+    const char *path = check_format("%s/ballast", disk);
+    struct statvfs info;
+    (void)unlink(path);
+    if (kilobytes < 0)
+        return;
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(fstatvfs(fd, &info), 0);
+    long spare = (long)(info.f_bavail * info.f_frsize) - kilobytes * 1024;
+    assert_int_equal(posix_fallocate(fd, 0, spare), 0);
+    close(fd);
+}
+
+TEST(on_a_disk_with_any_room_an_errand_is_done_or_says_that_there_is_none)
+{
+    static const long rooms[] = {0, 4, 8, 16, 32, 64, 128, 256, 500, 1000, 2000, 3200, 4000, 7000};
+    const long count = sizeof rooms / sizeof *rooms;
+    check_in_memory();
+    const char *disk = check_path("disk");
+    if (!mount_disk(disk))
+        skip();
+    open_stage("disk/now");
+    for (size_t i = 0; i < errand_count; i++) {
+        scene now;
+        open_scene(&now, &errands[i]);
+        for (long nth = trace_next(0, count, FAILURES); nth <= count;
+             nth = trace_next(nth, count, FAILURES)) {
+            place_of_failure = check_format("with room for %ld kB", rooms[nth - 1]);
+            assert_int_equal(exia__tree_remove(now.folder, NULL), EXIA_OK);
+            assert_int_equal(exia__tree_copy(now.begin, now.folder, NULL), EXIA_OK);
+            leave_room(disk, rooms[nth - 1]);
+            trace_end end = go(&now, (trace_plan){0});
+            if (!WIFEXITED(end.status) ||
+                (said->status != EXIA_OK && said->status != EXIA_ENOSPACE))
+                FAIL(&now, "it ended with status %x: %s", (unsigned)end.status, said->error.text);
+            int done = said->status == EXIA_OK;
+            leave_room(disk, -1);
+            look(&now, done);
+        }
+    }
+    umount2(disk, MNT_DETACH);
 }
