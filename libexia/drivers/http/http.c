@@ -190,6 +190,11 @@ void exia__exchange_answer(char *out, size_t size, const exia__exchange *x, cons
     out[used] = '\0';
 }
 
+void exia__exchange_again(exia__exchange *x)
+{
+    x->attempt->state = WAITING;
+}
+
 void exia__exchange_free(exia__exchange *x)
 {
     exia__buffer_free(&x->url);
@@ -218,9 +223,14 @@ static size_t on_text(char *data, size_t size, size_t count, void *payload)
 {
     attempt *a = payload;
     exia__buffer *text = &a->exchange->text;
+    curl_off_t all = 0;
+    if (text->size == 0 && /* room for it in one go */
+        curl_easy_getinfo(a->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &all) == CURLE_OK &&
+        all > 0 && (uint64_t)all <= a->exchange->room)
+        a->own = exia__buffer_reserve(text, (size_t)all, NULL);
     if (text->size + size * count > a->exchange->room)
         a->own = EXIA_ECORRUPT;
-    else
+    else if (a->own == EXIA_OK)
         a->own = exia__buffer_append(text, data, size * count, NULL);
     return a->own < 0 ? 0 : size * count;
 }
@@ -357,7 +367,9 @@ static exia_status explain(exia_error *why, const attempt *a, const exia__http *
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_ISSUER_ERROR:
-        return exia__fail(why, EXIA_EUNTRUSTED, code, "%s: its certificate is not trusted: %s",
+        return exia__fail(why, EXIA_EUNTRUSTED, code,
+                          "%s: its certificate is not trusted: %s: if it is your own, name its "
+                          "authority in SSL_CERT_FILE",
                           http->shown, said);
     case CURLE_URL_MALFORMAT:
         return exia__fail(why, EXIA_EINVAL, code, "%s: %s", http->shown, said);
@@ -414,7 +426,11 @@ static exia_status harvest(exia__http *http, line *used, attempt *all, size_t co
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&a);
         curl_multi_remove_handle(used->multi, a->easy);
         a->state = OVER;
+        int64_t began = exia__given->clock_ms();
         rc = judge(a, http, course, code, err);
+        int64_t spent = exia__given->clock_ms() - began; /* by the driver, not by the server */
+        for (size_t i = 0; i < count; i++)
+            all[i].moved_ms += spent;
     }
     int64_t now = exia__given->clock_ms();
     for (size_t i = 0; rc == EXIA_OK && i < count; i++) {

@@ -39,6 +39,8 @@ exia_status exia__exchange_header(exia__exchange *x, const char *name, const cha
                                   exia_error *err);
 /* A header of the answer, in `out` of `size` bytes, cut if it is longer; "" when it is not there. */
 void exia__exchange_answer(char *out, size_t size, const exia__exchange *x, const char *name);
+/* Prepare and run anew another exchange of the run, which is over; only in `finish`. */
+void exia__exchange_again(exia__exchange *x);
 void exia__exchange_free(exia__exchange *x);
 
 /* The connections to one server, kept from run to run.  Threads: any; runs of several threads at the

@@ -1,5 +1,5 @@
-/* Reading: a first range, which also tells how much there is, then the rest by several ranges at once, told to
- * the sink in order.
+/* Reading: a first range, which also tells how much there is, then the rest through a window of several ranges
+ * under way, told to the sink in order.  A range that was told makes room for the next one to be asked for.
  *
  * All ranges are of one object: the first answer's ETag pins the rest.  A touch changes the ETag and not the
  * bytes, so after "412" the object is looked at: with the size it had, the rest goes on under the new one. */
@@ -12,11 +12,28 @@
 #include "base/memory.h"
 #include "drivers/s3/s3.h"
 
+typedef struct reading reading;
 typedef struct range {
     exia__s3_call call;
+    reading *of;
     uint64_t offset, size;  /* asked for; with EXIA_TAIL as offset, the end */
     uint64_t begins, total; /* answered; of 416 without a total, UINT64_MAX: look */
+    int came;               /* and is not told yet */
 } range;
+
+struct reading {
+    exia__s3 *self;
+    const char *key;
+    uint64_t next, offset, end; /* to be asked for, to be told, behind all */
+    uint64_t total;             /* of the object */
+    char etag[EXIA__S3_ETAG_SIZE];
+    exia_sink_fn *sink;
+    void *payload;
+    exia__course course;
+    int looks;         /* how often its ETag had changed */
+    exia_error broken; /* how the sink failed */
+    range window[EXIA__S3_WIDTH];
+};
 
 /* "bytes 0-4/10", or "bytes *" and "/10" where nothing is there. */
 static int read_content_range(range *r, uint64_t *last)
@@ -60,38 +77,36 @@ static exia_status answered(exia__s3_call *call, exia_error *err)
     return EXIA_DONE;
 }
 
-static exia_status open_range(range *r, exia__s3 *self, const char *key, uint64_t offset,
-                              uint64_t size, const char *etag, exia_error *err)
+static exia_status ask_for(range *r, uint64_t offset, uint64_t size, exia_error *err)
 {
-    exia_status rc = exia__s3_call_open(&r->call, self, "get", "GET", key, err);
     r->offset = offset;
     r->size = size;
     r->begins = r->total = 0;
+    r->came = 0;
+    if (offset == EXIA_TAIL)
+        return exia__s3_call_header(&r->call, "range", err, "bytes=-%" PRIu64, size);
+    return exia__s3_call_header(&r->call, "range", err, "bytes=%" PRIu64 "-%" PRIu64, offset,
+                                offset + size - 1);
+}
+
+static exia_status open_range(range *r, reading *of, uint64_t offset, uint64_t size,
+                              exia_error *err)
+{
+    exia_status rc = exia__s3_call_open(&r->call, of->self, "get", "GET", of->key, err);
+    r->of = of;
     r->call.payload = r;
     r->call.answered = answered;
     r->call.room = EXIA__S3_PART;
-    if (rc == EXIA_OK && offset == EXIA_TAIL)
-        rc = exia__s3_call_header(&r->call, "range", err, "bytes=-%" PRIu64, size);
-    else if (rc == EXIA_OK)
-        rc = exia__s3_call_header(&r->call, "range", err, "bytes=%" PRIu64 "-%" PRIu64, offset,
-                                  offset + size - 1);
-    if (rc == EXIA_OK && etag != NULL)
-        rc = exia__s3_call_header(&r->call, "if-match", err, "%s", etag);
+    if (rc == EXIA_OK)
+        rc = ask_for(r, offset, size, err);
+    if (rc == EXIA_OK && *of->etag != '\0')
+        rc = exia__s3_call_header(&r->call, "if-match", err, "%s", of->etag);
     if (rc == EXIA_OK)
         exia__s3_call_ready(&r->call);
     return rc;
 }
 
-typedef struct reading {
-    exia__s3 *self;
-    const char *key;
-    uint64_t offset, end, total; /* what is still to be read; all there is */
-    char etag[EXIA__S3_ETAG_SIZE];
-    exia_sink_fn *sink;
-    void *payload;
-    exia__course course;
-    int looks; /* how often its ETag had changed */
-} reading;
+/* ---- the window ------------------------------------------------------------------------------ */
 
 enum { MOST_LOOKS = 8 };
 
@@ -100,6 +115,7 @@ static exia_status look_again(reading *r, exia_error *err)
 {
     uint64_t total = 0;
     int64_t modified_ms = 0;
+    exia__forgive(err);
     exia_status rc =
         exia__s3_look(&total, &modified_ms, r->etag, r->self, r->key, r->course.work, err);
     if (rc == EXIA_OK && (total != r->total || ++r->looks > MOST_LOOKS))
@@ -108,36 +124,84 @@ static exia_status look_again(reading *r, exia_error *err)
     return rc;
 }
 
-/* The next ranges, at once. */
-static exia_status read_some(reading *r, exia_error *err)
+static uint64_t next_size(const reading *r)
 {
-    range ranges[EXIA__S3_WIDTH] = {0};
+    return r->end - r->next < EXIA__S3_PART ? r->end - r->next : EXIA__S3_PART;
+}
+
+static range *next_to_tell(reading *r)
+{
+    for (size_t i = 0; i < EXIA__S3_WIDTH; i++) {
+        if (r->window[i].came && r->window[i].offset == r->offset)
+            return &r->window[i];
+    }
+    return NULL;
+}
+
+/* Tell the sink what is next and came, and ask for more in its place.  EXIA_DONE: `just`, which came just now,
+ * has to wait, or nothing is left to ask for. */
+static exia_status tell(reading *r, const range *just, exia_error *err)
+{
+    exia_status rc = EXIA_OK, answer = EXIA_DONE;
+    for (range *now; rc == EXIA_OK && (now = next_to_tell(r)) != NULL;) {
+        uint64_t size = next_size(r);
+        exia_status told = r->sink(now->call.x.text.data, now->size, r->payload, &r->broken);
+        if (told < 0) {
+            r->broken.status = told;
+            return exia__fail(err, EXIA_EUSER, 0, "the sink fails"); /* and not the server */
+        }
+        r->offset += now->size;
+        r->course.done += now->size;
+        now->came = 0;
+        if (size == 0)
+            continue;
+        rc = ask_for(now, r->next, size, err);
+        r->next += size;
+        if (now == just)
+            answer = EXIA_OK;
+        else
+            exia__exchange_again(&now->call.x);
+    }
+    return rc < 0 ? rc : answer;
+}
+
+static exia_status came(exia__s3_call *call, exia_error *err)
+{
+    range *now = call->payload;
+    reading *r = now->of;
+    exia_status rc = answered(call, err);
+    if (rc != EXIA_DONE)
+        return rc;
+    if (call->x.text.size != now->size) /* only where the server forgot the ETag */
+        return exia__fail(err, EXIA_ECONFLICT, 0, "%s: \"%.80s\" was replaced while it was read",
+                          r->self->shown, r->key);
+    now->came = 1;
+    return tell(r, now, err);
+}
+
+/* From `offset` on, under the ETag that is known. */
+static exia_status read_on(reading *r, exia_error *err)
+{
     exia__exchange *list[EXIA__S3_WIDTH];
     size_t count = 0;
     exia_status rc = EXIA_OK;
-    for (uint64_t at = r->offset; rc == EXIA_OK && at < r->end && count < EXIA__S3_WIDTH;) {
-        uint64_t size = r->end - at < EXIA__S3_PART ? r->end - at : EXIA__S3_PART;
-        rc = open_range(&ranges[count], r->self, r->key, at, size, *r->etag ? r->etag : NULL, err);
-        list[count] = &ranges[count].call.x;
-        count++;
-        at += size;
+    r->next = r->offset;
+    while (rc == EXIA_OK && r->next < r->end && count < EXIA__S3_WIDTH) {
+        range *now = &r->window[count];
+        uint64_t size = next_size(r);
+        rc = open_range(now, r, r->next, size, err);
+        now->call.answered = came;
+        r->next += size;
+        list[count++] = &now->call.x;
     }
     if (rc == EXIA_OK)
         rc = exia__http_run(r->self->http, list, count, &r->course, err);
-    for (size_t i = 0; rc == EXIA_OK && i < count; i++) {
-        const exia__buffer *text = &ranges[i].call.x.text;
-        if (text->size != ranges[i].size) /* only where the server forgot the ETag */
-            rc = exia__fail(err, EXIA_ECONFLICT, 0, "%s: \"%.80s\" was replaced while it was read",
-                            r->self->shown, r->key);
-        if (rc == EXIA_OK)
-            rc = r->sink(text->data, text->size, r->payload, err);
-        if (rc == EXIA_OK) {
-            r->offset += text->size;
-            r->course.done += text->size;
-        }
+    if (rc < 0 && r->broken.status < 0)
+        rc = exia__fail(err, r->broken.status, r->broken.native, "%s", r->broken.text);
+    for (size_t i = 0; i < count; i++) {
+        r->window[i].came = 0;
+        exia__s3_call_free(&r->window[i].call);
     }
-    for (size_t i = 0; i < count; i++)
-        exia__s3_call_free(&ranges[i].call);
     return rc;
 }
 
@@ -147,7 +211,7 @@ static exia_status read_first(reading *r, uint64_t offset, uint64_t size, exia_e
     range first = {0};
     uint64_t piece = size < EXIA__S3_PART ? size : EXIA__S3_PART;
     int64_t modified_ms = 0;
-    exia_status rc = open_range(&first, r->self, r->key, offset, piece, NULL, err);
+    exia_status rc = open_range(&first, r, offset, piece, err);
     exia__exchange *only = &first.call.x;
     if (rc == EXIA_OK)
         rc = exia__http_run(r->self->http, &only, 1, &r->course, err);
@@ -209,8 +273,8 @@ exia_status exia__s3_get(void *payload, const char *key, uint64_t offset, uint64
     if (rc == EXIA_OK && size > 0)
         rc = read_first(&r, offset, size, err);
     while (rc == EXIA_OK && r.offset < r.end) {
-        rc = read_some(&r, err);
-        if (rc == EXIA_ECONFLICT)
+        rc = read_on(&r, err);
+        if (rc == EXIA_ECONFLICT && r.broken.status == 0)
             rc = look_again(&r, err);
     }
     exia__given->release(work);
