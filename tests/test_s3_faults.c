@@ -208,6 +208,44 @@ TEST(a_server_of_another_kind_or_none_is_told_at_the_opening)
     assert_null(blobs);
 }
 
+static void refuse(fake_reply *out, const fake_request *request, void *payload)
+{
+    const char *const *row = payload; /* status and code */
+    faults_say_error(out, row[0], "", row[1], strcmp(request->method, "HEAD") == 0);
+}
+
+TEST(what_a_server_refuses_is_told_with_what_to_do)
+{
+    static const struct {
+        const char *answer[2];
+        exia_status status;
+        const char *text;
+    } rows[] = {
+        {{"400 Bad Request", "ExpiredToken"}, EXIA_EDENIED, "new AWS_SESSION_TOKEN"},
+        {{"400 Bad Request", "InvalidToken"}, EXIA_EDENIED, "new AWS_SESSION_TOKEN"},
+        {{"403 Forbidden", "AccessDenied"}, EXIA_EDENIED, "may not do it"},
+        {{"403 Forbidden", "RequestTimeTooSkewed"}, EXIA_EDENIED, "clock"},
+        {{"400 Bad Request", "AuthorizationHeaderMalformed"}, EXIA_EDENIED, "?region="},
+        {{"301 Moved Permanently", "PermanentRedirect"}, EXIA_EINVAL, "right endpoint and region"},
+        {{"404 Not Found", "NoSuchBucket"}, EXIA_EINVAL, "make it first"},
+        {{"404 Not Found", "Other"}, EXIA_EINVAL, "no server of S3, or no bucket"},
+        {{"507 Insufficient Storage", "XMinioStorageFull"}, EXIA_ENOSPACE, "XMinioStorageFull"},
+        {{"418 Teapot", ""}, EXIA_EIO, "is this a server of S3?"},
+    };
+    exia__blobs *blobs = NULL;
+    (void)start(); /* the driver is known */
+    fake_stop();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int port = faults_start(refuse, (void *)rows[i].answer);
+        const char *url = check_format("s3+http://key:hidden@127.0.0.1:%d/bucket", port);
+        check_fails(rows[i].status, exia__blobs_open(&blobs, url, EXIA_STORE_WRITE, NULL, &err));
+        check_text(rows[i].text);
+        assert_null(strstr(err.text, "hidden"));
+        assert_int_equal(faults_requests(), 1);
+        fake_stop();
+    }
+}
+
 /* ---- ranges --------------------------------------------------------------------------------- */
 
 TEST(an_object_that_is_replaced_while_it_is_read_is_a_conflict)

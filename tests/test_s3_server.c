@@ -1,5 +1,4 @@
-/* S3 on a real server: blobs in parts, uploads that go on after a crash of either side, what is told when
- * something is wrong.  EXIA_TEST_S3_URL names the server as for test_driver_s3, EXIA_TEST_S3_SERVER the script
+/* S3 on a real server: blobs in parts, uploads that go on after a crash of either side.  EXIA_TEST_S3_URL names the server as for test_driver_s3, EXIA_TEST_S3_SERVER the script
  * that starts it and EXIA_TEST_S3_DIRECTORY its directory. */
 #include <signal.h>
 #include <stdio.h>
@@ -17,28 +16,23 @@
 
 enum { MIB = 1 << 20 };
 
-/* The server's URL, or with other keys, host, bucket or options; each NULL: as given. */
-static const char *url_with(const char *keys, const char *bucket, const char *options)
+static const char *url(void)
 {
     static int told;
-    const char *url = getenv("EXIA_TEST_S3_URL");
-    if (url == NULL) {
+    const char *given = getenv("EXIA_TEST_S3_URL");
+    if (given == NULL) {
         if (!told++)
             print_message("EXIA_TEST_S3_URL is not set: make test-services sets it\n");
         skip();
     }
     setenv("EXIA_HOME", check_path("home"), 1);
-    const char *at = strrchr(url, '@'), *slash = strrchr(url, '/');
-    const char *begin = strstr(url, "://") + 3;
-    return check_format("s3+http://%.*s%.*s/%s%s%s", keys ? (int)strlen(keys) : (int)(at - begin),
-                        keys ? keys : begin, (int)(slash - at), at, bucket ? bucket : slash + 1,
-                        bucket ? "" : strrchr(check_directory(), '/'), options ? options : "");
+    return check_format("%s%s", given, strrchr(check_directory(), '/'));
 }
 
 static exia__blobs *open_blobs(void)
 {
     exia__blobs *blobs = NULL;
-    check_ok(exia__blobs_open(&blobs, url_with(NULL, NULL, NULL), EXIA_STORE_WRITE, NULL, &err));
+    check_ok(exia__blobs_open(&blobs, url(), EXIA_STORE_WRITE, NULL, &err));
     return blobs;
 }
 
@@ -143,6 +137,48 @@ TEST(a_large_blob_goes_in_parts_and_every_range_of_it_can_be_had)
     exia__blobs_free(blobs);
 }
 
+/* A reader for whom something happens to the object when the first bytes are there. */
+typedef struct meddler {
+    exia__blobs *blobs;
+    uint64_t size; /* of the object that replaces it; 0: it is touched */
+    seen seen;
+} meddler;
+
+static exia_status meddle(const void *data, size_t size, void *payload, exia_error *error)
+{
+    meddler *m = payload;
+    exia_status rc = EXIA_OK;
+    large all;
+    if (m->blobs != NULL && m->size == 0)
+        rc = exia__blobs_touch(m->blobs, "large", NULL, error);
+    if (m->blobs != NULL && m->size > 0) {
+        exia_source source = make_source(&all, m->size);
+        rc = exia__blobs_remove(m->blobs, "large", NULL, error);
+        if (rc == EXIA_OK)
+            rc = exia__blobs_put(m->blobs, "large", &source, NULL, error);
+    }
+    m->blobs = NULL;
+    return rc == EXIA_OK ? compare(data, size, &m->seen, error) : rc;
+}
+
+TEST(a_blob_that_is_touched_while_it_is_read_is_read_on_and_one_that_is_replaced_is_a_conflict)
+{
+    exia__blobs *blobs = open_blobs();
+    const uint64_t end = 60 * MIB;
+    large all;
+    exia_source source = make_source(&all, end);
+    check_ok(exia__blobs_put(blobs, "large", &source, NULL, &err));
+    meddler m = {.blobs = blobs};
+    check_ok(exia__blobs_get(blobs, "large", 0, UINT64_MAX, meddle, &m, NULL, &err));
+    assert_int_equal(m.seen.offset, end);
+    assert_int_equal(m.seen.wrong, 0);
+    m = (meddler){.blobs = blobs, .size = end + 1};
+    check_fails(EXIA_ECONFLICT,
+                exia__blobs_get(blobs, "large", 0, UINT64_MAX, meddle, &m, NULL, &err));
+    check_text("was replaced while it was read");
+    exia__blobs_free(blobs);
+}
+
 static exia_status count_note(const char *key, const char *json, int64_t revision, void *payload,
                               exia_error *error)
 {
@@ -173,7 +209,7 @@ static int put_and_die(void)
 {
     exia__blobs *blobs = NULL;
     large all;
-    if (exia__blobs_open(&blobs, url_with(NULL, NULL, NULL), EXIA_STORE_WRITE, NULL, &err) < 0)
+    if (exia__blobs_open(&blobs, url(), EXIA_STORE_WRITE, NULL, &err) < 0)
         return 1;
     exia_source source = make_source(&all, 96 * MIB);
     all.act = die;
@@ -276,10 +312,10 @@ TEST(a_prefix_may_have_any_character)
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
         exia__blobs *blobs = NULL;
         exia_source source = exia__source_memory("x", 1);
-        const char *url = check_format("%s/%s", url_with(NULL, NULL, NULL), prefixes[i]);
+        const char *here = check_format("%s/%s", url(), prefixes[i]);
         const char *key = "";
         seen now = {0};
-        check_ok(exia__blobs_open(&blobs, url, EXIA_STORE_WRITE, NULL, &err));
+        check_ok(exia__blobs_open(&blobs, here, EXIA_STORE_WRITE, NULL, &err));
         check_ok(exia__blobs_put(blobs, "k/l", &source, NULL, &err));
         check_ok(exia__blobs_touch(blobs, "k/l", NULL, &err));
         check_ok(exia__blobs_list(blobs, "k/", note_key, &key, NULL, &err));
@@ -315,65 +351,4 @@ TEST(a_source_that_breaks_in_the_middle_is_no_fault_of_the_server_s)
     check_ok(exia__blobs_put(blobs, "large", &source, NULL, &err));
     check_range(blobs, "large", 0, UINT64_MAX, 0, 60 * MIB);
     exia__blobs_free(blobs);
-}
-
-/* ---- what is wrong is told ------------------------------------------------------------------ */
-
-TEST(what_is_wrong_is_told_with_what_to_do_and_without_the_secret)
-{
-    const struct {
-        const char *keys, *bucket, *options;
-        exia_status status;
-        const char *text;
-    } rows[] = {
-        {"exiaadmin:wrongone", NULL, NULL, EXIA_EDENIED, "the secret is not this key's"},
-        {"nobody:wrongone", NULL, NULL, EXIA_EDENIED, "the server does not know this key"},
-        {NULL, "no-such-bucket", NULL, EXIA_ENOTFOUND, "make it first"},
-        {NULL, "", NULL, EXIA_EINVAL, "names no bucket"},
-        {NULL, "exia/../x", NULL, EXIA_EINVAL, "a part of its prefix"},
-        {NULL, NULL, "?region=eu-nowhere-1", EXIA_EDENIED, "?region="},
-        {NULL, NULL, "?region=a%20b", EXIA_EINVAL, "is no region"},
-        {NULL, NULL, "?colour=red", EXIA_EINVAL, "no option \"colour\""},
-        {"exiaadmin", NULL, NULL, EXIA_EDENIED, "AWS_SECRET_ACCESS_KEY"},
-    };
-    exia__blobs *blobs = NULL;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const char *url = url_with(rows[i].keys, rows[i].bucket, rows[i].options);
-        check_fails(rows[i].status, exia__blobs_open(&blobs, url, EXIA_STORE_READ, NULL, &err));
-        check_text(rows[i].text);
-        assert_null(strstr(err.text, "wrongone"));
-        assert_null(strstr(err.text, "exiasecret"));
-        assert_null(blobs);
-    }
-}
-
-TEST(keys_come_from_the_environment_or_the_credentials_file)
-{
-    exia__blobs *blobs = NULL;
-    const char *url = url_with("", NULL, NULL);
-    url = check_format("s3+http://%s", strchr(url, '@') + 1);
-    setenv("HOME", check_directory(), 1);
-    unsetenv("AWS_SHARED_CREDENTIALS_FILE");
-    check_fails(EXIA_EDENIED, exia__blobs_open(&blobs, url, EXIA_STORE_READ, NULL, &err));
-    check_text("~/.aws/credentials");
-    const char *file = check_path("keys");
-    const char *text = "# keys\n[other]\naws_access_key_id = nobody\naws_secret_access_key=x\n"
-                       "[ default ]\n aws_access_key_id=exiaadmin\r\n"
-                       "aws_secret_access_key = exiasecret \n[more]\naws_session_token=x\n";
-    check_write_file(file, text, strlen(text));
-    setenv("AWS_SHARED_CREDENTIALS_FILE", file, 1);
-    check_ok(exia__blobs_open(&blobs, url, EXIA_STORE_READ, NULL, &err));
-    exia__blobs_free(blobs);
-    setenv("AWS_PROFILE", "other", 1);
-    check_fails(EXIA_EDENIED, exia__blobs_open(&blobs, url, EXIA_STORE_READ, NULL, &err));
-    setenv("AWS_ACCESS_KEY_ID", "exiaadmin", 1);
-    setenv("AWS_SECRET_ACCESS_KEY", "exiasecret", 1);
-    check_ok(exia__blobs_open(&blobs, url, EXIA_STORE_READ, NULL, &err));
-    exia__blobs_free(blobs);
-    unsetenv("AWS_ACCESS_KEY_ID");
-    unsetenv("AWS_SECRET_ACCESS_KEY");
-    unsetenv("AWS_PROFILE");
-    setenv("AWS_SHARED_CREDENTIALS_FILE", check_path("none"), 1);
-    check_fails(EXIA_ENOTFOUND, exia__blobs_open(&blobs, url, EXIA_STORE_READ, NULL, &err));
-    unsetenv("AWS_SHARED_CREDENTIALS_FILE");
 }

@@ -6,7 +6,7 @@ name=minio version=v0.0.0-20260212201848-7aac2a2c5b7c package=github.com/minio/m
 run() {
     export MINIO_ROOT_USER=$user MINIO_ROOT_PASSWORD=$secret MINIO_SITE_REGION=us-east-1 HOME="$directory"
     export MINIO_BROWSER=off MINIO_UPDATE=off MINIO_CALLHOME_ENABLE=off
-    exec "$program" server "$directory/data" --address "127.0.0.1:$port" --quiet
+    exec "$program" server "$directory/data" --address "127.0.0.1:$port" --quiet ${tls:+--certs-dir "$tls"}
 }
-healthy() { curl -fsS "http://127.0.0.1:$port/minio/health/cluster"; }
+healthy() { curl -fsSk "$scheme://127.0.0.1:$port/minio/health/cluster"; }
 main "$@"

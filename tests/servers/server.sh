@@ -5,8 +5,11 @@
 #     NAME.sh built        is it there?
 #     NAME.sh start DIR    on 127.0.0.1, all it writes in DIR; prints the URL of an empty bucket
 #     NAME.sh stop DIR
+#
+# With EXIA_SERVERS_TLS, a directory with public.crt and private.key, it speaks https.
 kept=${EXIA_SERVERS_DIR:-$HOME/.cache/exia-servers}
 user=exiaadmin secret=exiasecret
+tls=${EXIA_SERVERS_TLS:-} scheme=http${tls:+s}
 
 fail() { echo "$name: $*" >&2; exit 1; }
 
@@ -49,7 +52,7 @@ start() {
     for _ in $(seq 300); do
         alive "$directory" || { tail -n 20 "$directory/log" >&2; fail "it ended as it started"; }
         if healthy >/dev/null 2>&1; then
-            echo "s3+http://$user:$secret@127.0.0.1:$port/exia"
+            echo "s3+$scheme://$user:$secret@127.0.0.1:$port/exia"
             return
         fi
         sleep 0.1

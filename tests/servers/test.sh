@@ -17,7 +17,7 @@ for name; do
     "$here/$name.sh" install
     url=$("$here/$name.sh" start "$directory/$name")
     echo "$name on ${url##*@}"
-    for test in "$build"/tests/test_driver_s3 "$build"/tests/test_s3_server "$build"/tests/test_s3_proxy; do
+    for test in "$build"/tests/test_driver_s3 "$build"/tests/test_s3_{server,proxy,wrong}; do
         [ -x "$test" ] || continue
         EXIA_TEST_S3_URL=$url EXIA_TEST_S3_SERVER="$here/$name.sh" EXIA_TEST_S3_DIRECTORY=$directory/$name \
             "$test" 2>&1 | sed '/^\[ RUN /d; /^\[       OK /d' || failed=1

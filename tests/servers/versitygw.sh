@@ -7,7 +7,7 @@ run() {
     mkdir -p "$directory/users"
     export ROOT_ACCESS_KEY=$user ROOT_SECRET_KEY=$secret
     exec "$program" --port "127.0.0.1:$port" --health /health --keep-alive --quiet --iam-dir "$directory/users" \
-        posix --concurrency 1 "$directory/data"
+        ${tls:+--cert "$tls/public.crt" --key "$tls/private.key"} posix --concurrency 1 "$directory/data"
 }
-healthy() { curl -fsS "http://127.0.0.1:$port/health"; }
+healthy() { curl -fsSk "$scheme://127.0.0.1:$port/health"; }
 main "$@"

@@ -23,6 +23,7 @@ static void free_self(exia__s3 *self, void (*free_http)(exia__http *http))
     exia__release(self->bucket);
     exia__release(self->prefix);
     exia__release(self->region);
+    exia__release(self->authorities);
     exia__release(self->key);
     exia__release(self->secret);
     exia__release(self->token);
@@ -48,7 +49,7 @@ static exia_status take_path(exia__s3 *self, const exia_url *url, exia_error *er
     while (size > 0 && prefix[size - 1] == '/')
         size--;
     exia_status rc = EXIA_OK;
-    if (bucket == 0)
+    if (bucket == 0 || *url->path == '.')
         rc = exia__fail(err, EXIA_EINVAL, 0, "%.120s names no bucket: write //host/bucket/prefix",
                         url->shown);
     for (const char *at = prefix; rc == EXIA_OK && at < prefix + size;) {
@@ -89,17 +90,27 @@ static exia_status take_options(exia__s3 *self, const exia_url *url, exia_error 
         region = secure_getenv("AWS_DEFAULT_REGION");
     if (region == NULL || *region == '\0')
         region = "us-east-1";
+    const char *authorities = secure_getenv("AWS_CA_BUNDLE");
+    if (authorities == NULL || *authorities == '\0')
+        authorities = secure_getenv("SSL_CERT_FILE");
     for (size_t i = 0; i < url->option_count; i++) {
-        if (strcmp(url->options[i].name, "region") != 0)
+        const exia_url_option *option = &url->options[i];
+        if (strcmp(option->name, "region") == 0)
+            region = option->value;
+        else if (strcmp(option->name, "ca") == 0)
+            authorities = option->value;
+        else
             return exia__fail(err, EXIA_EINVAL, 0,
-                              "%s: there is no option \"%.60s\": write ?region=", self->shown,
-                              url->options[i].name);
-        region = url->options[i].value;
+                              "%s: there is no option \"%.60s\": write ?region= or ?ca=",
+                              self->shown, option->name);
     }
     size_t good = strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-_");
     if (good == 0 || region[good] != '\0')
         return exia__fail(err, EXIA_EINVAL, 0, "%s: \"%.60s\" is no region", self->shown, region);
-    return exia__text_copy(&self->region, region, err);
+    exia_status rc = exia__text_copy(&self->region, region, err);
+    if (rc == EXIA_OK && authorities != NULL && *authorities != '\0')
+        rc = exia__text_copy(&self->authorities, authorities, err);
+    return rc;
 }
 
 static exia_status see_listing(const char *name, const char *text, void *payload, exia_error *err)
@@ -115,15 +126,16 @@ static exia_status see_listing(const char *name, const char *text, void *payload
 static exia_status ask_answered(exia__s3_call *call, exia_error *err)
 {
     int listing = 0;
-    if (call->x.status != 200)
-        return exia__s3_call_failed(call, err);
-    exia_status rc =
-        exia__s3_xml(call->x.text.data, call->x.text.size, see_listing, &listing, NULL);
+    exia_status rc = call->x.status == 200 ? EXIA_OK : exia__s3_call_failed(call, err);
+    if (rc < 0 && rc != EXIA_ENOTFOUND) /* which would say that it is empty */
+        return rc;
+    if (rc == EXIA_OK)
+        rc = exia__s3_xml(call->x.text.data, call->x.text.size, see_listing, &listing, NULL);
     if (rc == EXIA_ENOMEM)
         return exia__fail_memory(err);
     return listing ? EXIA_DONE
-                   : exia__fail(err, EXIA_EINVAL, 200, "%s: there is no server of S3, or no bucket",
-                                call->self->shown);
+                   : exia__fail(err, EXIA_EINVAL, (int32_t)call->x.status,
+                                "%s: there is no server of S3, or no bucket", call->self->shown);
 }
 
 /* Ask for one name: whether the server is there, knows the keys, and has the bucket. */
@@ -173,8 +185,7 @@ static exia_status s3_open(void **out, const char *text, int mode, const exia_jo
     if (rc == EXIA_OK)
         rc = exia__s3_keys(self, url, err);
     if (rc == EXIA_OK) {
-        exia__http_options options = {.shown = self->shown,
-                                      .ca_file = secure_getenv("AWS_CA_BUNDLE")};
+        exia__http_options options = {.shown = self->shown, .ca_file = self->authorities};
         rc = exia__http_open(&self->http, &options, err);
     }
     if (rc == EXIA_OK)

@@ -15,6 +15,7 @@ typedef struct exia__s3 {
     char *host;                          /* "host:9000" */
     char *bucket, *prefix;               /* the prefix is empty, or ends in '/' */
     char *region, *key, *secret, *token; /* token: NULL for keys that last */
+    char *authorities;                   /* file of certificates; NULL: the system's */
     int mode;
     atomic_int create_only; /* does the server keep "If-None-Match: *"? 1 yes, -1 no, 0 not known */
 } exia__s3;

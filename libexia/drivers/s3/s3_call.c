@@ -187,13 +187,14 @@ static const struct {
     const char *remedy;
 } codes[] = {
     {"NoSuchKey", EXIA_ENOTFOUND, ""},
-    {"NoSuchBucket", EXIA_ENOTFOUND, ": make it first"},
+    {"NoSuchBucket", EXIA_EINVAL, ": make it first"}, /* this driver never does */
     {"NoSuchUpload", EXIA_ENOTFOUND, ""},
     {"AccessDenied", EXIA_EDENIED, ": this key may not do it"},
     {"InvalidAccessKeyId", EXIA_EDENIED, ": the server does not know this key"},
     {"SignatureDoesNotMatch", EXIA_EDENIED, ": the secret is not this key's"},
     {"ExpiredToken", EXIA_EDENIED, ": get new keys and a new AWS_SESSION_TOKEN"},
     {"InvalidToken", EXIA_EDENIED, ": get new keys and a new AWS_SESSION_TOKEN"},
+    {"InvalidTokenId", EXIA_EDENIED, ": get new keys and a new AWS_SESSION_TOKEN"},
     {"RequestTimeTooSkewed", EXIA_EDENIED, ": set this machine's clock"},
     {"AuthorizationHeaderMalformed", EXIA_EDENIED, ": is ?region= in the URL right?"},
     {"PermanentRedirect", EXIA_EINVAL, ": is this the bucket's endpoint?"},
@@ -264,9 +265,10 @@ exia_status exia__s3_call_failed(const exia__s3_call *call, exia_error *err)
     }
     if (*told.code == '\0' && x->text.size > 0 && status == EXIA_EIO)
         remedy = ": is this a server of S3?";
-    return exia__fail(err, status, (int32_t)x->status, "%s: %s %.80s: %ld %s%s%s%s",
-                      call->self->shown, call->what, call->path + 1 + strcspn(call->path + 1, "/"),
-                      x->status, told.code, remedy, *remedy == '\0' && *told.message ? ": " : "",
+    const char *key = call->path + 1 + strcspn(call->path + 1, "/");
+    return exia__fail(err, status, (int32_t)x->status, "%s: %s%s%.80s: %ld %s%s%s%s",
+                      call->self->shown, call->what, *key ? " " : "", key, x->status, told.code,
+                      remedy, *remedy == '\0' && *told.message ? ": " : "",
                       *remedy == '\0' ? told.message : "");
 }
 
