@@ -231,6 +231,22 @@ TEST(an_unregistered_package_is_gone_and_may_come_back)
     exia_registry_free(registry);
 }
 
+TEST(what_comes_and_goes_for_years_leaves_no_history_here)
+{
+    exia_registry *registry = open_home("home");
+    const char *files[] = {pack("x", "1.0"), pack_with("x", "1.0", "any", NULL, "something else")};
+    for (int year = 0; year < 6; year++) {
+        check_ok(exia_registry_register(registry, files[year % 2], NULL, NULL, &err));
+        check_ok(exia_registry_update(registry, "x", "{\"year\": 1}", NULL, &err));
+        check_ok(exia_registry_update(registry, "x", "{\"year\": 2}", NULL, &err));
+        check_ok(exia_registry_unregister(registry, "x@1.0", NULL, &err));
+    }
+    assert_string_equal(query(registry, NULL, NULL), "");
+    exia_registry_free(registry);
+    assert_int_equal(count_records(check_path("home/packages/catalog.db"), "package"), 1);
+    assert_int_equal(count_records(check_path("home/packages/catalog.db"), "identity"), 0);
+}
+
 TEST(on_a_remote_an_identity_keeps_its_meaning_after_it_is_unregistered)
 {
     exia_registry *registry = open_home_with_remote("home");

@@ -90,27 +90,59 @@ static exia_status select_to_forget(const exia__offer **out, const exia__offers 
     return found ? EXIA_OK : exia__offer_select(out, offers, selector, side, err);
 }
 
-/* Here nobody else relies on the identity and the bytes, which are this package's alone.  The claim goes
- * first: one that stood without its package would keep other content out for ever.  The bytes go last,
- * and the package is gone whether they do or not. */
-static exia_status forget(exia_registry *registry, const exia__side *side, const exia__offer *gone,
-                          exia_error *err)
+static exia_status add_token(const char *key, const char *text, int64_t revision, void *payload,
+                             exia_error *err)
 {
-    exia_error caught;
-    char *identity = NULL;
-    const char *key = exia__json_string(gone->event, "key");
+    (void)text, (void)revision;
+    return exia__json_append(payload, json_string(strrchr(key, '/') + 1), err);
+}
+
+/* What is not wanted any more: the bytes, and the events before the last one. */
+static exia_status sweep(const exia_registry *registry, const char *identity, const json_t *tokens,
+                         const char *key, exia_error *err)
+{
     exia_status rc = EXIA_OK;
-    if (side->name == NULL)
+    if (key != NULL)
+        rc = exia__blobs_remove(registry->blobs, key, NULL, err);
+    for (size_t i = 0; rc == EXIA_OK && i < json_array_size(tokens); i++) {
+        char *event = NULL;
+        rc = exia__text_format(&event, err, "%s/%s", identity,
+                               json_string_value(json_array_get(tokens, i)));
+        if (rc == EXIA_OK)
+            rc = exia__records_remove(registry->records, "package", event, EXIA_ANY, NULL, err);
+        exia__release(event);
+    }
+    return rc;
+}
+
+/* Here nobody else relies on the identity, the bytes and the history.  The claim goes first: one that
+ * stood without its package would keep other content out for ever.  One event ends all before it, so
+ * that these can go in any order; without them a query does not become slower from round to round. */
+static exia_status forget_here(const exia_registry *registry, const exia__side *here,
+                               const exia__offer *gone, exia_error *err)
+{
+    exia__offer whole = *gone;
+    exia_error caught;
+    char *identity = NULL, *prefix = NULL;
+    whole.live = json_array();
+    exia_status rc = whole.live ? EXIA_OK : exia__fail_memory(err);
+    if (rc == EXIA_OK)
         rc = exia__text_format(&identity, err, "%s/%s/%s", gone->name, gone->version, gone->tag);
-    if (rc == EXIA_OK && side->name == NULL)
+    if (rc == EXIA_OK)
+        rc = exia__text_format(&prefix, err, "%s/", identity);
+    if (rc == EXIA_OK)
+        rc = exia__records_scan(registry->records, "package", prefix, NULL, 0, NULL, add_token,
+                                whole.live, NULL, err);
+    if (rc == EXIA_OK)
         rc = exia__records_remove(registry->records, "identity", identity, EXIA_ANY, NULL, err);
     if (rc == EXIA_OK)
-        rc = exia__event_follow(side, "unregister", gone, NULL, NULL, err);
-    if (rc == EXIA_OK && side->name == NULL && key != NULL &&
-        exia__blobs_remove(registry->blobs, key, NULL, &caught) < 0)
-        exia__log(EXIA_LOG_WARNING, "registry", "the file of %s@%s stays: %s", gone->name,
-                  gone->version, caught.text);
+        rc = exia__event_follow(here, "unregister", &whole, NULL, NULL, err);
+    if (rc == EXIA_OK &&
+        sweep(registry, identity, whole.live, exia__json_string(gone->event, "key"), &caught) < 0)
+        exia__log(EXIA_LOG_WARNING, "registry", "something of %s stays: %s", identity, caught.text);
+    json_decref(whole.live);
     exia__release(identity);
+    exia__release(prefix);
     return rc;
 }
 
@@ -138,7 +170,8 @@ exia_status exia_registry_unregister(exia_registry *registry, const char *packag
         (rc = exia__offers_read(&offers, &side, selector.name, NULL, err)) < 0 ||
         (rc = select_to_forget(&offer, &offers, &selector, &side, err)) < 0)
         goto done;
-    rc = forget(registry, &side, offer, err);
+    rc = remote == NULL ? forget_here(registry, &side, offer, err)
+                        : exia__event_follow(&side, "unregister", offer, NULL, NULL, err);
 done:
     exia__lock_drop(lock);
     exia__spec_free(&selector);
