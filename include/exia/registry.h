@@ -113,6 +113,46 @@ EXIA_API exia_status exia_registry_which(char **package, exia_registry *registry
 /* @return EXIA_ECONFLICT: installed packages need it, and the text names them */
 EXIA_API exia_status exia_registry_uninstall(exia_registry *registry, const char *package,
                                              exia_error *err);
+
+/* ---- bundles: packages with all that they need in one file, for a site without a network ----
+ *
+ * A bundle is a plain tar, which any tool opens: bundle.json lists the packages with their digests, and
+ * each file behind it is a package. */
+
+typedef struct exia_export_options {
+    size_t struct_size;
+    const char *remote; /* what is missing here is pulled from there, and stays; NULL: nothing is */
+    const char
+        *have; /* the lines of exia_registry_have() of the other side: left out; NULL: none */
+    int only;  /* not zero: these packages alone, not what they need */
+} exia_export_options;
+
+/* Write packages and all that they need, as registered here, to `file`: whole or not at all, in the
+ * place of one that is there.  Needs are met for this platform by the newest version that fits.
+ *
+ * @param[out] out  rows {name, version, tag, digest, file, size, state}, `state` being "exported" or
+ *                  "left out", which has no file; may be NULL
+ * @return EXIA_ENOTFOUND: one is not registered here, EXIA_EEXISTS: the other side has one with other
+ * content
+ */
+EXIA_API exia_status exia_registry_export(exia_rows **out, exia_registry *registry,
+                                          const char *const *packages, size_t count,
+                                          const char *file, const exia_export_options *options,
+                                          const exia_job *job, exia_error *err);
+
+/* Register all packages of a bundle.  All are verified before the first is registered; those that are
+ * here are skipped, so an import that was cut short goes on.
+ *
+ * @param[out] out  rows as above, `state` being "imported" or "there already"; may be NULL
+ * @return EXIA_ECORRUPT: it is none, or not whole, EXIA_EEXISTS: another package has an identity,
+ * EXIA_ENOTFOUND: what was left out of it is not here
+ */
+EXIA_API exia_status exia_registry_import(exia_rows **out, exia_registry *registry,
+                                          const char *file, const exia_job *job, exia_error *err);
+
+/* What a side has, a line "NAME@VERSION#TAG DIGEST" each.  Free with exia_text_free. */
+EXIA_API exia_status exia_registry_have(char **out, exia_registry *registry, const char *remote,
+                                        const exia_job *job, exia_error *err);
 EXIA_API void exia_registry_free(exia_registry *registry);
 
 #ifdef __cplusplus

@@ -30,7 +30,8 @@ void exia__parcel_free(exia__parcel *parcel)
 static exia_status hash_file(exia__parcel *parcel, exia__work *work, exia_error *err)
 {
     unsigned char digest[EXIA__DIGEST_SIZE];
-    exia_status rc = exia__hash_range(digest, parcel->fd, 0, parcel->size, parcel->path, work, err);
+    exia_status rc =
+        exia__hash_range(digest, parcel->fd, parcel->base, parcel->size, parcel->path, work, err);
     if (rc == EXIA_OK)
         exia__hex(parcel->hex, digest, sizeof digest);
     return rc;
@@ -40,7 +41,8 @@ static exia_status hash_file(exia__parcel *parcel, exia__work *work, exia_error 
 static exia_status read_package(exia__parcel *parcel, exia__work *work, exia_error *err)
 {
     exia_package *package = NULL;
-    exia_status rc = exia__package_open_fd(&package, parcel->fd, parcel->path, err);
+    exia_status rc =
+        exia__package_open_at(&package, parcel->fd, parcel->base, parcel->size, parcel->path, err);
     if (rc < 0 || (rc = exia__package_check(package, work, err)) < 0 ||
         (rc = exia__text_copy(&parcel->name, exia__package_name(package), err)) < 0 ||
         (rc = exia__text_copy(&parcel->version, exia__package_version(package), err)) < 0 ||
@@ -56,37 +58,62 @@ done:
     return rc;
 }
 
+/* Verified and hashed, of a file that must not change meanwhile. */
+static exia_status look(exia__parcel *parcel, exia__work *work, exia_error *err)
+{
+    struct stat before, after;
+    if (fstat(parcel->fd, &before) != 0)
+        return exia__fail_errno(err, errno, "cannot read", parcel->path);
+    exia_status rc = read_package(parcel, work, err);
+    if (rc == EXIA_OK)
+        rc = hash_file(parcel, work, err);
+    if (rc == EXIA_OK)
+        rc = exia__text_format(&parcel->key, err, "packages/%s.veda", parcel->hex);
+    /* What was verified is what was hashed, and what is stored is compared with the hash. */
+    if (rc == EXIA_OK && (fstat(parcel->fd, &after) != 0 || before.st_size != after.st_size ||
+                          before.st_mtim.tv_sec != after.st_mtim.tv_sec ||
+                          before.st_mtim.tv_nsec != after.st_mtim.tv_nsec ||
+                          before.st_ctim.tv_sec != after.st_ctim.tv_sec ||
+                          before.st_ctim.tv_nsec != after.st_ctim.tv_nsec))
+        rc = exia__fail(err, EXIA_ECONFLICT, 0, "%s changed while it was read", parcel->path);
+    return rc;
+}
+
+exia_status exia__parcel_open_at(exia__parcel *out, int fd, uint64_t base, uint64_t size,
+                                 const char *path, exia__work *work, exia_error *err)
+{
+    *out = (exia__parcel){.base = base, .size = size};
+    out->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    exia_status rc = out->fd < 0 ? exia__fail_errno(err, errno, "cannot read", path)
+                                 : exia__text_copy(&out->path, path, err);
+    if (rc == EXIA_OK)
+        rc = look(out, work, err);
+    if (rc < 0)
+        exia__parcel_free(out);
+    return rc;
+}
+
 exia_status exia__parcel_open(exia__parcel *out, const char *path, exia__work *work,
                               exia_error *err)
 {
     exia__parcel parcel = {.fd = -1};
-    struct stat before, after;
+    struct stat info;
     *out = parcel;
     exia_status rc = exia__text_copy(&parcel.path, path, err);
     if (rc < 0)
         goto done;
     parcel.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a fifo must not block */
-    if (parcel.fd < 0 || fstat(parcel.fd, &before) != 0) {
+    if (parcel.fd < 0 || fstat(parcel.fd, &info) != 0) {
         rc = exia__fail_errno(err, errno, "cannot read", path);
         goto done;
     }
-    if (!S_ISREG(before.st_mode)) {
+    if (!S_ISREG(info.st_mode)) {
         rc = exia__fail(err, EXIA_EINVAL, 0, "%s is no regular file", path);
         goto done;
     }
-    parcel.size = (uint64_t)before.st_size;
-    if ((rc = read_package(&parcel, work, err)) < 0 || (rc = hash_file(&parcel, work, err)) < 0 ||
-        (rc = exia__text_format(&parcel.key, err, "packages/%s.veda", parcel.hex)) < 0)
+    parcel.size = (uint64_t)info.st_size;
+    if ((rc = look(&parcel, work, err)) < 0)
         goto done;
-    /* What was verified is what was hashed, and what is stored is compared with the hash. */
-    if (fstat(parcel.fd, &after) != 0 || before.st_size != after.st_size ||
-        before.st_mtim.tv_sec != after.st_mtim.tv_sec ||
-        before.st_mtim.tv_nsec != after.st_mtim.tv_nsec ||
-        before.st_ctim.tv_sec != after.st_ctim.tv_sec ||
-        before.st_ctim.tv_nsec != after.st_ctim.tv_nsec) {
-        rc = exia__fail(err, EXIA_ECONFLICT, 0, "%s changed while it was read", path);
-        goto done;
-    }
     *out = parcel;
     parcel = (exia__parcel){.fd = -1};
 done:

@@ -30,7 +30,8 @@ static exia_status checked_read(void *into, uint64_t offset, size_t size, void *
     const exia__parcel *parcel = state->parcel;
     unsigned char digest[EXIA__DIGEST_SIZE];
     char hex[EXIA__HEX_SIZE];
-    exia_status rc = exia__read_at(parcel->fd, into, size, offset, parcel->path, err);
+    exia_status rc =
+        exia__read_at(parcel->fd, into, size, parcel->base + offset, parcel->path, err);
     if (rc == EXIA_OK && offset == 0 && state->hashed != 0) {
         exia__hash_free(state->hash);
         state->hash = NULL;

@@ -9,7 +9,7 @@
 typedef struct exia__parcel {
     int fd; /* all bytes come from here, so that another file under its name changes nothing */
     char *path;
-    uint64_t size;
+    uint64_t base, size;      /* where it lies in the file, 0 if that is all of it */
     char hex[EXIA__HEX_SIZE]; /* SHA-256 of the file */
     char *key;                /* packages/HEX.veda */
     char *name, *version, *tag, *digest;
@@ -20,6 +20,9 @@ typedef struct exia__parcel {
 /* Open and verify all of it.  @return EXIA_ECORRUPT, EXIA_ECONFLICT: it changed meanwhile */
 exia_status exia__parcel_open(exia__parcel *out, const char *path, exia__work *work,
                               exia_error *err);
+/* The same with one that lies in `size` bytes of a larger file; `path` names it in errors. */
+exia_status exia__parcel_open_at(exia__parcel *out, int fd, uint64_t base, uint64_t size,
+                                 const char *path, exia__work *work, exia_error *err);
 /* What an offer says of its file, which is not opened (fd -1). */
 exia_status exia__parcel_describe(exia__parcel *out, const exia__offer *offer, exia_error *err);
 /* The file of an offer that is registered here; its bytes are compared as they are read. */
