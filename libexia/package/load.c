@@ -116,8 +116,8 @@ exia_status exia__load(void *plain, exia__loader *loader, const exia_package *pa
     unsigned char digest[EXIA__DIGEST_SIZE];
     exia_status rc = exia__room(&loader->packed, &loader->packed_room, frame->size, err);
     if (rc == EXIA_OK)
-        rc = exia__read_at(package->fd, loader->packed, frame->size, frame->offset, package->path,
-                           err);
+        rc = exia__read_at(package->fd, loader->packed, frame->size, package->base + frame->offset,
+                           package->path, err);
     if (rc == EXIA_OK && check) {
         rc = exia__hash_update(loader->hash, loader->packed, frame->size, err);
         if (rc == EXIA_OK)

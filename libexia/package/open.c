@@ -31,23 +31,18 @@ static exia_status read_range(const exia_package *package, const tail *end, void
         memcpy(into, end->data + (offset - end->offset), size);
         return EXIA_OK;
     }
-    return exia__read_at(package->fd, into, size, offset, package->path, err);
+    return exia__read_at(package->fd, into, size, package->base + offset, package->path, err);
 }
 
 static exia_status read_tail(tail *end, exia_package *package, exia_error *err)
 {
-    struct stat info;
-    if (fstat(package->fd, &info) != 0)
-        return exia__fail_errno(err, errno, "cannot read", package->path);
-    if (!S_ISREG(info.st_mode))
-        return exia__fail(err, EXIA_EINVAL, 0, "%s is no regular file", package->path);
-    package->file_size = (uint64_t)info.st_size;
     end->size = package->file_size < TAIL ? (size_t)package->file_size : TAIL;
     end->offset = package->file_size - end->size;
     end->data = exia__resize(NULL, end->size);
     if (end->data == NULL)
         return exia__fail_memory(err);
-    return exia__read_at(package->fd, end->data, end->size, end->offset, package->path, err);
+    return exia__read_at(package->fd, end->data, end->size, package->base + end->offset,
+                         package->path, err);
 }
 
 /* The frames' sizes must add up to the file's, and none may need more memory than ours do. */
@@ -80,7 +75,7 @@ static exia_status no_index(const exia_package *package, exia_error *err)
 {
     char begin[EXIA__BLOCK];
     size_t size = package->file_size < sizeof begin ? (size_t)package->file_size : sizeof begin;
-    exia_status rc = exia__read_at(package->fd, begin, size, 0, package->path, err);
+    exia_status rc = exia__read_at(package->fd, begin, size, package->base, package->path, err);
     return rc == EXIA_OK ? exia__package_other(package->path, begin, size, err) : rc;
 }
 
@@ -252,12 +247,26 @@ exia_status exia_package_open(exia_package **out, const char *file, exia_error *
 
 exia_status exia__package_open_fd(exia_package **out, int fd, const char *file, exia_error *err)
 {
+    struct stat info;
+    *out = NULL;
+    if (fstat(fd, &info) != 0)
+        return exia__fail_errno(err, errno, "cannot read", file);
+    if (!S_ISREG(info.st_mode))
+        return exia__fail(err, EXIA_EINVAL, 0, "%s is no regular file", file);
+    return exia__package_open_at(out, fd, 0, (uint64_t)info.st_size, file, err);
+}
+
+exia_status exia__package_open_at(exia_package **out, int fd, uint64_t base, uint64_t size,
+                                  const char *file, exia_error *err)
+{
     tail end = {0};
     *out = NULL;
     exia_package *package = exia__zeroed(1, sizeof *package);
     if (package == NULL)
         return exia__fail_memory(err);
     exia_status rc = exia__text_copy(&package->path, file, err);
+    package->base = base;
+    package->file_size = size;
     package->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (rc == EXIA_OK && package->fd < 0)
         rc = exia__fail_errno(err, errno, "cannot open", file);

@@ -19,6 +19,9 @@ typedef struct exia__frame {
 /* exia_package_open() on a file that is open for reading (kept by a duplicate; never read from its
  * position); `file` is for errors.  So one who has looked at a file opens that very one. */
 exia_status exia__package_open_fd(exia_package **out, int fd, const char *file, exia_error *err);
+/* The same with one that lies in `size` bytes of a larger file, from `base` on. */
+exia_status exia__package_open_at(exia_package **out, int fd, uint64_t base, uint64_t size,
+                                  const char *file, exia_error *err);
 
 /* All of these are borrowed from the package. */
 const char *exia__package_digest(const exia_package *package); /* SHA-256 of RECORD, in hex */

@@ -9,8 +9,8 @@
 struct exia_package {
     int fd;
     char *path;
-    uint64_t file_size;
-    exia__frame *frames; /* all but the seek table: data, RECORD, digests, METADATA, end */
+    uint64_t base, file_size; /* where it lies in the file, and its bytes */
+    exia__frame *frames;      /* all but the seek table: data, RECORD, digests, METADATA, end */
     size_t frame_count;
     unsigned char *digests; /* content of the digest frame */
     json_t *facts;          /* METADATA.json, and its text */
