@@ -279,6 +279,70 @@ TEST(each_request_of_a_put_in_parts_may_be_hit)
     stop();
 }
 
+/* ---- what is copied -------------------------------------------------------------------------- */
+
+/* Of "large" the first 10 MiB lie in "base", too: look at the base, look, begin, copy, send, complete. */
+static const exia_piece in_base = {0, 10 << 20, "base", 0};
+enum { COPY_STEPS = 6, THE_COPY = 4 };
+
+TEST(each_request_of_a_blob_of_pieces_may_be_hit)
+{
+    static const fault faults[] = {DROP_REQUEST, DROP_REPLY, CUT_REPLY, SAY_503};
+    start();
+    exia_source source = large_source();
+    check_ok(operate(PUT, through, NULL));
+    check_ok(exia__blobs_put(direct, "base", &source, NULL, &err));
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        for (long step = 0; step < COPY_STEPS; step++) {
+            uint64_t copied = 0;
+            faults_plan_after(faults[i], step, 1, 100);
+            check_reset();
+            exia_status rc =
+                exia__blobs_compose(&copied, through, "large", &source, &in_base, 1, NULL, &err);
+            assert_true(rc == EXIA_EEXISTS || (rc == EXIA_OK && copied == in_base.size));
+            check_large();
+            assert_int_equal(count_notes(), 0);
+            check_ok(exia__blobs_remove(direct, "large", NULL, &err));
+        }
+    }
+    stop();
+}
+
+static void remove_base(void) /* in a thread of the server's */
+{
+    if (exia__blobs_remove(direct, "base", NULL, NULL) != EXIA_OK)
+        abort();
+}
+
+static void replace_base(void)
+{
+    static char other[LARGE];
+    exia_source source = exia__source_memory(other, LARGE);
+    remove_base();
+    if (exia__blobs_put(direct, "base", &source, NULL, NULL) != EXIA_OK)
+        abort();
+}
+
+TEST(a_base_that_is_replaced_or_removed_before_it_is_copied_is_not_copied)
+{
+    void (*const acts[])(void) = {replace_base, remove_base};
+    start();
+    exia_source source = large_source();
+    check_ok(operate(PUT, through, NULL));
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t copied = 99;
+        check_ok(exia__blobs_remove(direct, "base", NULL, &err));
+        check_ok(exia__blobs_put(direct, "base", &source, NULL, &err));
+        faults_act(acts[i], THE_COPY, 1);
+        check_ok(exia__blobs_compose(&copied, through, "large", &source, &in_base, 1, NULL, &err));
+        assert_int_equal(copied, 0);
+        check_large();
+        assert_int_equal(count_notes(), 0);
+        check_ok(exia__blobs_remove(direct, "large", NULL, &err));
+    }
+    stop();
+}
+
 /* ---- kill -9 of the client ------------------------------------------------------------------- */
 
 static pid_t client;
