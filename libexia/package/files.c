@@ -19,6 +19,11 @@ const char *exia__package_digest(const exia_package *package)
     return package->metadata.digest;
 }
 
+const char *exia__package_index(const exia_package *package)
+{
+    return package->index;
+}
+
 const char *exia__package_name(const exia_package *package)
 {
     return exia__json_string(package->manifest, "name");

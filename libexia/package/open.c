@@ -7,151 +7,66 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <zstd.h>
-
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "package/index.h"
 #include "package/reader.h"
 
-enum { TAIL = 64 << 10 };
-
-/* The end of the file, read at once, so that a small index costs one read. */
-typedef struct tail {
-    char *data;
-    uint64_t offset; /* in the file */
-    size_t size;
-} tail;
-
-static exia_status read_range(const exia_package *package, const tail *end, void *into,
-                              uint64_t offset, size_t size, exia_error *err)
+static exia_status read_source(void *into, uint64_t offset, size_t size, void *payload,
+                               exia_error *err)
 {
-    if (offset >= end->offset) {
-        memcpy(into, end->data + (offset - end->offset), size);
-        return EXIA_OK;
-    }
+    const exia_package *package = payload;
     return exia__read_at(package->fd, into, size, package->base + offset, package->path, err);
 }
 
-static exia_status read_tail(tail *end, exia_package *package, exia_error *err)
+static exia_status read_table(exia__index *index, exia_package *package, exia_error *err)
 {
-    end->size = package->file_size < TAIL ? (size_t)package->file_size : TAIL;
-    end->offset = package->file_size - end->size;
-    end->data = exia__resize(NULL, end->size);
-    if (end->data == NULL)
-        return exia__fail_memory(err);
-    return exia__read_at(package->fd, end->data, end->size, package->base + end->offset,
-                         package->path, err);
-}
-
-/* The frames' sizes must add up to the file's, and none may need more memory than ours do. */
-static exia_status parse_table(exia_package *package, const unsigned char *table, uint64_t room,
-                               exia_error *err)
-{
-    uint64_t offset = 0, start = 0;
-    size_t count = package->frame_count;
-    package->frames = exia__array(NULL, count, sizeof *package->frames);
-    if (package->frames == NULL)
-        return exia__fail_memory(err);
-    for (size_t i = 0; i < count; i++, table += EXIA__TABLE_ENTRY) {
-        exia__frame *frame = &package->frames[i];
-        int skippable = i == count - EXIA__FIXED_FRAMES;
-        *frame = (exia__frame){offset, start, exia__get32(table), exia__get32(table + 4), NULL};
-        if (frame->size == 0 || frame->size > room - offset || skippable != (frame->plain == 0) ||
-            frame->plain > EXIA__MOST_PLAIN ||
-            (!skippable && frame->size > ZSTD_compressBound(EXIA__MOST_PLAIN)))
-            return exia__package_broken(package, "its index has a frame of an impossible size",
-                                        err);
-        offset += frame->size;
-        start += frame->plain;
-    }
-    return offset == room
-               ? EXIA_OK
-               : exia__package_broken(package, "its index does not cover the whole file", err);
-}
-
-static exia_status no_index(const exia_package *package, exia_error *err)
-{
-    char begin[EXIA__BLOCK];
-    size_t size = package->file_size < sizeof begin ? (size_t)package->file_size : sizeof begin;
-    exia_status rc = exia__read_at(package->fd, begin, size, package->base, package->path, err);
-    return rc == EXIA_OK ? exia__package_other(package->path, begin, size, err) : rc;
-}
-
-static exia_status read_table(exia_package *package, const tail *end, exia_error *err)
-{
-    unsigned char footer[EXIA__TABLE_FOOTER];
-    unsigned char *table = NULL;
-    uint64_t least = EXIA__SKIPPABLE_HEADER + EXIA__TABLE_FOOTER;
-    if (package->file_size < least)
-        return exia__package_foreign(package, "it is too short", err);
-    exia_status rc =
-        read_range(package, end, footer, package->file_size - sizeof footer, sizeof footer, err);
-    if (rc < 0)
-        return rc;
-    uint64_t count = exia__get32(footer), size = count * EXIA__TABLE_ENTRY;
-    if (exia__get32(footer + 5) != EXIA__FOOTER_MAGIC || footer[4] != 0)
-        return no_index(package, err);
-    if (count < EXIA__FIXED_FRAMES + 2 || least + size > package->file_size)
-        return exia__package_foreign(package, "its index has an impossible size", err);
-    table = exia__resize(NULL, (size_t)(EXIA__SKIPPABLE_HEADER + size));
-    if (table == NULL)
-        return exia__fail_memory(err);
-    uint64_t at = package->file_size - least - size;
-    rc = read_range(package, end, table, at, (size_t)(EXIA__SKIPPABLE_HEADER + size), err);
-    if (rc == EXIA_OK && (exia__get32(table) != EXIA__TABLE_MAGIC ||
-                          exia__get32(table + 4) != size + EXIA__TABLE_FOOTER))
-        rc = exia__package_foreign(package, "its index has no beginning", err);
-    package->frame_count = (size_t)count;
-    if (rc == EXIA_OK)
-        rc = parse_table(package, table + EXIA__SKIPPABLE_HEADER, at, err);
-    exia__release(table);
+    exia_source source = {read_source, package->file_size, NULL, package};
+    exia_status rc = exia__index_open(index, &source, package->path, 0, err);
+    package->frames = index->frames;
+    package->frame_count = index->count;
     return rc;
 }
 
-static exia_status read_frame(unsigned char **out, const exia_package *package, const tail *end,
-                              size_t index, exia_error *err)
+static const char *frame_bytes(const exia__index *index, size_t i)
 {
-    const exia__frame *frame = &package->frames[index];
-    *out = exia__resize(NULL, frame->size);
-    return *out ? read_range(package, end, *out, frame->offset, frame->size, err)
-                : exia__fail_memory(err);
+    return index->end + (index->frames[i].offset - index->from);
 }
 
 /* The content of a stored frame. */
-static exia_status read_stored(char **out, const exia_package *package, const tail *end,
-                               size_t index, exia_error *err)
+static exia_status read_stored(char **out, const exia_package *package, const exia__index *index,
+                               size_t i, exia_error *err)
 {
-    const exia__frame *frame = &package->frames[index];
-    unsigned char *packed = NULL;
-    exia_status rc = read_frame(&packed, package, end, index, err);
-    if (rc == EXIA_OK)
-        rc = exia__part_stored(out, package, packed, frame->size, frame->plain, err);
-    exia__release(packed);
-    return rc;
+    const exia__frame *frame = &package->frames[i];
+    return exia__part_stored(out, package, (const unsigned char *)frame_bytes(index, i),
+                             frame->size, frame->plain, err);
 }
 
-static exia_status read_metadata(exia_package *package, const tail *end, exia_error *err)
+static exia_status read_metadata(exia_package *package, const exia__index *index, exia_error *err)
 {
-    size_t index = package->frame_count - 2;
+    size_t i = package->frame_count - 2;
     char *tar = NULL;
-    exia_status rc = read_stored(&tar, package, end, index, err);
+    exia_status rc = read_stored(&tar, package, index, i, err);
     if (rc == EXIA_OK)
-        rc = exia__part_metadata(package, tar, package->frames[index].plain, err);
+        rc = exia__part_metadata(package, tar, package->frames[i].plain, err);
     exia__release(tar);
     return rc;
 }
 
-static exia_status read_digests(exia_package *package, const tail *end, exia_error *err)
+static exia_status read_digests(exia_package *package, exia__index *index, exia_error *err)
 {
-    size_t index = package->frame_count - EXIA__FIXED_FRAMES;
-    exia_status rc = exia__part_digests_size(package, package->frames[index].size, err);
-    if (rc == EXIA_OK)
-        rc = read_frame(&package->digests, package, end, index, err);
-    if (rc == EXIA_OK)
-        rc = exia__part_digests(package, package->digests, err);
-    return rc;
+    size_t i = package->frame_count - EXIA__FIXED_FRAMES, size = package->frames[i].size;
+    exia_status rc = exia__index_digests(index, package->path, err);
+    if (rc < 0)
+        return rc;
+    package->digests = exia__resize(NULL, size);
+    if (package->digests == NULL)
+        return exia__fail_memory(err);
+    memcpy(package->digests, frame_bytes(index, i), size);
+    memcpy(package->index, index->hex, sizeof package->index);
+    return exia__part_digests(package, package->digests, err);
 }
 
 /* The lines are checked as they come, so that memory grows with what is good only. */
@@ -220,13 +135,13 @@ static exia_status locate_members(exia_package *package, exia_error *err)
     return EXIA_OK;
 }
 
-static exia_status read_end(exia_package *package, const tail *end, exia_error *err)
+static exia_status read_end(exia_package *package, const exia__index *index, exia_error *err)
 {
-    size_t index = package->frame_count - 1;
+    size_t i = package->frame_count - 1;
     char *tar = NULL;
-    exia_status rc = read_stored(&tar, package, end, index, err);
+    exia_status rc = read_stored(&tar, package, index, i, err);
     if (rc == EXIA_OK)
-        rc = exia__part_end(package, tar, package->frames[index].plain, err);
+        rc = exia__part_end(package, tar, package->frames[i].plain, err);
     exia__release(tar);
     return rc;
 }
@@ -259,7 +174,7 @@ exia_status exia__package_open_fd(exia_package **out, int fd, const char *file, 
 exia_status exia__package_open_at(exia_package **out, int fd, uint64_t base, uint64_t size,
                                   const char *file, exia_error *err)
 {
-    tail end = {0};
+    exia__index index = {0};
     *out = NULL;
     exia_package *package = exia__zeroed(1, sizeof *package);
     if (package == NULL)
@@ -271,13 +186,11 @@ exia_status exia__package_open_at(exia_package **out, int fd, uint64_t base, uin
     if (rc == EXIA_OK && package->fd < 0)
         rc = exia__fail_errno(err, errno, "cannot open", file);
     if (rc == EXIA_OK)
-        rc = read_tail(&end, package, err);
+        rc = read_table(&index, package, err);
     if (rc == EXIA_OK)
-        rc = read_table(package, &end, err);
+        rc = read_metadata(package, &index, err);
     if (rc == EXIA_OK)
-        rc = read_metadata(package, &end, err);
-    if (rc == EXIA_OK)
-        rc = read_digests(package, &end, err);
+        rc = read_digests(package, &index, err);
     if (rc == EXIA_OK)
         rc = read_record(package, err);
     if (rc == EXIA_OK)
@@ -285,8 +198,9 @@ exia_status exia__package_open_at(exia_package **out, int fd, uint64_t base, uin
     if (rc == EXIA_OK)
         rc = locate_members(package, err);
     if (rc == EXIA_OK)
-        rc = read_end(package, &end, err);
-    exia__release(end.data);
+        rc = read_end(package, &index, err);
+    index.frames = NULL; /* they are the package's now */
+    exia__index_free(&index);
     if (rc == EXIA_OK)
         *out = package;
     else

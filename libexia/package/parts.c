@@ -12,15 +12,24 @@
 #include "package/foreign.h"
 #include "package/reader.h"
 
+exia_status exia__file_broken(const char *path, const char *why, exia_error *err)
+{
+    return exia__fail(err, EXIA_ECORRUPT, 0, "%s is damaged: %s", path, why);
+}
+
+exia_status exia__file_foreign(const char *path, const char *why, exia_error *err)
+{
+    return exia__fail(err, EXIA_ECORRUPT, 0, "%s is no package, or cut short: %s", path, why);
+}
+
 exia_status exia__package_broken(const exia_package *package, const char *why, exia_error *err)
 {
-    return exia__fail(err, EXIA_ECORRUPT, 0, "%s is damaged: %s", package->path, why);
+    return exia__file_broken(package->path, why, err);
 }
 
 exia_status exia__package_foreign(const exia_package *package, const char *why, exia_error *err)
 {
-    return exia__fail(err, EXIA_ECORRUPT, 0, "%s is no package, or cut short: %s", package->path,
-                      why);
+    return exia__file_foreign(package->path, why, err);
 }
 
 exia_status exia__package_other(const char *path, const void *begin, size_t size, exia_error *err)
@@ -147,28 +156,33 @@ exia_status exia__part_metadata(exia_package *package, const char *tar, size_t t
     return rc;
 }
 
-exia_status exia__part_digests_size(const exia_package *package, size_t size, exia_error *err)
+size_t exia__digests_size(size_t count)
 {
-    size_t count = package->frame_count - EXIA__FIXED_FRAMES;
-    return size == EXIA__SKIPPABLE_HEADER + EXIA__DIGESTS_HEADER + count * EXIA__DIGEST_SIZE
-               ? EXIA_OK
-               : exia__package_broken(package, "its digests have another number than its frames",
-                                      err);
+    return EXIA__SKIPPABLE_HEADER + EXIA__DIGESTS_HEADER + count * EXIA__DIGEST_SIZE;
+}
+
+exia_status exia__digests_check(const unsigned char *frame, size_t count, const char *path,
+                                exia_error *err)
+{
+    if (exia__get32(frame) != EXIA__DIGESTS_MAGIC ||
+        exia__get32(frame + 4) != exia__digests_size(count) - EXIA__SKIPPABLE_HEADER ||
+        memcmp(frame + 8, "VEDA", 4) != 0 || exia__get32(frame + 12) != EXIA__FORMAT ||
+        exia__get32(frame + 16) != count)
+        return exia__file_broken(path, "its digests are not as they should be written", err);
+    return EXIA_OK;
 }
 
 exia_status exia__part_digests(exia_package *package, const unsigned char *at, exia_error *err)
 {
-    size_t count = package->frame_count - EXIA__FIXED_FRAMES, size = count * EXIA__DIGEST_SIZE;
+    size_t count = package->frame_count - EXIA__FIXED_FRAMES;
     const unsigned char *digests = at + EXIA__SKIPPABLE_HEADER + EXIA__DIGESTS_HEADER;
     char hex[EXIA__HEX_SIZE];
-    if (exia__get32(at) != EXIA__DIGESTS_MAGIC ||
-        exia__get32(at + 4) != EXIA__DIGESTS_HEADER + size || memcmp(at + 8, "VEDA", 4) != 0 ||
-        exia__get32(at + 12) != EXIA__FORMAT || exia__get32(at + 16) != count)
-        return exia__package_broken(package, "its digests are not as they should be written", err);
-    exia_status rc = exia__hash_hex(hex, digests, size, err);
+    exia_status rc = exia__digests_check(at, count, package->path, err);
+    if (rc == EXIA_OK)
+        rc = exia__hash_hex(hex, digests, count * EXIA__DIGEST_SIZE, err);
     if (rc == EXIA_OK && strcmp(hex, package->metadata.frames_digest) != 0)
         rc = exia__package_broken(package, "its digests are not those of METADATA.json", err);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; rc == EXIA_OK && i < count; i++)
         package->frames[i].digest = digests + i * EXIA__DIGEST_SIZE;
     return rc;
 }

@@ -25,6 +25,7 @@ exia_status exia__package_open_at(exia_package **out, int fd, uint64_t base, uin
 
 /* All of these are borrowed from the package. */
 const char *exia__package_digest(const exia_package *package); /* SHA-256 of RECORD, in hex */
+const char *exia__package_index(const exia_package *package);  /* as exia__index has it */
 const char *exia__package_name(const exia_package *package);
 const char *exia__package_version(const exia_package *package);
 const char *exia__package_tag(const exia_package *package); /* the platform, "any" */

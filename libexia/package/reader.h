@@ -12,8 +12,9 @@ struct exia_package {
     uint64_t base, file_size; /* where it lies in the file, and its bytes */
     exia__frame *frames;      /* all but the seek table: data, RECORD, digests, METADATA, end */
     size_t frame_count;
-    unsigned char *digests; /* content of the digest frame */
-    json_t *facts;          /* METADATA.json, and its text */
+    unsigned char *digests;     /* the digest frame */
+    char index[EXIA__HEX_SIZE]; /* as exia__index; "" when it came as a stream */
+    json_t *facts;              /* METADATA.json, and its text */
     char *facts_text;
     const json_t *manifest; /* borrowed from facts */
     exia__metadata metadata;
@@ -26,6 +27,8 @@ struct exia_package {
 
 /* ---- parts.c -------------------------------------------------------------------------------- */
 
+exia_status exia__file_broken(const char *path, const char *why, exia_error *err);
+exia_status exia__file_foreign(const char *path, const char *why, exia_error *err);
 exia_status exia__package_broken(const exia_package *package, const char *why, exia_error *err);
 /* Perhaps it never was a package. */
 exia_status exia__package_foreign(const exia_package *package, const char *why, exia_error *err);
@@ -43,8 +46,11 @@ exia_status exia__part_member(const exia_package *package, const char *path, con
  * frames), the members, veda.json, the end of the tar. */
 exia_status exia__part_metadata(exia_package *package, const char *tar, size_t tar_size,
                                 exia_error *err);
-exia_status exia__part_digests_size(const exia_package *package, size_t size, exia_error *err);
 exia_status exia__part_digests(exia_package *package, const unsigned char *at, exia_error *err);
+/* The frame with the digests of `count` frames: its bytes, and whether it is one. */
+size_t exia__digests_size(size_t count);
+exia_status exia__digests_check(const unsigned char *frame, size_t count, const char *path,
+                                exia_error *err);
 /* @param tar_size  bytes of the tar before RECORD */
 exia_status exia__part_entries(const exia_package *package, uint64_t tar_size, exia_error *err);
 exia_status exia__part_manifest(const exia_package *package, const char *text, size_t size,

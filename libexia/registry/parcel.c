@@ -11,7 +11,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "package/read.h"
-#include "registry/publish.h"
+#include "registry/delta.h"
 
 void exia__parcel_free(exia__parcel *parcel)
 {
@@ -53,6 +53,7 @@ static exia_status read_package(exia__parcel *parcel, exia__work *work, exia_err
     rc = exia__json_object(&parcel->metadata, facts, strlen(facts), parcel->path, EXIA_ECORRUPT,
                            err);
     parcel->is_signed = exia__package_signed(package);
+    memcpy(parcel->index, exia__package_index(package), sizeof parcel->index);
 done:
     exia_package_free(package);
     return rc;
@@ -147,6 +148,7 @@ exia_status exia__parcel_of(exia__parcel *out, const exia_registry *registry,
                             const exia__offer *offer, exia_error *err)
 {
     struct stat info;
+    exia__index index = {0};
     exia_status rc = exia__parcel_describe(out, offer, err);
     if (rc == EXIA_OK)
         rc = exia__blobs_local(&out->path, registry->blobs, out->key, err);
@@ -157,6 +159,10 @@ exia_status exia__parcel_of(exia__parcel *out, const exia_registry *registry,
         else if (!S_ISREG(info.st_mode) || (uint64_t)info.st_size != out->size)
             rc = exia__fail(err, EXIA_ECORRUPT, 0, "%s has not its recorded size", out->path);
     }
+    /* not from the record, which may be an older one; of a damaged file the push will tell */
+    if (rc == EXIA_OK && exia__index_of_parcel(&index, out, NULL) == EXIA_OK)
+        memcpy(out->index, index.hex, sizeof out->index);
+    exia__index_free(&index);
     if (rc == EXIA_ECORRUPT || rc == EXIA_ENOTFOUND)
         exia__prefix(err, rc, "register or pull %s@%s again", offer->name, offer->version);
     if (rc < 0)

@@ -1,4 +1,4 @@
-/* A package file and its way into a registry: its bytes under packages/SHA256.veda, then the claim of
+/* The way of a package into a registry: its bytes under packages/SHA256.veda (send.c), then the claim of
  * its identity, then the event that makes it visible.  An identity keeps its meaning: the record
  * `identity`/NAME/VERSION/TAG is put once, holds the digest, and stays on a remote when the package
  * is unregistered, since others may have it.  Here it goes, since nobody else relies on it. */
@@ -11,112 +11,6 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "package/version.h"
-
-/* ---- the bytes ---- */
-
-/* A source that is hashed as it is read.  Its last bytes are not given out unless all of them are
- * what was verified, so no store ends up with something else; a driver that jumps about is on its
- * own, and whoever fetches the blob compares again. */
-typedef struct checked {
-    const exia__parcel *parcel;
-    exia__hash *hash;
-    uint64_t hashed; /* how far, from the start; UINT64_MAX: not in order */
-} checked;
-
-static exia_status checked_read(void *into, uint64_t offset, size_t size, void *payload,
-                                exia_error *err)
-{
-    checked *state = payload;
-    const exia__parcel *parcel = state->parcel;
-    unsigned char digest[EXIA__DIGEST_SIZE];
-    char hex[EXIA__HEX_SIZE];
-    exia_status rc =
-        exia__read_at(parcel->fd, into, size, parcel->base + offset, parcel->path, err);
-    if (rc == EXIA_OK && offset == 0 && state->hashed != 0) {
-        exia__hash_free(state->hash);
-        state->hash = NULL;
-        state->hashed = 0;
-        rc = exia__hash_open(&state->hash, err);
-    }
-    if (rc < 0 || offset != state->hashed) {
-        state->hashed = UINT64_MAX;
-        return rc;
-    }
-    rc = exia__hash_update(state->hash, into, size, err);
-    state->hashed += size;
-    if (rc < 0 || state->hashed != parcel->size)
-        return rc;
-    state->hashed = UINT64_MAX;
-    rc = exia__hash_finish(digest, state->hash, err);
-    exia__hex(hex, digest, sizeof digest);
-    if (rc == EXIA_OK && strcmp(hex, parcel->hex) != 0)
-        rc = exia__fail(err, EXIA_ECORRUPT, 0, "%s is not what was verified: its SHA-256 is %s",
-                        parcel->path, hex);
-    return rc;
-}
-
-static exia_status put_once(const exia__side *side, const exia__parcel *parcel, exia__work *work,
-                            exia_error *err)
-{
-    exia_job job = exia__work_rest(work);
-    checked state = {.parcel = parcel};
-    exia_source source = {checked_read, parcel->size, parcel->hex, &state};
-    exia_status rc = exia__hash_open(&state.hash, err);
-    if (rc == EXIA_OK)
-        rc = exia__blobs_put(side->blobs, parcel->key, &source, &job, err);
-    exia__hash_free(state.hash);
-    return rc;
-}
-
-/* Is the blob there, whole?  EXIA_DONE: it is not. */
-static exia_status find_blob(const exia__side *side, const char *key, uint64_t expected,
-                             exia__work *work, exia_error *err)
-{
-    exia_job job = exia__work_rest(work);
-    exia_error caught;
-    uint64_t size = 0;
-    exia_status rc = exia__blobs_stat(&size, NULL, side->blobs, key, &job, &caught);
-    if (rc == EXIA_ENOTFOUND || (rc == EXIA_OK && size != expected))
-        return EXIA_DONE;
-    return rc < 0 ? exia__error_pass(err, &caught) : EXIA_OK;
-}
-
-/* The bytes onto the side.  What lies there under the key is used when it has the right size; else
- * it cannot be this package, and goes. */
-static exia_status put_blob(exia_transfer *moved, const exia__side *side,
-                            const exia__parcel *parcel, exia__work *work, exia_error *err)
-{
-    exia_job job = exia__work_rest(work);
-    exia_error caught;
-    exia_status rc = find_blob(side, parcel->key, parcel->size, work, err);
-    if (rc == EXIA_OK) {
-        rc = exia__blobs_touch(side->blobs, parcel->key, &job, &caught);
-        if (rc == EXIA_OK)
-            moved->reused = parcel->size;
-        if (rc != EXIA_ENOTFOUND)
-            return rc < 0 ? exia__error_pass(err, &caught) : EXIA_OK;
-    }
-    if (rc < 0 && rc != EXIA_ENOTFOUND)
-        return rc;
-    rc = put_once(side, parcel, work, &caught);
-    if (rc == EXIA_EEXISTS) {
-        rc = find_blob(side, parcel->key, parcel->size, work, err);
-        if (rc == EXIA_OK)
-            moved->reused = parcel->size; /* somebody else put it meanwhile */
-        if (rc != EXIA_DONE)
-            return rc;
-        exia__log(EXIA_LOG_WARNING, "registry", "%s was damaged and is written again", parcel->key);
-        rc = exia__blobs_remove(side->blobs, parcel->key, &job, &caught);
-        if (rc == EXIA_OK)
-            rc = put_once(side, parcel, work, &caught);
-    }
-    if (rc < 0)
-        return exia__error_pass(err, &caught);
-    moved->moved = parcel->size;
-    return EXIA_OK;
-}
-
-/* ---- the records ---- */
 
 static exia_status identity_key(char **out, const char *name, const char *version, const char *tag,
                                 exia_error *err)
@@ -260,6 +154,8 @@ static exia_status record(const exia__side *side, const exia__parcel *parcel, co
     claim = json_pack("{s:i, s:s}", "format", 1, "digest", parcel->digest);
     if (rest == NULL || claim == NULL || json_object_update(event, rest) != 0)
         rc = exia__fail_memory(err);
+    else if (parcel->index[0] != '\0')
+        rc = exia__json_set(event, "index", json_string(parcel->index), err);
     json_decref(rest);
     if (rc < 0)
         goto done;
@@ -323,8 +219,8 @@ static exia_status is_complete(int *out, const exia__side *side, const exia__off
     if (offer == NULL || (parcel->is_signed && !json_is_true(json_object_get(event, "signed"))))
         return EXIA_OK;
     exia_status rc =
-        find_blob(side, exia__json_string(event, "key"),
-                  (uint64_t)json_integer_value(json_object_get(event, "size")), work, err);
+        exia__blob_find(side, exia__json_string(event, "key"),
+                        (uint64_t)json_integer_value(json_object_get(event, "size")), work, err);
     *out = rc == EXIA_OK;
     return rc < 0 ? rc : EXIA_OK;
 }
@@ -356,11 +252,12 @@ exia_status exia__publish(exia_transfer *moved, const exia_registry *registry,
         transfer.reused = transfer.total;
     if (rc < 0 || known)
         goto done;
-    if ((rc = put_blob(&transfer, side, parcel, work, err)) < 0)
+    if ((rc = exia__blob_put(&transfer, registry, side, parcel, work, err)) < 0)
         goto done;
     /* Here one process after the other, since unregister takes blobs away. */
-    if (side->name == NULL && ((rc = exia__home_lock(&lock, registry, work, err)) < 0 ||
-                               (rc = put_blob(&again, side, parcel, work, err)) < 0))
+    if (side->name == NULL &&
+        ((rc = exia__home_lock(&lock, registry, work, err)) < 0 ||
+         (rc = exia__blob_put(&again, registry, side, parcel, work, err)) < 0))
         goto done;
     if ((rc = look(&offer, &offers, side, parcel, work, err)) < 0)
         goto done;
@@ -382,16 +279,19 @@ done:
 exia_status exia__event_follow(const exia__side *side, const char *what, const exia__offer *offer,
                                json_t *facts, const exia_job *job, exia_error *err)
 {
-    static const char *const kept[] = {"digest", "file", "size", "key", "signed", "metadata"};
+    static const char *const kept[] = {"digest", "file",   "size",    "key",
+                                       "index",  "signed", "metadata"};
     char token[EXIA__TOKEN_SIZE], *identity = NULL;
     json_t *event = NULL;
     exia_status rc = identity_key(&identity, offer->name, offer->version, offer->tag, err);
     if (rc == EXIA_OK)
         rc = event_head(&event, token, what, offer->live, err);
     if (rc == EXIA_OK && facts != NULL) {
-        for (size_t i = 0; rc == EXIA_OK && i < sizeof kept / sizeof *kept; i++)
-            rc = exia__json_set(event, kept[i], json_incref(json_object_get(offer->event, kept[i])),
-                                err);
+        for (size_t i = 0; rc == EXIA_OK && i < sizeof kept / sizeof *kept; i++) {
+            json_t *value = json_object_get(offer->event, kept[i]);
+            if (value != NULL) /* older records have no index */
+                rc = exia__json_set(event, kept[i], json_incref(value), err);
+        }
         if (rc == EXIA_OK)
             rc = exia__json_set(event, "facts", json_incref(facts), err);
     }

@@ -9,9 +9,10 @@
 typedef struct exia__parcel {
     int fd; /* all bytes come from here, so that another file under its name changes nothing */
     char *path;
-    uint64_t base, size;      /* where it lies in the file, 0 if that is all of it */
-    char hex[EXIA__HEX_SIZE]; /* SHA-256 of the file */
-    char *key;                /* packages/HEX.veda */
+    uint64_t base, size;        /* where it lies in the file, 0 if that is all of it */
+    char hex[EXIA__HEX_SIZE];   /* SHA-256 of the file */
+    char *key;                  /* packages/HEX.veda */
+    char index[EXIA__HEX_SIZE]; /* what vouches for where its frames lie; "": nothing does */
     char *name, *version, *tag, *digest;
     int is_signed;
     json_t *metadata;
@@ -29,6 +30,19 @@ exia_status exia__parcel_describe(exia__parcel *out, const exia__offer *offer, e
 exia_status exia__parcel_of(exia__parcel *out, const exia_registry *registry,
                             const exia__offer *offer, exia_error *err);
 void exia__parcel_free(exia__parcel *parcel);
+
+/* Is the blob there, whole?  EXIA_DONE: it is not. */
+exia_status exia__blob_find(const exia__side *side, const char *key, uint64_t expected,
+                            exia__work *work, exia_error *err);
+/* The bytes onto the side.  What lies there under the key is used when it has the right size; else it
+ * cannot be this package, and goes. */
+exia_status exia__blob_put(exia_transfer *moved, const exia_registry *registry,
+                           const exia__side *side, const exia__parcel *parcel, exia__work *work,
+                           exia_error *err);
+/* What that would move, about: a store may send more than it must. */
+exia_status exia__blob_plan(exia_transfer *out, const exia_registry *registry,
+                            const exia__side *side, const exia__parcel *parcel, exia__work *work,
+                            exia_error *err);
 
 /* Is it known on a side, and its file there?  @return EXIA_EEXISTS, EXIA_ECONFLICT: as publish */
 exia_status exia__publish_known(int *known, const exia__side *side, const exia__parcel *parcel,
