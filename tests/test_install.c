@@ -47,8 +47,8 @@ TEST(what_is_missing_comes_from_the_remote)
     exia_registry *one = open_home_with_remote("one"), *two = open_home_with_remote("two");
     add_package(one, "base", "1.0", NULL);
     add_package(one, "app", "1.0", "\"base\"");
-    check_ok(exia_registry_push(NULL, one, "base", "prod", NULL, &err));
-    check_ok(exia_registry_push(NULL, one, "app", "prod", NULL, &err));
+    check_ok(exia_registry_push(NULL, one, "base", "prod", NULL, NULL, &err));
+    check_ok(exia_registry_push(NULL, one, "app", "prod", NULL, NULL, &err));
     check_fails(EXIA_ENOTFOUND, exia_registry_install(NULL, two, "app", NULL, NULL, NULL, &err));
     check_ok(exia_registry_install(NULL, two, "app", "prod", NULL, NULL, &err));
     assert_int_equal(rows_count(installed(two, NULL)), 2);

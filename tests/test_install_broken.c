@@ -286,8 +286,8 @@ TEST(an_install_from_a_remote_that_fails_at_any_call_leaves_nothing_installed)
     faulty_register();
     add_package(one, "base", "1.0", NULL);
     add_package(one, "app", "1.0", "\"base\"");
-    check_ok(exia_registry_push(NULL, one, "base", "prod", NULL, &err));
-    check_ok(exia_registry_push(NULL, one, "app", "prod", NULL, &err));
+    check_ok(exia_registry_push(NULL, one, "base", "prod", NULL, NULL, &err));
+    check_ok(exia_registry_push(NULL, one, "app", "prod", NULL, NULL, &err));
     exia_registry_free(one);
     exia_registry *two = open_home("home");
     check_ok(exia_registry_remote_add(

@@ -20,8 +20,8 @@ TEST(null_arguments_are_refused)
     check_fails(EXIA_EINVAL, exia_registry_update(registry, "x", NULL, NULL, &err));
     check_fails(EXIA_EINVAL, exia_registry_update(registry, NULL, "{}", NULL, &err));
     check_fails(EXIA_EINVAL, exia_registry_unregister(registry, NULL, NULL, &err));
-    check_fails(EXIA_EINVAL, exia_registry_push(NULL, registry, "x", NULL, NULL, &err));
-    check_fails(EXIA_EINVAL, exia_registry_pull(NULL, registry, "x", NULL, NULL, &err));
+    check_fails(EXIA_EINVAL, exia_registry_push(NULL, registry, "x", NULL, NULL, NULL, &err));
+    check_fails(EXIA_EINVAL, exia_registry_pull(NULL, registry, "x", NULL, NULL, NULL, &err));
     check_fails(EXIA_EINVAL, exia_registry_install(NULL, registry, NULL, NULL, NULL, NULL, &err));
     check_fails(EXIA_EINVAL, exia_registry_installed(NULL, registry, NULL, &err));
     check_fails(EXIA_EINVAL, exia_registry_which(NULL, registry, "/", &err));
@@ -45,7 +45,8 @@ TEST(selectors_that_are_none_are_refused)
                                "x@v1", "x@1.0#", "x#",    "x@1#a/b", "x y",
                                ".x",   "x@1@2",  "x@../", lengthy,   "x@1#any#any"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        check_fails(EXIA_EINVAL, exia_registry_push(NULL, registry, bad[i], "prod", NULL, &err));
+        check_fails(EXIA_EINVAL,
+                    exia_registry_push(NULL, registry, bad[i], "prod", NULL, NULL, &err));
         check_text("package \"");
         check_fails(EXIA_EINVAL,
                     exia_registry_install(NULL, registry, bad[i], NULL, NULL, NULL, &err));
@@ -59,11 +60,11 @@ TEST(unknown_packages_and_remotes_are_not_found)
 {
     exia_registry *registry = open_home("home");
     exia_rows *rows = NULL;
-    check_fails(EXIA_ENOTFOUND, exia_registry_push(NULL, registry, "x", "prod", NULL, &err));
+    check_fails(EXIA_ENOTFOUND, exia_registry_push(NULL, registry, "x", "prod", NULL, NULL, &err));
     check_text("x is not registered here");
     check_fails(EXIA_ENOTFOUND, exia_registry_install(NULL, registry, "x", NULL, NULL, NULL, &err));
     check_text("x is not registered here; a source (--from REMOTE) would pull it");
-    check_fails(EXIA_ENOTFOUND, exia_registry_pull(NULL, registry, "x", "prod", NULL, &err));
+    check_fails(EXIA_ENOTFOUND, exia_registry_pull(NULL, registry, "x", "prod", NULL, NULL, &err));
     check_text("there is no remote \"prod\"");
     check_fails(EXIA_ENOTFOUND, exia_registry_query(&rows, registry, NULL, "prod", &err));
     check_fails(EXIA_ENOTFOUND, exia_registry_unregister(registry, "x@1", NULL, &err));

@@ -135,8 +135,8 @@ TEST(a_package_lives_its_whole_life_on_a_log)
 {
     exia_registry *one = open_with_log("one"), *two = open_with_log("two");
     check_ok(exia_registry_register(one, pack("x", "1.0"), NULL, NULL, &err));
-    check_ok(exia_registry_push(NULL, one, "x", "log", NULL, &err));
-    check_ok(exia_registry_push(NULL, one, "x", "log", NULL, &err));
+    check_ok(exia_registry_push(NULL, one, "x", "log", NULL, NULL, &err));
+    check_ok(exia_registry_push(NULL, one, "x", "log", NULL, NULL, &err));
     assert_int_equal(line_count, 2); /* one event, doubled by the store */
     check_ok(exia_registry_update(one, "x", "{\"a\": 1}", "log", &err));
     const char *rows = query(two, NULL, "log");
@@ -145,7 +145,7 @@ TEST(a_package_lives_its_whole_life_on_a_log)
     check_ok(exia_registry_install(NULL, two, "x", "log", NULL, NULL, &err));
     check_ok(exia_registry_unregister(one, "x@1.0", "log", &err));
     assert_string_equal(query(two, NULL, "log"), "");
-    check_ok(exia_registry_push(NULL, one, "x", "log", NULL, &err));
+    check_ok(exia_registry_push(NULL, one, "x", "log", NULL, NULL, &err));
     assert_int_equal(rows_count(query(two, NULL, "log")), 1);
     exia_registry_free(one);
     exia_registry_free(two);
@@ -184,7 +184,7 @@ TEST(rivals_who_did_not_see_each_other_are_a_conflict_that_the_later_one_is_told
     check_text("two packages have this identity");
     assert_non_null(strstr(query(one, NULL, "log"), "\"conflict\":"));
     check_fails(EXIA_ECONFLICT, exia_registry_install(NULL, one, "x", "log", NULL, NULL, &err));
-    check_fails(EXIA_ECONFLICT, exia_registry_pull(NULL, two, "x", "log", NULL, &err));
+    check_fails(EXIA_ECONFLICT, exia_registry_pull(NULL, two, "x", "log", NULL, NULL, &err));
     check_ok(exia_registry_unregister(two, "x@1.0", "log", &err));
     check_ok(exia_registry_register(one, file, "log", NULL, &err));
     assert_null(strstr(query(two, NULL, "log"), "\"conflict\":"));

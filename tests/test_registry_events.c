@@ -166,7 +166,7 @@ TEST(a_signed_file_replaces_an_unsigned_one_of_the_same_content)
     check_ok(exia_package_write(NULL, workspace, file, &options, NULL, &err));
     check_ok(exia_registry_register(registry, plain, NULL, NULL, &err));
     check_ok(exia_registry_update(registry, "x", "{\"a\": 1}", NULL, &err));
-    check_ok(exia_registry_push(NULL, registry, "x", "prod", NULL, &err));
+    check_ok(exia_registry_push(NULL, registry, "x", "prod", NULL, NULL, &err));
     check_ok(exia__work_begin(&work, NULL, &err));
     check_ok(exia__parcel_open(&parcel, file, &work, &err));
     parcel.is_signed = 1; /* as its tail would say */
@@ -176,7 +176,7 @@ TEST(a_signed_file_replaces_an_unsigned_one_of_the_same_content)
     const char *row = query(registry, NULL, NULL);
     assert_int_equal(rows_count(row), 1);
     assert_true(has(row, "\"signed\":true") && has(row, "\"facts\":{\"a\":1}"));
-    check_ok(exia_registry_push(&moved, registry, "x", "prod", NULL, &err));
+    check_ok(exia_registry_push(&moved, registry, "x", "prod", NULL, NULL, &err));
     assert_true(moved.moved == moved.total);
     assert_true(has(query(registry, NULL, "prod"), "\"signed\":true"));
     check_ok(exia_registry_register(registry, plain, NULL, NULL, &err)); /* nothing to gain */

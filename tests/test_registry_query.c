@@ -119,7 +119,7 @@ TEST(a_remote_answers_the_same_questions)
     static const char *const packages[] = {"numbers@1.9", "numbers@1.10", "vision", "numbers2"};
     assert_string_equal(ask(registry, "version >= '1.10'", "prod"), "");
     for (size_t i = 0; i < 4; i++)
-        check_ok(exia_registry_push(NULL, registry, packages[i], "prod", NULL, &err));
+        check_ok(exia_registry_push(NULL, registry, packages[i], "prod", NULL, NULL, &err));
     check_ok(exia_registry_update(registry, "vision", "{\"stage\": \"prod\"}", "prod", &err));
     assert_string_equal(ask(registry, "version >= '1.10'", "prod"), "numbers@1.10");
     assert_string_equal(ask(registry, "'numbers' in dependencies", "prod"), "vision@0.1");

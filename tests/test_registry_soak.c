@@ -108,9 +108,9 @@ static exia_status perform(witness_note *note, exia_registry *registry, exia_err
         return exia_registry_unregister(registry, item->package,
                                         note->deed == UNREGISTER ? NULL : there, why);
     case PUSH:
-        return exia_registry_push(NULL, registry, item->package, there, NULL, why);
+        return exia_registry_push(NULL, registry, item->package, there, NULL, NULL, why);
     case PULL:
-        return exia_registry_pull(NULL, registry, item->package, there, NULL, why);
+        return exia_registry_pull(NULL, registry, item->package, there, NULL, NULL, why);
     case INSTALL:
     case INSTALL_AWAY:
         return exia_registry_install(NULL, registry, item->package,

@@ -7,8 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/deltas.h"
 #include "support/faulty.h"
-#include "support/packages.h"
 
 /* Stop where bytes begin to move. */
 static int stop(const char *step, uint64_t done, uint64_t total, void *payload)
@@ -30,18 +30,24 @@ static const char *leave_part(exia_registry *one, size_t *whole, size_t size, in
     return part;
 }
 
-TEST(a_pull_goes_on_behind_what_an_earlier_one_left)
+TEST(a_pull_goes_on_with_the_frames_that_an_earlier_one_left)
 {
+    check_in_memory();
+    const size_t left = 7 << 20, frame = 4200 << 10;
     exia_transfer moved;
     size_t whole = 0;
-    exia_registry *one = open_publisher(), *two = open_home_with_remote("two");
-    leave_part(one, &whole, 100, 0);
-    check_ok(exia_registry_pull(&moved, two, "x", "prod", NULL, &err));
-    assert_int_equal(moved.reused, 100);
-    assert_int_equal(moved.moved, whole - 100);
-    check_ok(exia_registry_unregister(two, "x@1.0", NULL, &err));
+    exia_registry *one = open_home_with_remote("home"), *two = open_home_with_remote("two");
+    make_big();
+    publish_big(one, "1.0");
+    for (int changed = 0; changed <= 1; changed++) {
+        leave_part(one, &whole, left, changed);
+        check_ok(exia_registry_pull(&moved, two, "big", "prod", NULL, NULL, &err));
+        assert_in_range(moved.reused, left - frame, left);
+        assert_int_equal(moved.moved, whole - moved.reused);
+        check_ok(exia_registry_unregister(two, "big@1.0", NULL, &err));
+    }
     leave_part(one, &whole, SIZE_MAX, 0);
-    check_ok(exia_registry_pull(&moved, two, "x", "prod", NULL, &err));
+    check_ok(exia_registry_pull(&moved, two, "big", "prod", NULL, NULL, &err));
     assert_int_equal(moved.reused, whole);
     exia_registry_free(one);
     exia_registry_free(two);
@@ -54,12 +60,12 @@ TEST(what_was_left_and_is_not_good_is_fetched_again)
     size_t whole = 0;
     exia_registry *one = open_publisher(), *two = open_home_with_remote("two");
     leave_part(one, &whole, 100, 1);
-    check_ok(exia_registry_pull(&moved, two, "x", "prod", NULL, &err));
+    check_ok(exia_registry_pull(&moved, two, "x", "prod", NULL, NULL, &err));
     assert_int_equal(moved.moved, whole);
     check_ok(exia_registry_unregister(two, "x@1.0", NULL, &err));
     const char *part = leave_part(one, &whole, SIZE_MAX, 0);
     assert_int_equal(truncate(part, (off_t)whole + 1), 0);
-    check_ok(exia_registry_pull(&moved, two, "x", "prod", NULL, &err));
+    check_ok(exia_registry_pull(&moved, two, "x", "prod", NULL, NULL, &err));
     assert_int_equal(moved.moved, whole);
     exia_registry_free(one);
     exia_registry_free(two);
@@ -70,18 +76,18 @@ TEST(a_cancelled_transfer_stands_in_the_journal_until_it_is_done)
     exia_job job = {.struct_size = sizeof job, .progress = stop};
     exia_registry *one = open_home_with_remote("home"), *two = open_home_with_remote("two");
     check_ok(exia_registry_register(one, pack("x", "1.0"), NULL, NULL, &err));
-    check_fails(EXIA_ECANCELLED, exia_registry_push(NULL, one, "x", "prod", &job, &err));
+    check_fails(EXIA_ECANCELLED, exia_registry_push(NULL, one, "x", "prod", NULL, &job, &err));
     assert_int_equal(count_records(check_path("home/journal.db"), "transfer"), 1);
     assert_string_equal(query(one, NULL, "prod"), "");
-    check_ok(exia_registry_push(NULL, one, "x", "prod", NULL, &err));
+    check_ok(exia_registry_push(NULL, one, "x", "prod", NULL, NULL, &err));
     assert_int_equal(count_records(check_path("home/journal.db"), "transfer"), 0);
-    check_fails(EXIA_ECANCELLED, exia_registry_pull(NULL, two, "x", "prod", &job, &err));
+    check_fails(EXIA_ECANCELLED, exia_registry_pull(NULL, two, "x", "prod", NULL, &job, &err));
     assert_int_equal(count_records(check_path("two/journal.db"), "transfer"), 1);
     assert_string_equal(query(two, NULL, NULL), "");
     exia_registry_free(two);
     two = open_home_with_remote("two");
     assert_int_equal(count_records(check_path("two/journal.db"), "transfer"), 1);
-    check_ok(exia_registry_pull(NULL, two, "x", "prod", NULL, &err));
+    check_ok(exia_registry_pull(NULL, two, "x", "prod", NULL, NULL, &err));
     assert_int_equal(count_records(check_path("two/journal.db"), "transfer"), 0);
     exia_registry_free(one);
     exia_registry_free(two);
@@ -118,7 +124,7 @@ TEST(processes_that_pull_one_package_at_once_all_get_it)
         if (children[i] == 0) {
             exia_registry *own = NULL;
             int bad = exia_registry_open(&own, check_path("two"), &err) < 0 ||
-                      exia_registry_pull(NULL, own, "x", "prod", NULL, &err) < 0;
+                      exia_registry_pull(NULL, own, "x", "prod", NULL, NULL, &err) < 0;
             if (bad)
                 fprintf(stderr, "%s\n", err.text);
             exia_registry_free(own);
@@ -173,7 +179,7 @@ TEST(a_pull_without_room_leaves_a_whole_home_and_goes_on_later)
     exia_transfer moved;
     assert_string_equal(installed(two, NULL), "");
     assert_string_equal(query(two, NULL, NULL), "");
-    check_ok(exia_registry_pull(&moved, two, "large", "prod", NULL, &err));
+    check_ok(exia_registry_pull(&moved, two, "large", "prod", NULL, NULL, &err));
     assert_true(moved.reused >= 1000000 && moved.moved + moved.reused == moved.total);
     check_ok(exia_registry_install(NULL, two, "large", NULL, NULL, NULL, &err));
     exia_registry_free(two);
@@ -202,13 +208,13 @@ TEST(a_push_that_fails_before_or_after_any_call_can_be_repeated)
             const char *place = check_format("shaky-%d-%ld", after, nth);
             add_shaky(one, place);
             faulty = (faulty_plan){.nth = nth, .after = after, .status = EXIA_EUNAVAILABLE};
-            rc = exia_registry_push(NULL, one, "x", place, NULL, &err);
+            rc = exia_registry_push(NULL, one, "x", place, NULL, NULL, &err);
             assert_true(rc == EXIA_OK || rc == EXIA_EUNAVAILABLE);
             calls = faulty.calls;
             faulty = (faulty_plan){0};
             size_t rows = rows_count(query(one, NULL, place));
             assert_true(rows == 1 || (rows == 0 && rc < 0));
-            check_ok(exia_registry_push(NULL, one, "x", place, NULL, &err));
+            check_ok(exia_registry_push(NULL, one, "x", place, NULL, NULL, &err));
             const char *row = query(one, NULL, place);
             assert_int_equal(rows_count(row), 1);
             assert_false(has(row, "conflict"));
@@ -231,7 +237,7 @@ TEST(a_pull_that_fails_before_or_after_any_call_can_be_repeated)
         exia_status rc = EXIA_EUNAVAILABLE;
         for (long nth = 1, calls = 0; nth <= calls + 1; nth++) {
             faulty = (faulty_plan){.nth = nth, .after = after, .status = EXIA_EUNAVAILABLE};
-            rc = exia_registry_pull(NULL, two, "x", "shaky", NULL, &err);
+            rc = exia_registry_pull(NULL, two, "x", "shaky", NULL, NULL, &err);
             assert_true(rc == EXIA_OK || rc == EXIA_EUNAVAILABLE);
             calls = faulty.calls;
             faulty = (faulty_plan){0};

@@ -29,7 +29,7 @@ TEST(a_changed_blob_is_not_pulled_and_leaves_nothing)
     exia_registry *one = open_publisher(), *two = open_home_with_remote("two");
     flip_a_byte(remote_blob(one));
     for (int i = 0; i < 2; i++)
-        check_fails(EXIA_ECORRUPT, exia_registry_pull(NULL, two, "x", "prod", NULL, &err));
+        check_fails(EXIA_ECORRUPT, exia_registry_pull(NULL, two, "x", "prod", NULL, NULL, &err));
     check_text("remote prod: ");
     check_fails(EXIA_ECORRUPT, exia_registry_install(NULL, two, "x", "prod", NULL, NULL, &err));
     assert_string_equal(query(two, NULL, NULL), "");
@@ -45,11 +45,11 @@ TEST(a_short_blob_is_not_pulled_and_a_push_heals_it)
     exia_transfer moved;
     exia_registry *one = open_publisher(), *two = open_home_with_remote("two");
     cut_in_half(remote_blob(one));
-    check_fails(EXIA_ECORRUPT, exia_registry_pull(NULL, two, "x", "prod", NULL, &err));
+    check_fails(EXIA_ECORRUPT, exia_registry_pull(NULL, two, "x", "prod", NULL, NULL, &err));
     check_text("its record says");
-    check_ok(exia_registry_push(&moved, one, "x", "prod", NULL, &err));
+    check_ok(exia_registry_push(&moved, one, "x", "prod", NULL, NULL, &err));
     assert_true(moved.moved == moved.total);
-    check_ok(exia_registry_pull(NULL, two, "x", "prod", NULL, &err));
+    check_ok(exia_registry_pull(NULL, two, "x", "prod", NULL, NULL, &err));
     exia_registry_free(one);
     exia_registry_free(two);
 }
@@ -58,10 +58,10 @@ TEST(a_lost_blob_is_told_and_a_push_heals_it)
 {
     exia_registry *one = open_publisher(), *two = open_home_with_remote("two");
     assert_int_equal(unlink(remote_blob(one)), 0);
-    check_fails(EXIA_ENOTFOUND, exia_registry_pull(NULL, two, "x", "prod", NULL, &err));
+    check_fails(EXIA_ENOTFOUND, exia_registry_pull(NULL, two, "x", "prod", NULL, NULL, &err));
     check_text("x@1.0 is recorded, but its file packages/");
-    check_ok(exia_registry_push(NULL, one, "x", "prod", NULL, &err));
-    check_ok(exia_registry_pull(NULL, two, "x", "prod", NULL, &err));
+    check_ok(exia_registry_push(NULL, one, "x", "prod", NULL, NULL, &err));
+    check_ok(exia_registry_pull(NULL, two, "x", "prod", NULL, NULL, &err));
     assert_int_equal(count_records(check_path("remote/records.db"), "package"), 1);
     exia_registry_free(one);
     exia_registry_free(two);
@@ -110,7 +110,7 @@ TEST(a_record_with_another_digest_than_its_file_is_refused)
     const char *digest = strstr(query(one, NULL, "prod"), "\"digest\":\"") + 10;
     digest = check_format("%.64s", digest);
     forge_record("x/1.0/any", digest, check_format("%.60sffff", digest));
-    check_fails(EXIA_ECORRUPT, exia_registry_pull(NULL, two, "x", "prod", NULL, &err));
+    check_fails(EXIA_ECORRUPT, exia_registry_pull(NULL, two, "x", "prod", NULL, NULL, &err));
     check_text("its record says");
     assert_string_equal(query(two, NULL, NULL), "");
     exia_registry_free(one);
@@ -122,7 +122,7 @@ TEST(a_record_that_names_the_file_of_another_package_is_refused)
     exia_registry *one = open_publisher(), *two = open_home_with_remote("two");
     forge_record("nice/1.0/any", "\"name\":\"x\"", "\"name\":\"nice\"");
     assert_true(has(query(two, NULL, "prod"), "\"name\":\"nice\""));
-    check_fails(EXIA_ECORRUPT, exia_registry_pull(NULL, two, "nice", "prod", NULL, &err));
+    check_fails(EXIA_ECORRUPT, exia_registry_pull(NULL, two, "nice", "prod", NULL, NULL, &err));
     check_text("is x@1.0#any with digest");
     check_fails(EXIA_ECORRUPT, exia_registry_install(NULL, two, "nice", "prod", NULL, NULL, &err));
     assert_string_equal(query(two, NULL, NULL), "");
@@ -160,7 +160,7 @@ TEST(the_blob_of_another_package_under_the_key_is_refused)
     chmod(path, 0644);
     check_write_file(path, bytes, (size_t)info.st_size); /* of the recorded size */
     free(bytes);
-    check_fails(EXIA_ECORRUPT, exia_registry_pull(NULL, two, "x", "prod", NULL, &err));
+    check_fails(EXIA_ECORRUPT, exia_registry_pull(NULL, two, "x", "prod", NULL, NULL, &err));
     check_text("holds other bytes than its name says");
     assert_string_equal(query(two, NULL, NULL), "");
     exia_registry_free(one);
@@ -174,14 +174,14 @@ TEST(a_local_file_that_was_changed_is_not_pushed)
     check_ok(exia_registry_register(registry, file, NULL, NULL, &err));
     const char *blob = blob_of(registry, NULL, check_path("home/packages/blobs"));
     flip_a_byte(blob);
-    check_fails(EXIA_ECORRUPT, exia_registry_push(NULL, registry, "x", "prod", NULL, &err));
+    check_fails(EXIA_ECORRUPT, exia_registry_push(NULL, registry, "x", "prod", NULL, NULL, &err));
     check_text("is not what was verified");
     assert_string_equal(query(registry, NULL, "prod"), "");
     cut_in_half(blob);
-    check_fails(EXIA_ECORRUPT, exia_registry_push(NULL, registry, "x", "prod", NULL, &err));
+    check_fails(EXIA_ECORRUPT, exia_registry_push(NULL, registry, "x", "prod", NULL, NULL, &err));
     check_text("register or pull x@1.0 again");
     check_ok(exia_registry_register(registry, file, NULL, NULL, &err));
-    check_ok(exia_registry_push(NULL, registry, "x", "prod", NULL, &err));
+    check_ok(exia_registry_push(NULL, registry, "x", "prod", NULL, NULL, &err));
     exia_registry_free(registry);
 }
 
@@ -189,7 +189,7 @@ TEST(records_without_their_packages_are_not_taken_for_an_empty_remote)
 {
     exia_registry *registry = open_publisher();
     assert_int_equal(rename(check_path("remote/packages"), check_path("elsewhere")), 0);
-    check_fails(EXIA_ENOTFOUND, exia_registry_pull(NULL, registry, "x", "prod", NULL, &err));
+    check_fails(EXIA_ENOTFOUND, exia_registry_pull(NULL, registry, "x", "prod", NULL, NULL, &err));
     check_text("remote prod: ");
     exia_registry_free(registry);
 }

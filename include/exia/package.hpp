@@ -161,18 +161,20 @@ class registry : public detail::handle<exia_registry, exia_registry_free>
     {
         return detail::list(exia_registry_query, c(), detail::text(filter), detail::text(remote));
     }
-    exia_transfer push(std::string_view package, std::string_view remote, const job &how = {})
+    exia_transfer push(std::string_view package, std::string_view remote,
+                       const exia_transfer_options *options = nullptr, const job &how = {})
     {
         exia_transfer moved{};
         detail::work(how, exia_registry_push, &moved, c(), detail::text(package),
-                     detail::text(remote));
+                     detail::text(remote), options);
         return moved;
     }
-    exia_transfer pull(std::string_view package, std::string_view remote, const job &how = {})
+    exia_transfer pull(std::string_view package, std::string_view remote,
+                       const exia_transfer_options *options = nullptr, const job &how = {})
     {
         exia_transfer moved{};
         detail::work(how, exia_registry_pull, &moved, c(), detail::text(package),
-                     detail::text(remote));
+                     detail::text(remote), options);
         return moved;
     }
 

@@ -12,9 +12,14 @@ extern "C" {
 #endif
 
 typedef struct exia_registry exia_registry;
-typedef struct exia_transfer { /* bytes of the package, moved now, and found on the other side */
+typedef struct
+    exia_transfer { /* bytes: total is moved now + reused, where they had to go or near it */
     uint64_t total, moved, reused;
 } exia_transfer;
+typedef struct exia_transfer_options { /* set struct_size to sizeof of it; zeros are the defaults */
+    size_t struct_size;
+    int dry_run; /* move nothing, and say what would move */
+} exia_transfer_options;
 
 /* Open the registry in `home` (NULL: EXIA_HOME, else the XDG data directory), creating it when it is
  * not there; what a crash left half done is undone. */
@@ -75,13 +80,27 @@ EXIA_API exia_status exia_registry_query(exia_rows **out, exia_registry *registr
                                          const char *filter, const char *remote, exia_error *err);
 
 /* Send a package that is registered here to a remote, or fetch one from there.  The bytes come
- * before the record; what is there already is not sent again.  @param[out] out  may be NULL */
+ * before the record; what is there already is not sent again.
+ *
+ * Only what is new moves.  A push has the remote copy what other versions of the package have there
+ * already, where its store can do that (file:, s3:); a pull takes what packages have that are registered
+ * here, and reads the rest by ranges, with all threads.  A transfer that was cut goes on when it is
+ * repeated, by any process.  What a pull brings is verified as a whole before anything shows.
+ *
+ * @param[out] out  may be NULL; a dry run tells what would move, to a push that of a store which sends no
+ * more than it must
+ * @param options   NULL: the defaults
+ * @return EXIA_EEXISTS: another package has this identity; EXIA_ECORRUPT: the file there is not what its
+ * record says
+ */
 EXIA_API exia_status exia_registry_push(exia_transfer *out, exia_registry *registry,
                                         const char *package, const char *remote,
-                                        const exia_job *job, exia_error *err);
+                                        const exia_transfer_options *options, const exia_job *job,
+                                        exia_error *err);
 EXIA_API exia_status exia_registry_pull(exia_transfer *out, exia_registry *registry,
                                         const char *package, const char *remote,
-                                        const exia_job *job, exia_error *err);
+                                        const exia_transfer_options *options, const exia_job *job,
+                                        exia_error *err);
 
 typedef struct exia_install_options {
     size_t struct_size;

@@ -72,12 +72,12 @@ static exia_status do_unregister_there(exia_transfer *moved, exia_registry *home
 
 static exia_status do_push(exia_transfer *moved, exia_registry *home, exia_error *error)
 {
-    return exia_registry_push(moved, home, "e@1.0", "there", NULL, error);
+    return exia_registry_push(moved, home, "e@1.0", "there", NULL, NULL, error);
 }
 
 static exia_status do_pull(exia_transfer *moved, exia_registry *home, exia_error *error)
 {
-    return exia_registry_pull(moved, home, "e@1.0", "there", NULL, error);
+    return exia_registry_pull(moved, home, "e@1.0", "there", NULL, NULL, error);
 }
 
 static exia_status do_install(exia_transfer *moved, exia_registry *home, exia_error *error)

@@ -78,7 +78,7 @@ exia_registry *open_publisher(void)
 {
     exia_registry *registry = open_home_with_remote("home");
     check_ok(exia_registry_register(registry, pack("x", "1.0"), NULL, NULL, &err));
-    check_ok(exia_registry_push(NULL, registry, "x", "prod", NULL, &err));
+    check_ok(exia_registry_push(NULL, registry, "x", "prod", NULL, NULL, &err));
     return registry;
 }
 

@@ -32,7 +32,7 @@ from exia.errors import ConflictError, InvalidError, NotFoundError
 
 
 class Transfer(NamedTuple):
-    """Bytes of a package: all, moved now, and found on the other side."""
+    """Bytes of a package: all, moved now, and reused where they had to go or near it."""
 
     total: int
     moved: int
@@ -147,18 +147,39 @@ class Registry(Handle):
             text_or_null(remote, "remote"),
         )  # fmt: skip
 
-    def push(self, package: str, to: str) -> Transfer:
-        """Send a package that is registered here to a remote."""
-        return self._transfer(lib.exia_registry_push, package, text(to, "to"))
+    def push(self, package: str, to: str, *, dry_run: bool = False) -> Transfer:
+        """Send a package that is registered here to a remote.
 
-    def pull(self, package: str, source: str) -> Transfer:
-        """Fetch a package from a remote and register it here."""
-        return self._transfer(lib.exia_registry_pull, package, text(source, "source"))
+        What other versions of the package have there already is copied on the spot, where the
+        remote's store can do that.  A push that was cut goes on when it is repeated.
 
-    def _transfer(self, function: Any, package: str, remote: bytes) -> Transfer:
+        Parameters
+        ----------
+        dry_run
+            Move nothing, and say what would move.
+        """
+        return self._transfer(lib.exia_registry_push, package, text(to, "to"), dry_run)
+
+    def pull(self, package: str, source: str, *, dry_run: bool = False) -> Transfer:
+        """Fetch a package from a remote and register it here.
+
+        What packages have that are registered here is taken from them.  A pull that was cut goes
+        on when it is repeated.
+
+        Parameters
+        ----------
+        dry_run
+            Move nothing, and say what would move.
+        """
+        return self._transfer(lib.exia_registry_pull, package, text(source, "source"), dry_run)
+
+    def _transfer(self, function: Any, package: str, remote: bytes, dry_run: bool) -> Transfer:
         out = ffi.new("exia_transfer *")
+        options = ffi.new("exia_transfer_options *")
+        options.struct_size = ffi.sizeof("exia_transfer_options")
+        options.dry_run = flag(dry_run, "dry_run")
         with Job() as job:
-            call(function, out, self._c, text(package, "package"), remote, job.c)
+            call(function, out, self._c, text(package, "package"), remote, options, job.c)
         return Transfer(int(out.total), int(out.moved), int(out.reused))
 
     def install(self, package: str, source: str | None = None, *, upgrade: bool = False) -> str:

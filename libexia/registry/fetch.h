@@ -1,0 +1,22 @@
+/* The bytes of a package from a remote, put together in a file of the staging. */
+#ifndef EXIA_REGISTRY_FETCH_H
+#define EXIA_REGISTRY_FETCH_H
+
+#include "registry/publish.h"
+
+typedef struct exia__fetch {
+    const exia_registry *registry;
+    const exia__side *side;
+    const exia__parcel *parcel; /* what is wanted */
+    exia__work *work;
+    const char *path; /* staging/SHA256.part */
+    int fd;           /* of it, for reading and writing; -1: it is not there */
+    int dry_run;      /* only find out what would move */
+} exia__fetch;
+
+/* All of the file, which has the parcel's SHA-256 then.  Without dry_run the file is locked by the caller.
+ *
+ * @return EXIA_ENOTFOUND, EXIA_ECORRUPT: the blob is not there, or not what its record says */
+exia_status exia__fetch_all(exia_transfer *out, const exia__fetch *fetch, exia_error *err);
+
+#endif
