@@ -420,7 +420,7 @@ TEST(what_is_missing_here_comes_from_a_remote)
     const char *app = "app", *file = check_path("b.tar");
     for (size_t i = 0; i < 3; i++) {
         import(publisher, export(full, packages[i], NULL));
-        check_ok(exia_registry_push(NULL, publisher, packages[i], "prod", NULL, &err));
+        check_ok(exia_registry_push(NULL, publisher, packages[i], "prod", NULL, NULL, &err));
     }
     check_fails(EXIA_ENOTFOUND, exia_registry_export(NULL, empty, &app, 1, file, NULL, NULL, &err));
     check_ok(exia_registry_export(NULL, empty, &app, 1, file, &options, NULL, &err));

@@ -74,12 +74,12 @@ TEST(a_clock_that_is_set_back_or_forth_changes_no_answer)
         }
         assert_true(has(query(one, NULL, NULL), check_format("\"n\":%zu", i)));
         if (i == 0) {
-            check_ok(exia_registry_push(NULL, one, "d@1.0", "prod", NULL, &err));
+            check_ok(exia_registry_push(NULL, one, "d@1.0", "prod", NULL, NULL, &err));
             add(one, "f@1.0", STOCK_ONE, "prod");
         }
         check_ok(exia_registry_update(one, "d@1.0", facts, "prod", &err));
         ahead -= DAY;
-        check_ok(exia_registry_pull(NULL, two, "d@1.0", "prod", NULL, &err));
+        check_ok(exia_registry_pull(NULL, two, "d@1.0", "prod", NULL, NULL, &err));
         assert_true(has(query(two, NULL, NULL), check_format("\"n\":%zu", i)));
         check_ok(exia_registry_install(NULL, two, "f@1.0", "prod", NULL, NULL, &err));
         look_at(two);
@@ -160,7 +160,7 @@ TEST(an_object_that_is_replaced_while_two_hosts_pull_it_is_noticed)
                 check_reset();
                 faulty = (faulty_plan){.instead = swap_now, .payload = &now, .nth = nth};
                 exia_status rc =
-                    exia_registry_pull(NULL, hosts[host], "e@1.0", "shaky", NULL, &err);
+                    exia_registry_pull(NULL, hosts[host], "e@1.0", "shaky", NULL, NULL, &err);
                 calls = faulty.calls;
                 faulty = (faulty_plan){0};
                 if (rc != EXIA_OK && rc != EXIA_ECORRUPT && rc != EXIA_ENOTFOUND &&
@@ -172,7 +172,7 @@ TEST(an_object_that_is_replaced_while_two_hosts_pull_it_is_noticed)
                     replace(now.blob, good);
                 else
                     check_ok(exia__tree_copy(good, now.blob, &err));
-                check_ok(exia_registry_pull(NULL, hosts[host], "e@1.0", "shaky", NULL, &err));
+                check_ok(exia_registry_pull(NULL, hosts[host], "e@1.0", "shaky", NULL, NULL, &err));
                 look_at(hosts[host]);
                 check_ok(exia_registry_unregister(hosts[host], "e@1.0", NULL, &err));
             }
@@ -192,10 +192,10 @@ TEST(a_catalogue_that_is_set_back_or_exchanged_between_two_calls_is_read_as_it_i
     exia_registry *one = open_home_with_remote("one"), *two = open_home_with_remote("two");
     add(one, "d@1.0", STOCK_ONE, NULL);
     add(one, "d@2.0", STOCK_ONE, NULL);
-    check_ok(exia_registry_push(NULL, one, "d@1.0", "prod", NULL, &err));
+    check_ok(exia_registry_push(NULL, one, "d@1.0", "prod", NULL, NULL, &err));
     check_ok(exia__tree_copy(check_path("remote"), check_path("older"), &err));
-    check_ok(exia_registry_push(NULL, one, "d@2.0", "prod", NULL, &err));
-    check_ok(exia_registry_pull(NULL, two, "d@2.0", "prod", NULL, &err));
+    check_ok(exia_registry_push(NULL, one, "d@2.0", "prod", NULL, NULL, &err));
+    check_ok(exia_registry_pull(NULL, two, "d@2.0", "prod", NULL, NULL, &err));
     assert_int_equal(rows_count(query(two, NULL, "prod")), 2);
 
     /* a backup of yesterday is put back */
@@ -203,7 +203,7 @@ TEST(a_catalogue_that_is_set_back_or_exchanged_between_two_calls_is_read_as_it_i
     assert_int_equal(rename(check_path("older"), check_path("remote")), 0);
     assert_int_equal(rows_count(query(two, NULL, "prod")), 1);
     check_fails(EXIA_ENOTFOUND, exia_registry_update(two, "d@2.0", "{}", "prod", &err));
-    check_ok(exia_registry_push(&moved, two, "d@2.0", "prod", NULL, &err));
+    check_ok(exia_registry_push(&moved, two, "d@2.0", "prod", NULL, NULL, &err));
     assert_true(moved.moved > 0);
     assert_int_equal(rows_count(query(one, NULL, "prod")), 2);
 
@@ -216,10 +216,10 @@ TEST(a_catalogue_that_is_set_back_or_exchanged_between_two_calls_is_read_as_it_i
     add(three, "d@1.0", STOCK_OTHER, "prod");
     check_ok(exia__tree_remove(check_path("remote"), &err));
     assert_int_equal(rename(check_path("elsewhere"), check_path("remote")), 0);
-    check_fails(EXIA_EEXISTS, exia_registry_pull(NULL, one, "d@1.0", "prod", NULL, &err));
-    check_fails(EXIA_EEXISTS, exia_registry_push(NULL, one, "d@1.0", "prod", NULL, &err));
-    check_ok(exia_registry_pull(NULL, two, "d@1.0", "prod", NULL, &err));
-    check_ok(exia_registry_push(NULL, one, "d@2.0", "prod", NULL, &err));
+    check_fails(EXIA_EEXISTS, exia_registry_pull(NULL, one, "d@1.0", "prod", NULL, NULL, &err));
+    check_fails(EXIA_EEXISTS, exia_registry_push(NULL, one, "d@1.0", "prod", NULL, NULL, &err));
+    check_ok(exia_registry_pull(NULL, two, "d@1.0", "prod", NULL, NULL, &err));
+    check_ok(exia_registry_push(NULL, one, "d@2.0", "prod", NULL, NULL, &err));
     assert_int_equal(rows_count(query(one, NULL, "prod")), 2);
     look_at(one);
     look_at(two);
