@@ -402,7 +402,7 @@ typedef struct exia__open_part {
     int writable;        /* not zero: `data` may be written to */
     void *memory;        /* our own, where it is not mapped */
     char *path;          /* NULL: no local file */
-    int fd;
+    int fd, cached; /* cached: a file that only this user can have written */
     int compared;                     /* its bytes, in our own memory, with the digest */
     _Atomic(exia__tensors *) tensors; /* the header, once somebody asked */
 } exia__open_part;

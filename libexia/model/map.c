@@ -1,6 +1,7 @@
 /* The bytes of a part in this process.  A local file is mapped privately: no copy, pages shared between
- * processes, and what a caller writes stays in this mapping.  Where pages would come one by one over a
- * network, and where the bytes must be checked before they are used, they are read into memory.
+ * processes, and what a caller writes stays in this mapping.  A blob of a remote store becomes such
+ * a file in the cache, where it can.  Where pages would come one by one over a network, and where the
+ * bytes must be checked before they are used, they are read into memory.
  *
  * A private mapping that may be written to counts in full against what the kernel may promise
  * (vm.overcommit_memory 2, where MAP_NORESERVE means nothing) and against RLIMIT_DATA, whether it is
@@ -20,6 +21,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "model/library.h"
+#include "store/cache.h"
 
 enum { ALIGNMENT = 64, BLOCK = 8 << 20 };
 
@@ -84,22 +86,19 @@ static exia_status read_whole(exia__open_part *part, exia_error *err)
     return rc;
 }
 
-exia_status exia__part_from_file(exia__open_part *part, const char *path, unsigned flags,
-                                 exia_error *err)
+/* The part has its path and descriptor. */
+static exia_status fill(exia__open_part *part, unsigned flags, exia_error *err)
 {
     struct stat info;
+    exia_status rc = EXIA_OK;
     int verify = flags & EXIA_OPEN_VERIFY;
     part->writable = !(flags & EXIA_OPEN_READ_ONLY);
-    exia_status rc = exia__text_copy(&part->path, path, err);
-    if (rc < 0)
-        return rc;
-    part->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (part->fd < 0 || fstat(part->fd, &info) != 0)
-        return exia__fail_errno(err, errno, "cannot open", path);
+    if (fstat(part->fd, &info) != 0)
+        return exia__fail_errno(err, errno, "cannot open", part->path);
     if (!S_ISREG(info.st_mode))
-        return exia__fail(err, EXIA_ECORRUPT, 0, "%s is no regular file", path);
+        return exia__fail(err, EXIA_ECORRUPT, 0, "%s is no regular file", part->path);
     if ((uint64_t)info.st_size != part->size)
-        return exia__fail(err, EXIA_ECORRUPT, 0, "%s has %lld bytes, not %zu", path,
+        return exia__fail(err, EXIA_ECORRUPT, 0, "%s has %lld bytes, not %zu", part->path,
                           (long long)info.st_size, part->size);
     if (part->size == 0)
         rc = allocate(part, err);
@@ -110,14 +109,51 @@ exia_status exia__part_from_file(exia__open_part *part, const char *path, unsign
     return rc == EXIA_OK && verify ? check_digest(part, err) : rc;
 }
 
-exia_status exia__part_from_blob(exia__open_part *part, exia__blobs *blobs, const char *key,
-                                 unsigned flags, exia_error *err)
+exia_status exia__part_from_file(exia__open_part *part, const char *path, unsigned flags,
+                                 exia_error *err)
+{
+    exia_status rc = exia__text_copy(&part->path, path, err);
+    if (rc < 0)
+        return rc;
+    part->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    return part->fd < 0 ? exia__fail_errno(err, errno, "cannot open", path)
+                        : fill(part, flags, err);
+}
+
+static exia_status read_from_store(exia__open_part *part, exia__blobs *blobs, const char *key,
+                                   unsigned flags, exia_error *err)
 {
     exia_status rc = allocate(part, err);
     part->writable = !(flags & EXIA_OPEN_READ_ONLY);
     if (rc == EXIA_OK)
         rc = exia__blob_read(part->data, part->size, blobs, key, NULL, err);
     return rc == EXIA_OK ? check_digest(part, err) : rc;
+}
+
+exia_status exia__part_from_blob(exia__open_part *part, exia__blobs *blobs, const char *key,
+                                 unsigned flags, exia_error *err)
+{
+    exia__cached cached;
+    exia_status rc =
+        exia__cache_fetch(&cached, blobs, key, part->sha256, part->size, NULL, err);
+    if (rc == EXIA_OK) {
+        part->fd = cached.fd;
+        part->path = cached.path;
+        part->cached = 1;
+        rc = fill(part, flags, err);
+        if (rc != EXIA_ECORRUPT)
+            return rc;
+        exia__cache_forget(&cached);
+        exia__part_close(part);
+        part->fd = -1;
+        part->cached = 0;
+        part->path = part->memory = part->data = NULL;
+        rc = EXIA_EUNSUPPORTED;
+    }
+    if (rc != EXIA_EUNSUPPORTED)
+        return rc;
+    exia__forgive(err);
+    return read_from_store(part, blobs, key, flags, err);
 }
 
 exia_status exia__part_from_text(exia__open_part *part, const char *base64, unsigned flags,

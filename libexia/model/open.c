@@ -24,7 +24,7 @@ static exia_status look_at_parts(char **why, const exia_model *model, unsigned f
     exia_status rc = EXIA_OK;
     *why = NULL;
     for (size_t i = 0; i < model->part_count && rc == EXIA_OK && *why == NULL; i++) {
-        if (model->part[i].path != NULL && !(flags & EXIA_OPEN_VERIFY))
+        if (model->part[i].path != NULL && !model->part[i].cached && !(flags & EXIA_OPEN_VERIFY))
             rc = exia__trust_path(why, model->part[i].path, err);
     }
     return rc;

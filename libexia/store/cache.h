@@ -1,0 +1,57 @@
+/* The local cache of remote blobs: one directory of a user's, for all of his processes.
+ *
+ *     HEX            a blob whole, named by the SHA-256 of its bytes, and never changed
+ *     HEX.part       one on its way; who brings it holds its lock
+ *     used           how many bytes that is together, and when they were counted; under its lock files
+ *                    are counted and removed
+ *
+ * All in it came from a store, so any of it may be removed at any time.  Who has a blob open holds a
+ * shared lock on it, and such a one is not chosen to be removed: its space would not come back.
+ * Nothing depends on that, an open descriptor stays what it is. */
+#ifndef EXIA_STORE_CACHE_H
+#define EXIA_STORE_CACHE_H
+
+#include "base/hash.h"
+#include "base/job.h"
+#include "store/store.h"
+
+typedef struct exia__cached {
+    int fd; /* for reading */
+    char *path;
+} exia__cached;
+
+/* The blob as a file, brought from its store when it is not here yet.  Its bytes were compared with
+ * `sha256` as they came in, its size is compared now.
+ * @return EXIA_EUNSUPPORTED: it cannot be kept here, so read it from its store; EXIA_ECORRUPT: the
+ *         store has other bytes; EXIA_EINVAL: EXIA_CACHE_SIZE is no size; what the store says */
+exia_status exia__cache_fetch(exia__cached *out, exia__blobs *blobs, const char *key,
+                              const char *sha256, uint64_t size, const exia_job *job,
+                              exia_error *err);
+/* Its bytes are not what they should be: let the next one bring it anew. */
+void exia__cache_forget(const exia__cached *damaged);
+
+/* ---- cache_room.c: the directory and its size ----------------------------------------------- */
+
+typedef struct exia__cache {
+    char *path;
+    int folder;
+    int shared;     /* on a network file system: its locks may mean nothing */
+    uint64_t limit; /* as it was set; EXIA__CACHE_DEFAULT: not set */
+} exia__cache;
+#define EXIA__CACHE_DEFAULT UINT64_MAX
+
+/* @return EXIA_EUNSUPPORTED: there is none, or others may write there, and the log says so */
+exia_status exia__cache_open(exia__cache *out, exia_error *err);
+void exia__cache_close(exia__cache *cache);
+
+/* Room for `size` bytes more, by removing what was not used for longest.  `mine`, the name of a file,
+ * is not counted.  @return EXIA_EUNSUPPORTED: there is none to be had */
+exia_status exia__cache_reserve(const exia__cache *cache, uint64_t size, const char *mine,
+                                exia__work *work, exia_error *err);
+void exia__cache_give_back(const exia__cache *cache, uint64_t size, exia__work *work);
+
+/* Wait for the lock of an open file, as long as that file grows.
+ * @return EXIA_EUNSUPPORTED: nothing moves */
+exia_status exia__cache_lock(int fd, exia__work *work, exia_error *err);
+
+#endif
