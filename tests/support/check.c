@@ -15,13 +15,25 @@ static size_t test_count;
 static char **texts;
 static size_t text_count;
 static const char *directory;
+static char *home; /* of the user, as the tests see him */
 static int in_memory;
 exia_error err;
+
+/* What the tests do depends on nothing that the user has at home, and leaves nothing there. */
+static void leave_home(void)
+{
+    static const char *const others[] = {"EXIA_HOME", "EXIA_CACHE_SIZE", "XDG_DATA_HOME",
+                                         "XDG_CACHE_HOME"};
+    setenv("HOME", home, 1);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        unsetenv(others[i]);
+}
 
 static void run(void **state)
 {
     void (*test)(void);
     memcpy(&test, state, sizeof test);
+    leave_home();
     test();
 }
 
@@ -47,12 +59,24 @@ void check_register(const char *name, void (*test)(void))
     memcpy(&slot->initial_state, &test, sizeof test);
 }
 
+static char *make_directory(const char *root)
+{
+    char *made = NULL;
+    if (asprintf(&made, "%s/exia-test-XXXXXX", root ? root : "/tmp") < 0 || !mkdtemp(made))
+        abort();
+    return made;
+}
+
 int main(int argc, char **argv)
 {
     const char *name = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
-    return _cmocka_run_group_tests(name, tests, test_count, NULL, NULL) != 0;
+    home = make_directory(getenv("TMPDIR"));
+    int failed = _cmocka_run_group_tests(name, tests, test_count, NULL, NULL) != 0;
+    failed |= exia__tree_remove(home, NULL) < 0;
+    free(home);
+    return failed;
 }
 
 void check_reset(void)
@@ -115,11 +139,7 @@ void check_in_memory(void)
 const char *check_directory(void)
 {
     if (directory == NULL) {
-        const char *root = in_memory ? "/dev/shm" : getenv("TMPDIR");
-        char *made = NULL;
-        if (asprintf(&made, "%s/exia-test-XXXXXX", root ? root : "/tmp") < 0 || !mkdtemp(made))
-            abort();
-        directory = remember(made);
+        directory = remember(make_directory(in_memory ? "/dev/shm" : getenv("TMPDIR")));
     }
     return directory;
 }
