@@ -22,8 +22,8 @@ build/graphlib/.here: | build/system-test ; @mkdir -p $(@D); $(PYTHON) -c 'impor
 		cd $(@D) && apt-get -qq download libpython$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-testsuite 2>log && dpkg -x *.deb .; } && \
 		touch "$(CURDIR)/$@" || echo "the tests of graphlib are not to be had and will be skipped: see $(@D)/log"
 
-test-services: all $(filter %/test_driver_s3 $(BUILD)/tests/test_s3_%,$(tests)) ## the drivers on real servers, built once: versitygw, MinIO; S=minio for one
-	@bash tests/servers/test.sh "$(BUILD)" $(S)
+test-services: all $(filter %/test_driver_s3 $(BUILD)/tests/test_s3_%,$(tests)) $(venv)/.test $(venv)/.binding ## drivers, models and packages on real servers, built once: versitygw, MinIO; S=minio for one
+	@bash tests/servers/test.sh "$(BUILD)" $(python) $(S)
 
 asan: ## the C tests under the address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory BUILD=build/asan SANITIZE=address,undefined test-c

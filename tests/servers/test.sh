@@ -1,27 +1,28 @@
 #!/bin/bash
-# test.sh BUILD [SERVER...]: the tests that want a real server, on each of them.  Without a name: versitygw, which is built
+# test.sh BUILD PYTHON [SERVER...]: the tests that want a real server, on each of them.  Without a name: versitygw, which is built
 # when it is not there (some minutes), and MinIO when it is.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-build=$(cd "$1" && pwd)
-shift
+build=$(cd "$1" && pwd) python=$2
+shift 2
 if [ $# -eq 0 ]; then
     set -- versitygw
     if "$here/minio.sh" built; then set -- versitygw minio; else echo "minio is skipped: to build it, run tests/servers/minio.sh install"; fi
 fi
 directory=$(mktemp -d)
-trap 'for d in "$directory"/*/; do "$here/$(basename "$d").sh" stop "$d"; done; rm -rf "$directory" "$EXIA_HOME"' EXIT
-export EXIA_DRIVER_PATH=$build/exia EXIA_HOME=$directory.home
+trap 'for d in "$directory"/*/; do "$here/$(basename "$d").sh" stop "$d"; done; rm -rf "$directory"' EXIT
+export EXIA_DRIVER_PATH=$build/exia EXIA_SERVERS_DIR=${EXIA_SERVERS_DIR:-$HOME/.cache/exia-servers}
 failed=0
 for name; do
     "$here/$name.sh" install
     url=$("$here/$name.sh" start "$directory/$name")
     echo "$name on ${url##*@}"
+    export EXIA_TEST_S3_URL=$url EXIA_TEST_S3_SERVER="$here/$name.sh" EXIA_TEST_S3_DIRECTORY=$directory/$name
     for test in "$build"/tests/test_driver_s3 "$build"/tests/test_s3_{server,proxy,wrong}; do
         [ -x "$test" ] || continue
-        EXIA_TEST_S3_URL=$url EXIA_TEST_S3_SERVER="$here/$name.sh" EXIA_TEST_S3_DIRECTORY=$directory/$name \
-            "$test" 2>&1 | sed '/^\[ RUN /d; /^\[       OK /d' || failed=1
+        "$test" 2>&1 | sed '/^\[ RUN /d; /^\[       OK /d' || failed=1
     done
+    VEDAPKG=$build/vedapkg "$python" -m pytest -q -p no:cacheprovider "$here"/../cli/test_vedapkg_s3.py || failed=1
     "$here/$name.sh" stop "$directory/$name"
 done
 exit $failed

@@ -1,0 +1,286 @@
+"""Models and packages with their bytes on a real server: EXIA_TEST_S3_URL, as `make test-services` sets it."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import exia
+
+SERVER = os.environ.get("EXIA_TEST_S3_URL")
+pytestmark = pytest.mark.skipif(
+    SERVER is None, reason="EXIA_TEST_S3_URL is not set: make test-services sets it"
+)
+LARGE = 3 << 20  # bytes
+
+
+@pytest.fixture
+def bucket():
+    """A prefix of the bucket that nobody used before."""
+    return f"{SERVER}/{secrets.token_hex(8)}"
+
+
+@pytest.fixture
+def home(tool, monkeypatch):
+    """What this process does happens in the tool's home, too."""
+    monkeypatch.setenv("EXIA_HOME", str(tool.home))
+    monkeypatch.delenv("EXIA_CACHE_SIZE", raising=False)
+    return tool.home
+
+
+def open_library(directory, bucket, **options):
+    return exia.Library(f"sqlite:{directory}/catalog.db", blobs=bucket + "/models", **options)
+
+
+@pytest.fixture
+def library(tool, home, bucket):
+    with open_library(tool.directory, bucket) as opened:
+        yield opened
+
+
+def weights(seed, size=LARGE):
+    return np.random.default_rng(seed).standard_normal(size // 4, dtype=np.float32)
+
+
+# ---- models: what goes wrong ------------------------------------------------------------------
+
+
+def test_a_library_is_refused_with_the_wrong_key_and_the_secret_is_not_told(tool, home, bucket):
+    wrong = bucket.replace("exiasecret", "nosuchsecret")
+    with pytest.raises(exia.DeniedError) as caught:
+        open_library(tool.directory, wrong)
+    assert "nosuchsecret" not in str(caught.value)
+    url = ("--library", f"sqlite:{tool.directory}/catalog.db", "--blobs", wrong)
+    assert "nosuchsecret" not in tool.fails("model", "ls", *url)
+
+
+def test_blobs_of_another_library_are_refused(tool, home, bucket, library):
+    (tool.directory / "other").mkdir()
+    with pytest.raises(exia.ConflictError, match="another library"):
+        open_library(tool.directory / "other", bucket)
+
+
+def test_an_object_that_was_altered_or_removed_is_told_and_fsck_names_it(tool, home, library):
+    library.write("m", {"w": weights(1)})
+    library.write("m", {"w": weights(2)})
+    assert library.fsck().totals["errors"] == 0
+    objects = sorted(Path(os.environ["EXIA_TEST_S3_DIRECTORY"], "data").rglob("sha256/*/*"))
+    mine = [path for path in objects if path.is_file() and path.stat().st_size > LARGE]
+    if not mine:
+        pytest.skip("this server does not keep objects as files")
+    newest = max(mine, key=lambda path: path.stat().st_mtime_ns)
+    data = newest.read_bytes()
+    newest.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(exia.CorruptError):
+        library.open("m@2")
+    rows = library.fsck()
+    assert rows.totals["errors"] == 1 and rows[0]["version"] == 2
+    newest.unlink()
+    with pytest.raises(exia.CorruptError, match="gone"):
+        library.open("m@2")
+    assert np.array_equal(library.read("m@1")["w"], weights(1))
+
+
+# ---- models: the main road --------------------------------------------------------------------
+
+
+def test_models_are_written_read_found_and_moved(tool, home, library):
+    for seed in (1, 2, 3):
+        library.write("m", {"w": weights(seed)}, metrics={"auc": seed / 4}, alias="live")
+    library.write("small", {"w": np.arange(3)})
+    assert [row["version"] for row in library.search("metrics.auc > 0.3 and name = 'm'")] == [3, 2]
+    assert np.array_equal(library.read("m@live")["w"], weights(3))
+    library.rollback("m", "live")
+    assert np.array_equal(library.read("m@live")["w"], weights(2))
+    library.alias("m", "live", 1, expect=2)
+    assert library.open("m@live").version == 1
+    assert [row["version"] for row in library.versions("m")] == [3, 2, 1]
+    assert len(library.history("m", "live")) == 5
+
+
+def test_a_model_is_mapped_from_the_cache_and_comes_once(tool, home, bucket, library):
+    library.write("m", {"w": weights(1)})
+    with library.open("m") as model:
+        path = model.path
+        assert path.parent == home / "cache" / "blobs" and path.stat().st_size > LARGE
+        assert np.array_equal(model.tensors["w"], weights(1))
+        model.tensors["w"][0] = 0  # this mapping only
+    entered = path.stat().st_mtime_ns
+    with library.open("m") as model:
+        assert model.path.stat().st_mtime_ns == entered
+        assert np.array_equal(model.tensors["w"], weights(1))
+    with open_library(tool.directory, bucket, read_only=True) as reader:
+        assert np.array_equal(reader.read("m")["w"], weights(1))
+    path.unlink()
+    assert np.array_equal(library.read("m")["w"], weights(1))
+    assert path.stat().st_mtime_ns != entered
+
+
+def test_without_a_cache_all_is_the_same(home, library, monkeypatch):
+    library.write("m", {"w": weights(1)})
+    monkeypatch.setenv("EXIA_CACHE_SIZE", "0")
+    with library.open("m") as model:
+        assert model.path is None
+        assert np.array_equal(model.tensors["w"], weights(1))
+    assert not (home / "cache").exists()
+
+
+def test_what_is_dead_is_collected_and_what_is_alive_stays(library):
+    for seed in (1, 2, 3):
+        library.write("m", {"w": weights(seed)})
+    library.remove("m", 2)
+    time.sleep(3.1)  # versitygw's times are whole seconds
+    gone = library.gc(grace=2, wait=True)
+    assert gone.totals["removed"] == 1
+    assert library.fsck().totals["errors"] == 0
+    assert np.array_equal(library.read("m@3")["w"], weights(3))
+    library.write("m", {"w": weights(2)})  # what was removed comes anew
+    assert np.array_equal(library.read("m@4")["w"], weights(2))
+    assert library.fsck().totals["errors"] == 0
+
+
+def test_a_backup_goes_to_another_library_on_the_server(tool, home, bucket, library):
+    for seed in (1, 2):
+        library.write("m", {"w": weights(seed)}, alias="live")
+    backup = tool.directory / "backup.tar.zst"
+    library.backup(backup)
+    (tool.directory / "other").mkdir()
+    with open_library(tool.directory / "other", bucket + "/other") as other:
+        other.restore(backup)
+        assert np.array_equal(other.open("m@live").tensors["w"], weights(2))
+        assert other.fsck().totals["errors"] == 0
+
+
+def test_writers_in_two_processes_leave_no_gap(tool, home, bucket, library):
+    program = (
+        "import sys, numpy, exia\n"
+        "library = exia.Library(sys.argv[1], blobs=sys.argv[2])\n"
+        "for i in range(5):\n"
+        "    library.write('m', {'w': numpy.full(50000, int(sys.argv[3]) * 10 + i)})\n"
+    )
+    words = (f"sqlite:{tool.directory}/catalog.db", bucket + "/models")
+    both = [
+        subprocess.Popen([sys.executable, "-c", program, *words, str(number)]) for number in (1, 2)
+    ]
+    assert [process.wait(60) for process in both] == [0, 0]
+    seen = {int(library.read(f"m@{number}")["w"][0]) for number in range(1, 11)}
+    assert seen == {*range(10, 15), *range(20, 25)}
+
+
+def test_the_tool_writes_and_reads_there_too(tool, bucket):
+    where = ("--library", f"sqlite:{tool.directory}/catalog.db", "--blobs", bucket + "/tool")
+    source = tool.directory / "weights.bin"
+    source.write_bytes(weights(7).tobytes())
+    assert tool.text("model", "put", "m", source, "--alias", "live", *where) == "m@1"
+    tool.run("model", "get", "m@live", "-o", "out", *where)
+    assert (tool.directory / "out" / "model").read_bytes() == source.read_bytes()
+    assert tool.json("model", "fsck", *where) == []
+
+
+# ---- packages ---------------------------------------------------------------------------------
+
+
+def with_depot(tool, bucket):
+    """A remote with its records in a file and its packages on the server."""
+    records = f"sqlite:{tool.directory}/depot.db"
+    tool.run("remote", "add", "depot", "--records", records, "--packages", bucket + "/packages")
+    return tool
+
+
+def make_package(tool, name="hello", seed=1, **manifest):
+    """A package with some MiB of data in it."""
+    data = tool.directory / f"{name}.bin"
+    data.write_bytes(weights(seed).tobytes())
+    directory = tool.workspace(name, **manifest)
+    tool.run("add", data, "--as", "data", "-C", directory)
+    return tool.directory / tool.text("pack", directory)
+
+
+def test_a_package_goes_by_the_server_to_another_home_and_back(tool, bucket):
+    file = make_package(with_depot(tool, bucket))
+    tool.run("register", file)
+    (moved,) = tool.json("push", "hello", "--to", "depot")
+    assert moved["total"] == file.stat().st_size == moved["moved"] + moved["reused"]
+    (again,) = tool.json("push", "hello", "--to", "depot")
+    assert again["moved"] == 0
+
+    there = with_depot(tool.other_home("there"), bucket)
+    assert [row["name"] for row in there.json("query", "--remote", "depot")] == ["hello"]
+    (moved,) = there.json("pull", "hello", "--from", "depot")
+    assert moved["total"] == file.stat().st_size
+    directory = Path(there.text("install", "hello"))
+    assert (directory / "data" / "hello.bin").read_bytes() == weights(1).tobytes()
+    there.run("uninstall", "hello")
+    there.run("unregister", "hello@0.1.0", "--remote", "depot")
+    assert there.json("query", "--remote", "depot") == []
+    tool.fails("pull", "hello", "--from", "depot", says="hello")
+
+
+def test_install_brings_all_that_is_needed_from_the_server(tool, bucket):
+    with_depot(tool, bucket)
+    files = [
+        make_package(tool, "base", 2),
+        make_package(tool, "app", 3, dependencies=["base >= 0.1"]),
+    ]
+    for file in files:
+        tool.run("register", file, "--remote", "depot")
+    there = with_depot(tool.other_home("there"), bucket)
+    there.run("install", "app", "--from", "depot")
+    assert [row["name"] for row in there.json("list")] == ["app", "base"]
+
+
+def test_several_homes_pull_one_package_at_once(tool, bucket):
+    file = make_package(with_depot(tool, bucket))
+    tool.run("register", file, "--remote", "depot")
+    homes = [with_depot(tool.other_home(f"home-{number}"), bucket) for number in range(3)]
+    threads = [
+        threading.Thread(target=home.run, args=("pull", "hello", "--from", "depot"))
+        for home in homes
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for home in homes:
+        assert [row["name"] for row in home.json("query")] == ["hello"]
+        home.run("install", "hello")
+
+
+def test_a_push_and_a_pull_that_are_killed_are_done_by_the_next_one(tool, bucket):
+    file = make_package(with_depot(tool, bucket))
+    tool.run("register", file)
+    there = with_depot(tool.other_home("there"), bucket)
+    for home, words in (
+        (tool, ("push", "hello", "--to", "depot")),
+        (there, ("pull", "hello", "--from", "depot")),
+    ):
+        for seconds in (0.02, 0.05, 0.1):
+            process = home.start(*words, "--quiet")
+            time.sleep(seconds)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        home.run(*words)
+    directory = Path(there.text("install", "hello"))
+    assert (directory / "data" / "hello.bin").read_bytes() == weights(1).tobytes()
+
+
+def test_an_object_that_was_altered_on_the_server_is_not_installed(tool, bucket):
+    file = make_package(with_depot(tool, bucket))
+    tool.run("register", file, "--remote", "depot")
+    data = Path(os.environ["EXIA_TEST_S3_DIRECTORY"], "data")
+    (there,) = (path for path in data.rglob("*.veda") if bucket.rsplit("/", 1)[1] in str(path))
+    if not there.is_file():
+        pytest.skip("this server does not keep objects as files")
+    content = bytearray(there.read_bytes())
+    content[len(content) // 2] ^= 1
+    there.write_bytes(content)
+    other = with_depot(tool.other_home("there"), bucket)
+    other.fails("install", "hello", "--from", "depot")
+    assert other.json("list") == []
