@@ -1,6 +1,8 @@
 /* The cache of remote blobs: what comes in, what stays, what goes, and what it does without. */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/mount.h>
@@ -15,8 +17,9 @@ enum { KIB = 1024, NOBODY = 65534, DAY = 24 * 60 * 60 };
 
 TEST(a_size_that_is_none_is_refused_with_what_to_write)
 {
-    static const char *const sizes[] = {"-1", "x", "1X", "1GB", " 1", "1 ", "1.5G", "0x10", "G",
-                                        "99999999999999999999", "99999999999T"};
+    static const char *const sizes[] = {
+        "-1",          "x", "1X", "1GB", " 1", "1 ", "1.5G", "0x10", "G", "99999999999999999999",
+        "99999999999T"};
     exia__blobs *blobs = cached_open(NULL);
     blob one = cached_put(blobs, 1, 100);
     exia__cached cached;
@@ -287,10 +290,36 @@ TEST(a_blob_larger_than_the_cache_is_read_without_and_nothing_goes_for_it)
     exia__blobs_free(blobs);
 }
 
+TEST(what_fails_to_come_gives_its_room_back)
+{
+    exia__blobs *blobs = cached_open("400K");
+    blob one = cached_put(blobs, 1, 200 * KIB), bad = cached_put(blobs, 2, 150 * KIB);
+    exia__cached cached;
+    uint64_t used = 0;
+    cached_check(blobs, &one);
+    distant->garbled = 1;
+    for (int i = 0; i < 5; i++)
+        check_fails(EXIA_ECORRUPT, cached_fetch(&cached, blobs, &bad, 0, &err));
+    assert_true(cached_has(one.sha256));
+    distant->garbled = 0;
+    distant->act = distant->told + 100 * KIB;
+    distant->what = DISTANT_LOSE;
+    check_fails(EXIA_EUNAVAILABLE, cached_fetch(&cached, blobs, &bad, 0, &err));
+    char *text = check_read_file(cached_path("used"), NULL);
+    assert_int_equal(sscanf(text, "%" SCNu64, &used), 1);
+    assert_int_equal(used, 300 * KIB); /* what came stays, to go on with */
+    free(text);
+    exia__blobs_free(blobs);
+}
+
 TEST(a_total_that_is_wrong_or_gone_is_counted_anew)
 {
-    static const char *const totals[] = {"", "x", "99999999", "99999999 99999999999999\n",
-                                         "99999999 1\n", "18446744073709551615 -5\n"};
+    static const char *const totals[] = {"",
+                                         "x",
+                                         "99999999",
+                                         "99999999 99999999999999\n",
+                                         "99999999 1\n",
+                                         "18446744073709551615 -5\n"};
     exia__blobs *blobs = cached_open("400K");
     blob one = cached_put(blobs, 1, 100 * KIB);
     for (int i = 0; i < 6; i++) {

@@ -181,8 +181,8 @@ TEST(who_waits_is_cancelled_and_what_the_other_one_does_stays)
     distant->what = DISTANT_HOLD;
     pid_t first = fork_first();
     await_held();
-    check_fails(EXIA_ECANCELLED, exia__cache_fetch(&cached, blobs, one->key, one->sha256, one->size,
-                                                   &job, &err));
+    check_fails(EXIA_ECANCELLED,
+                exia__cache_fetch(&cached, blobs, one->key, one->sha256, one->size, &job, &err));
     check_fails(EXIA_ETIMEOUT, exia__cache_fetch(&cached, blobs, one->key, one->sha256, one->size,
                                                  &short_job, &err));
     atomic_store(&distant->go_on, 1);

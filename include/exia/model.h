@@ -150,7 +150,7 @@ EXIA_API exia_status exia_alias_history(exia_rows **out, exia_library *library, 
  *               EXIA_OPEN_POPULATE: fault the pages in now;
  *               EXIA_OPEN_READ_ONLY: nobody will write to the bytes, so that the mappings take nothing
  *               of what the system may promise (vm.overcommit_memory 2) or of RLIMIT_DATA
- * @return EXIA_EINVAL: not a selector, EXIA_ENOTFOUND, EXIA_ECORRUPT
+ * @return EXIA_EINVAL: not a selector, or EXIA_CACHE_SIZE is no size; EXIA_ENOTFOUND, EXIA_ECORRUPT
  */
 enum { EXIA_OPEN_VERIFY = 1, EXIA_OPEN_POPULATE = 2, EXIA_OPEN_READ_ONLY = 4 };
 EXIA_API exia_status exia_model_open(exia_model **out, exia_library *library, const char *selector,
@@ -246,6 +246,13 @@ EXIA_API exia_status exia_model_signatures(exia_rows **out, const exia_model *mo
  * ends the process.  On a network file system, and to be verified, it is read into memory, in large
  * pieces.
  *
+ * A blob of a remote store is brought into the cache, and is then such a file: `cache/blobs` in EXIA_HOME
+ * when that is set, else `exia/blobs` in the XDG cache directory.  It is named by its SHA-256, with which
+ * it was compared as it came in, and is not removed while it is open here.  The cache holds
+ * EXIA_CACHE_SIZE bytes ("500M", "10G"; "0": there is none), by default 10 GiB and at most half of what
+ * is free on its disk; what was not used for longest goes first.  Where it is full, cannot be written
+ * or may be written by others, the blob is read into memory, and the log (exia_log_set()) says why.
+ *
  * A file that another process truncates is lost to a mapping: touching what is gone is SIGBUS.
  * Nothing here does that: the files of a library are written without any right to write (as the umask
  * allows, r--r--r--), never changed, and only unlinked, which leaves mappings whole.  So it takes the
@@ -255,7 +262,7 @@ EXIA_API exia_status exia_model_signatures(exia_rows **out, const exia_model *mo
 typedef struct exia_view {
     void *data; /* starts on a 64-byte boundary */
     size_t size;
-    const char *path; /* NULL and fd -1: not a local file */
+    const char *path; /* NULL and fd -1: in memory */
     int fd;
     int writable; /* 0: for reading only */
     uint64_t offset;

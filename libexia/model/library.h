@@ -398,11 +398,11 @@ typedef struct exia__tensors exia__tensors;
 typedef struct exia__open_part {
     const char *name, *format, *sha256; /* borrowed from the model's `parts` */
     void *data;
-    size_t size, mapped; /* mapped: bytes to unmap, or 0 */
-    int writable;        /* not zero: `data` may be written to */
-    void *memory;        /* our own, where it is not mapped */
-    char *path;          /* NULL: no local file */
-    int fd, cached; /* cached: a file that only this user can have written */
+    size_t size, mapped;              /* mapped: bytes to unmap, or 0 */
+    int writable;                     /* not zero: `data` may be written to */
+    void *memory;                     /* our own, where it is not mapped */
+    char *path;                       /* NULL: no local file */
+    int fd, cached;                   /* cached: a file that only this user can have written */
     int compared;                     /* its bytes, in our own memory, with the digest */
     _Atomic(exia__tensors *) tensors; /* the header, once somebody asked */
 } exia__open_part;

@@ -134,8 +134,7 @@ exia_status exia__part_from_blob(exia__open_part *part, exia__blobs *blobs, cons
                                  unsigned flags, exia_error *err)
 {
     exia__cached cached;
-    exia_status rc =
-        exia__cache_fetch(&cached, blobs, key, part->sha256, part->size, NULL, err);
+    exia_status rc = exia__cache_fetch(&cached, blobs, key, part->sha256, part->size, NULL, err);
     if (rc == EXIA_OK) {
         part->fd = cached.fd;
         part->path = cached.path;

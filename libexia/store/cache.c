@@ -27,7 +27,7 @@ typedef struct bringing {
     const char *key, *sha256;
     uint64_t size, have; /* have: bytes of the part, all of them hashed */
     char *name;          /* of the part */
-    int fd, held, reserved;
+    int fd, reserved;
     int remote; /* what failed is the store's to tell; else it is the cache's, which can be done without */
     exia__hash *hash;
 } bringing;
@@ -86,15 +86,14 @@ static exia_status hold_part(bringing *now, exia_error *err)
     if (now->fd < 0)
         return exia__fail_errno(err, errno, "cannot write in", now->cache.path);
     exia_status rc = exia__cache_lock(now->fd, &now->work, err);
-    now->held = rc == EXIA_OK && still_named(now);
-    return rc == EXIA_OK && !now->held ? EXIA_DONE : rc;
+    return rc == EXIA_OK && !still_named(now) ? EXIA_DONE : rc;
 }
 
 /* What came stays for the next one, unless it is of no use. */
 static void drop_part(bringing *now, exia_status why)
 {
     int keep = now->remote && why != EXIA_ECORRUPT && now->have > 0 && !now->cache.shared;
-    if (now->held && !keep)
+    if (!keep)
         unlinkat(now->cache.folder, now->name, 0);
     if (now->reserved)
         exia__cache_give_back(&now->cache, now->size - (keep ? now->have : 0), &now->work);
@@ -207,7 +206,7 @@ static exia_status bring_all(bringing *now, exia_error *err)
 /* @return EXIA_OK: look for it again, EXIA_DONE: it came meanwhile, and is used */
 static exia_status bring(exia__cached *out, bringing *now, exia_error *err)
 {
-    now->remote = now->reserved = now->held = 0;
+    now->remote = now->reserved = 0;
     now->have = 0;
     exia_status rc = hold_part(now, err);
     if (rc == EXIA_OK) {

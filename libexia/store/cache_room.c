@@ -97,8 +97,7 @@ static exia_status check_owner(exia__cache *cache, exia_error *err)
     exia_status rc = exia__trust_path(&why, cache->path, err);
     if (rc == EXIA_OK && why != NULL)
         rc = exia__fail(err, EXIA_EUNTRUSTED, 0, "%s", why);
-    cache->shared =
-        fstatfs(cache->folder, &info) != 0 || exia__is_network((uint32_t)info.f_type);
+    cache->shared = fstatfs(cache->folder, &info) != 0 || exia__is_network((uint32_t)info.f_type);
     exia__release(why);
     return rc;
 }
@@ -207,8 +206,7 @@ static exia_status count_file(walk *all, const char *name, exia_error *err)
         count_partial(all, name, &info);
         return EXIA_OK;
     }
-    exia_status rc =
-        exia__grow(&all->entries, &all->capacity, all->count + 1, sizeof(entry), err);
+    exia_status rc = exia__grow(&all->entries, &all->capacity, all->count + 1, sizeof(entry), err);
     if (rc < 0)
         return rc;
     entry *added = &all->entries[all->count++];
@@ -291,8 +289,8 @@ static exia_status open_total(total *out, const exia__cache *cache, exia__work *
                               exia_error *err)
 {
     char text[64] = "";
-    *out = (total){.fd = openat(cache->folder, total_name,
-                                O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600)};
+    *out = (total){
+        .fd = openat(cache->folder, total_name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600)};
     if (out->fd < 0)
         return exia__fail_errno(err, errno, "cannot write in", cache->path);
     exia_status rc = exia__cache_lock(out->fd, work, err);
@@ -318,8 +316,7 @@ exia_status exia__cache_reserve(const exia__cache *cache, uint64_t size, const c
     exia_status rc = open_total(&now, cache, work, err);
     uint64_t limit = limit_of(cache, now.used);
     int64_t age = exia__now_ms() - now.counted_ms;
-    if (rc == EXIA_OK &&
-        (size > limit || now.used > limit - size || age < 0 || age > DAY_MS)) {
+    if (rc == EXIA_OK && (size > limit || now.used > limit - size || age < 0 || age > DAY_MS)) {
         rc = walk_through(&now.used, cache, size, mine, err);
         now.counted_ms = rc == EXIA_OK ? exia__now_ms() : 0;
         limit = limit_of(cache, now.used);

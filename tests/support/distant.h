@@ -8,9 +8,9 @@
 #include "exia.h"
 
 typedef struct distant_plan {
-    atomic_long gets;    /* reads so far */
-    atomic_ullong told;  /* bytes told so far */
-    atomic_ullong act;   /* once so many were told: `what` happens, once */
+    atomic_long gets;   /* reads so far */
+    atomic_ullong told; /* bytes told so far */
+    atomic_ullong act;  /* once so many were told: `what` happens, once */
     enum { DISTANT_NOTHING, DISTANT_LOSE, DISTANT_DIE, DISTANT_HOLD } what;
     atomic_int held, go_on; /* HOLD: says `held`, and waits until `go_on` */
     int garbled;            /* each byte comes one larger */
