@@ -102,14 +102,20 @@ TEST(transfers_of_long_ago_are_forgotten_with_their_bytes)
     const char *part = leave_part(one, &whole, 100, 0);
     check_ok(exia__records_open(&journal, check_format("sqlite:%s", check_path("two/journal.db")),
                                 EXIA_STORE_WRITE, NULL, &err));
-    const char *key = check_format("pull/prod/%.64s", strrchr(part, '/') + 1);
-    check_ok(exia__records_put(NULL, journal, "transfer", key, "{\"format\": 1, \"time\": 1000}",
-                               EXIA_ANY, NULL, NULL, &err));
+    const char *hex = check_format("%.64s", strrchr(part, '/') + 1);
+    const char *lock = check_path(check_format("two/staging/%s.prod", hex)); /* of a push */
+    check_write_file(lock, "", 0);
+    const char *const keys[] = {check_format("pull/prod/%s", hex),
+                                check_format("push/prod/%s", hex)};
+    for (size_t i = 0; i < 2; i++)
+        check_ok(exia__records_put(NULL, journal, "transfer", keys[i],
+                                   "{\"format\": 1, \"time\": 1000}", EXIA_ANY, NULL, NULL, &err));
     exia__records_free(journal);
     exia_registry_free(two);
     two = open_home("two");
     assert_int_equal(count_records(check_path("two/journal.db"), "transfer"), 0);
     assert_int_not_equal(stat(part, &info), 0);
+    assert_int_not_equal(stat(lock, &info), 0);
     exia_registry_free(one);
     exia_registry_free(two);
 }
