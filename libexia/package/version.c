@@ -164,7 +164,8 @@ static int parse(parsed *out, const char *version)
 {
     const char *at = version;
     size_t size = strnlen(version, EXIA__VERSION_SIZE);
-    memset(out, 0, sizeof *out);
+    out->release_count = out->pre_count = out->local_count = 0; /* their words are many */
+    out->post = out->dev = (word){NULL, 0};
     if (size == EXIA__VERSION_SIZE || !is_digit(*at))
         return 0;
     out->release[out->release_count++] = take_digits(&at);
@@ -307,11 +308,13 @@ static exia_status parse_clause(exia__dependency *out, const char **at, const ch
     return EXIA_OK;
 }
 
+static const char name_ends[] = " =!<>~^,";
+
 exia_status exia__dependency_parse(exia__dependency *out, const char *text, exia_error *err)
 {
     memset(out, 0, sizeof *out);
     const char *at = text + strspn(text, " ");
-    size_t size = strcspn(at, " =!<>~,");
+    size_t size = strcspn(at, name_ends);
     if (size >= sizeof out->name)
         return bad_dependency(text, "has a name of more than 128 characters", err);
     memcpy(out->name, at, size);
@@ -330,6 +333,15 @@ exia_status exia__dependency_parse(exia__dependency *out, const char *text, exia
     if (rc < 0)
         memset(out, 0, sizeof *out);
     return rc;
+}
+
+void exia__dependency_name(char out[EXIA__VERSION_SIZE], const char *text)
+{
+    text += strspn(text, " ");
+    size_t size = strcspn(text, name_ends);
+    size = size < EXIA__VERSION_SIZE ? size : EXIA__VERSION_SIZE - 1;
+    memcpy(out, text, size);
+    out[size] = '\0';
 }
 
 static int clause_match(const char *op, const parsed *asked, const parsed *v)

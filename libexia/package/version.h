@@ -32,6 +32,9 @@ typedef struct exia__dependency {
 /* @return EXIA_EINVAL, naming what is wrong in `text` */
 exia_status exia__dependency_parse(exia__dependency *out, const char *text, exia_error *err);
 
+/* The name at the beginning of a text that was read before, for whoever needs no more. */
+void exia__dependency_name(char out[EXIA__VERSION_SIZE], const char *text);
+
 /* Does a version fulfil every clause, as PEP 440 defines them?  "< 2" does not admit 2.0rc1, "> 1"
  * not 1.0.post1, "== 1.2" admits 1.2+cpu, "~= 1.4.2" is ">= 1.4.2" within 1.4.  A pre-release is
  * admitted only where a clause names one. */

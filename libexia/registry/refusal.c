@@ -1,0 +1,258 @@
+/* Why nothing can be chosen.  The proof is a tree of nogoods whose leaves are what packages say of
+ * themselves; the log gets all of these.  One line has room for the heart of it: the first leaves that
+ * leave nothing of one package, what there is of that, and whose other versions were of no use. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "registry/solver.h"
+
+enum { SHOWN = 5, LOGGED = 100 };
+
+typedef struct proof {
+    const exia__solver *solver;
+    uint32_t *leaves; /* numbers of nogoods, ascending: what was met first comes first */
+    size_t count;
+} proof;
+
+static int by_number(const void *left, const void *right)
+{
+    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+    return (a > b) - (a < b);
+}
+
+/* All that the solver's reasons come down to. */
+static exia_status find_leaves(proof *out, exia__solver *solver, exia_error *err)
+{
+    size_t open = solver->reason_count;
+    uint32_t *stack = exia__array(NULL, solver->nogood_count, sizeof *stack);
+    out->leaves = exia__array(NULL, solver->nogood_count, sizeof *out->leaves);
+    if (stack == NULL || out->leaves == NULL) {
+        exia__release(stack);
+        return exia__fail_memory(err);
+    }
+    for (size_t i = open = 0; i < solver->reason_count; i++) {
+        exia__nogood *nogood = solver->nogoods[solver->reasons[i]];
+        if (!nogood->seen)
+            stack[open++] = solver->reasons[i];
+        nogood->seen = 1;
+    }
+    while (open > 0) {
+        uint32_t number = stack[--open];
+        const exia__nogood *nogood = solver->nogoods[number];
+        if (nogood->kind == EXIA__NEEDED || nogood->kind == EXIA__CIRCLE)
+            out->leaves[out->count++] = number;
+        for (uint32_t i = 0; i < nogood->reasons; i++) {
+            exia__nogood *reason = solver->nogoods[nogood->reason[i]];
+            if (!reason->seen)
+                stack[open++] = nogood->reason[i];
+            reason->seen = 1;
+        }
+    }
+    exia__release(stack);
+    if (out->count > 0)
+        qsort(out->leaves, out->count, sizeof *out->leaves, by_number);
+    return EXIA_OK;
+}
+
+static const exia__nogood *leaf(const proof *all, size_t index)
+{
+    return all->solver->nogoods[all->leaves[index]];
+}
+
+static const char *version_of(const exia__solver *solver, uint32_t name, uint32_t candidate)
+{
+    return exia__json_string(exia__row_of(solver, name, candidate), "version");
+}
+
+/* ---- words ---- */
+
+/* "a@1.2", "a (every version)", "a 1.2, 1.1 ..." */
+static exia_status write_who(exia__buffer *text, const exia__solver *solver, const exia__term *who,
+                             exia_error *err)
+{
+    const exia__name *one = &solver->names[who->name];
+    uint32_t all = 0, shown = 0;
+    exia_status rc = exia__buffer_text(text, one->text, err);
+    for (uint32_t i = 0; i < one->count; i++)
+        all += (uint32_t)exia__set_has(who->set, i + 1);
+    if (rc == EXIA_OK && all == one->count && all > 1)
+        return exia__buffer_text(text, " (every version)", err);
+    for (uint32_t i = 0; rc == EXIA_OK && i < one->count && shown < 3; i++) {
+        if (exia__set_has(who->set, i + 1))
+            rc = exia__buffer_format(text, err, "%s%s",
+                                     shown++    ? ", "
+                                     : all == 1 ? "@"
+                                                : " ",
+                                     version_of(solver, who->name, i));
+    }
+    return rc == EXIA_OK && all > shown ? exia__buffer_text(text, " ...", err) : rc;
+}
+
+static exia_status write_need(exia__buffer *text, const exia__solver *solver,
+                              const exia__nogood *need, exia_error *err)
+{
+    exia_status rc = write_who(text, solver, &need->terms[0], err);
+    return rc < 0 ? rc : exia__buffer_format(text, err, " needs \"%s\"", need->text);
+}
+
+static exia_status write_circle(exia__buffer *text, const exia__solver *solver,
+                                const exia__nogood *circle, exia_error *err)
+{
+    exia_status rc = exia__buffer_text(text, "the packages need each other: ", err);
+    for (uint32_t i = 0; rc == EXIA_OK && i < circle->count; i++) {
+        if (i > 0)
+            rc = exia__buffer_text(text, " needs ", err);
+        if (rc == EXIA_OK)
+            rc = write_who(text, solver, &circle->terms[i], err);
+    }
+    return rc < 0 ? rc
+                  : exia__buffer_format(text, err, " needs %s",
+                                        solver->names[circle->terms[0].name].text);
+}
+
+/* "there is only 1.2, 1.1 here", and what was passed over. */
+static exia_status write_there_is(exia__buffer *text, const exia__solver *solver, uint32_t name,
+                                  exia_error *err)
+{
+    const exia__name *one = &solver->names[name];
+    exia_status rc =
+        exia__buffer_text(text, one->count ? ": there is only " : ": there is none", err);
+    for (uint32_t i = 0; rc == EXIA_OK && i < one->count && i < SHOWN; i++)
+        rc = exia__buffer_format(text, err, "%s%s", i ? ", " : "", version_of(solver, name, i));
+    if (rc == EXIA_OK)
+        rc = exia__buffer_format(text, err, "%s %s", one->count > SHOWN ? " ..." : "",
+                                 solver->question->where);
+    if (rc == EXIA_OK && one->choices.note != NULL)
+        rc = exia__buffer_format(text, err, "; %s", one->choices.note);
+    return rc;
+}
+
+/* ---- the heart ---- */
+
+/* Do two needs leave nothing of a package?  One does when both are the same. */
+static int clash(const exia__solver *solver, const exia__nogood *a, const exia__nogood *b)
+{
+    const exia__term *left = &a->terms[1], *right = &b->terms[1];
+    const exia__name *one = &solver->names[left->name];
+    if (left->name != right->name || (a != b && a->terms[0].name == b->terms[0].name) ||
+        a->kind != EXIA__NEEDED || b->kind != EXIA__NEEDED)
+        return 0;
+    for (uint32_t i = 1; i <= one->count; i++) {
+        if (!exia__set_has(left->set, i) && !exia__set_has(right->set, i))
+            return 0;
+    }
+    return 1;
+}
+
+/* The first two, or the first one twice, that clash.  Zero: it takes more of them. */
+static int find_clash(size_t *a, size_t *b, const proof *all)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        for (size_t k = 0; k <= i; k++) {
+            const exia__nogood *first = leaf(all, i), *second = leaf(all, i - k);
+            if (first->kind == EXIA__NEEDED && second->kind == EXIA__NEEDED &&
+                clash(all->solver, first, second)) {
+                *a = i - k;
+                *b = i;
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+/* Who had other versions, which the proof had to rule out as well. */
+static exia_status write_others(exia__buffer *text, const proof *all, const exia__nogood *a,
+                                const exia__nogood *b, exia_error *err)
+{
+    exia_status rc = EXIA_OK;
+    size_t count = 0;
+    for (uint32_t name = 0; rc == EXIA_OK && name < all->solver->name_count; name++) {
+        const exia__nogood *found = NULL;
+        int more = 0;
+        for (size_t i = 0; i < all->count; i++) {
+            const exia__nogood *one = leaf(all, i);
+            if (one->terms[0].name != name)
+                continue;
+            more |= found != NULL && found->terms[1].name != one->terms[1].name;
+            more |= one != a && one != b && found == NULL;
+            found = one;
+        }
+        if (found == NULL || !more || all->solver->names[name].count < 2)
+            continue;
+        if (++count <= 3)
+            rc = exia__buffer_format(text, err, "%s%s",
+                                     count > 1 ? ", " : "; no other version helps of ",
+                                     all->solver->names[name].text);
+    }
+    if (rc == EXIA_OK && count > 3)
+        rc = exia__buffer_format(text, err, " and %zu more", count - 3);
+    return rc;
+}
+
+static exia_status write_refusal(exia__buffer *text, const proof *all, exia_error *err)
+{
+    size_t a = 0, b = 0;
+    exia_status rc = EXIA_OK;
+    int found = find_clash(&a, &b, all);
+    if (!found) { /* what two of them leave has needs of its own that fail: begin with the first */
+        while (a + 1 < all->count && leaf(all, a)->kind != EXIA__NEEDED)
+            a++;
+        for (b = a; b + 1 < all->count && b < a + 2;)
+            b++;
+    }
+    for (size_t i = a; rc == EXIA_OK && i <= b; i++) {
+        if (leaf(all, i)->kind != EXIA__NEEDED || (found && i != a && i != b))
+            continue;
+        if (i > a)
+            rc = exia__buffer_text(text, ", ", err);
+        if (rc == EXIA_OK)
+            rc = write_need(text, all->solver, leaf(all, i), err);
+    }
+    if (rc == EXIA_OK && found)
+        rc = write_there_is(text, all->solver, leaf(all, a)->terms[1].name, err);
+    return rc < 0 ? rc : write_others(text, all, leaf(all, a), leaf(all, b), err);
+}
+
+static void log_leaves(const proof *all)
+{
+    for (size_t i = 0; i < all->count && i < LOGGED; i++) {
+        exia__buffer text = {0};
+        const exia__nogood *one = leaf(all, i);
+        exia_status rc = one->kind == EXIA__CIRCLE ? write_circle(&text, all->solver, one, NULL)
+                                                   : write_need(&text, all->solver, one, NULL);
+        if (rc == EXIA_OK)
+            exia__log(EXIA_LOG_INFO, "registry", "cannot be met with the rest: %s", text.data);
+        exia__buffer_free(&text);
+    }
+    if (all->count > LOGGED)
+        exia__log(EXIA_LOG_INFO, "registry", "and %zu more", all->count - LOGGED);
+}
+
+exia_status exia__refuse(exia__solver *solver, exia_error *err)
+{
+    proof all = {.solver = solver};
+    exia__buffer text = {0};
+    const exia__nogood *circle = NULL;
+    exia_status rc = find_leaves(&all, solver, err);
+    for (size_t i = 0; rc == EXIA_OK && circle == NULL && i < all.count; i++) {
+        if (leaf(&all, i)->kind == EXIA__CIRCLE)
+            circle = leaf(&all, i);
+    }
+    if (rc == EXIA_OK)
+        log_leaves(&all);
+    if (rc == EXIA_OK && circle != NULL)
+        rc = write_circle(&text, solver, circle, err);
+    else if (rc == EXIA_OK && all.count > 0)
+        rc = write_refusal(&text, &all, err);
+    if (rc == EXIA_OK)
+        rc = exia__fail(err, circle ? EXIA_ECYCLE : EXIA_ENOTFOUND, 0, "%s",
+                        text.data ? text.data : "there is nothing to choose");
+    exia__buffer_free(&text);
+    exia__release(all.leaves);
+    return rc;
+}
