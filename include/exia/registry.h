@@ -105,6 +105,11 @@ EXIA_API exia_status exia_registry_pull(exia_transfer *out, exia_registry *regis
 typedef struct exia_install_options {
     size_t struct_size;
     int upgrade; /* not zero: needs are met by the newest versions, not by what is installed */
+    /* A lock file, "veda.lock": exactly which packages are taken.  What it lists is taken so and not
+     * otherwise, unless this is an upgrade; afterwards it lists what was taken for all that was asked
+     * for with it.  Not there: it is written.  NULL: none */
+    const char *lock;
+    int locked; /* not zero: only what the lock file lists, which must be there and is not written */
 } exia_install_options;
 
 /* Install the package and all it needs, or nothing; what is missing here is pulled from `remote`
@@ -119,6 +124,15 @@ EXIA_API exia_status exia_registry_install(char **directory, exia_registry *regi
                                            const char *package, const char *remote,
                                            const exia_install_options *options, const exia_job *job,
                                            exia_error *err);
+
+/* What exia_registry_install() would do: rows {name, version, tag, digest, from}, what is needed
+ * first, the package last; `from` is "installed", "here" or the remote.  Nothing changes.
+ *
+ * @return as there */
+EXIA_API exia_status exia_registry_plan(exia_rows **out, exia_registry *registry,
+                                        const char *package, const char *remote,
+                                        const exia_install_options *options, const exia_job *job,
+                                        exia_error *err);
 
 /* What is installed: rows {name, version, tag, digest, directory, time, entry_points, components,
  * dependencies, requested}.  @param package  NULL: all */

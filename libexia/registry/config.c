@@ -14,7 +14,7 @@
 #include "base/rows.h"
 #include "base/url.h"
 #include "exia/store.h"
-#include "registry/registry.h"
+#include "registry/files.h"
 
 enum { CONFIG_LIMIT = 1 << 20, URL_LIMIT = 4096, CHECK_MS = 3000 };
 
@@ -191,7 +191,10 @@ static exia_status find_remote(const json_t **out, const json_t *config, const c
         return rc;
     *out = json_object_get(json_object_get(config, "remotes"), name);
     if (*out == NULL)
-        return exia__fail(err, EXIA_ENOTFOUND, 0, "there is no remote \"%s\": add it first", name);
+        return exia__fail(err, EXIA_ENOTFOUND, 0,
+                          "there is no remote \"%s\": add it first (a directory of packages is "
+                          "written ./%s)",
+                          name, name);
     if (exia__json_string(*out, "records") == NULL || exia__json_string(*out, "packages") == NULL)
         return exia__fail(err, EXIA_ECORRUPT, 0,
                           "config.json: the remote \"%s\" has no \"records\" or no \"packages\"",
@@ -357,6 +360,13 @@ exia_status exia__side_open(exia__side *out, exia_registry *registry, const char
     if (remote == NULL) {
         side.records = exia__records_keep(registry->records);
         side.blobs = exia__blobs_keep(registry->blobs);
+    } else if (exia__files_named(remote)) {
+        rc = mode == EXIA_STORE_READ
+                 ? exia__files_open(&side.files, remote, err)
+                 : exia__fail(err, EXIA_EUNSUPPORTED, 0,
+                              "%s is a directory of packages, which is only read: copy files "
+                              "there",
+                              remote);
     } else if ((rc = exia__remote_urls(&records, &packages, registry, remote, err)) == EXIA_OK) {
         exia_error caught;
         rc = exia__records_open(&side.records, records, mode, job, &caught);
@@ -381,6 +391,7 @@ void exia__side_free(exia__side *side)
 {
     exia__records_free(side->records);
     exia__blobs_free(side->blobs);
+    exia__files_free(side->files);
     *side = (exia__side){0};
 }
 

@@ -15,8 +15,8 @@
 #include "base/trust.h"
 #include "package/read.h"
 #include "registry/installed.h"
+#include "registry/plan.h"
 #include "registry/publish.h"
-#include "registry/resolve.h"
 #include "registry/staging.h"
 #include "registry/transfer.h"
 
@@ -34,11 +34,8 @@ typedef struct step {
 
 typedef struct install {
     exia_registry *registry;
-    const exia__spec *selector;
-    const exia__side *there; /* NULL: none */
-    const exia_install_options *options;
+    exia__plan plan;
     exia__work *work;
-    json_t *plan;
     step *steps; /* what is needed first; the package itself is the last */
     size_t count;
     exia__staging staging;
@@ -56,9 +53,7 @@ static void clear(install *state)
         json_decref(one->row);
     }
     exia__release(state->steps);
-    json_decref(state->plan);
     state->steps = NULL;
-    state->plan = NULL;
     state->count = 0;
 }
 
@@ -77,17 +72,16 @@ static int comes_from(const step *one, const char *from)
 static exia_status make_plan(install *state, exia_error *err)
 {
     exia_job job = exia__work_rest(state->work);
-    exia_status rc = exia__resolve(&state->plan, state->registry, state->there, state->selector,
-                                   state->options, &job, err);
+    exia_status rc = exia__plan_make(&state->plan, &job, err);
     if (rc < 0)
         return rc;
-    state->steps = exia__zeroed(json_array_size(state->plan), sizeof *state->steps);
+    state->steps = exia__zeroed(json_array_size(state->plan.steps), sizeof *state->steps);
     if (state->steps == NULL)
         return exia__fail_memory(err);
-    state->count = json_array_size(state->plan);
+    state->count = json_array_size(state->plan.steps);
     for (size_t i = 0; rc == EXIA_OK && i < state->count; i++) {
         step *one = &state->steps[i];
-        one->choice = json_array_get(state->plan, i);
+        one->choice = json_array_get(state->plan.steps, i);
         rc = exia__text_format(&one->target, err, "%s/%s/%s", said(one, "name"),
                                said(one, "version"), said(one, "tag"));
         if (rc == EXIA_OK)
@@ -121,9 +115,10 @@ static exia_status pull_missing(install *state, exia_error *err)
         exia__offers offers = {0};
         if (!comes_from(&state->steps[i], "there"))
             continue;
-        rc = find_offer(&offer, &offers, state->there, &state->steps[i], state->work, err);
+        rc = find_offer(&offer, &offers, state->plan.there, &state->steps[i], state->work, err);
         if (rc == EXIA_OK)
-            rc = exia__pull_offer(NULL, state->registry, state->there, offer, state->work, err);
+            rc =
+                exia__pull_offer(NULL, state->registry, state->plan.there, offer, state->work, err);
         exia__offers_free(&offers);
     }
     return rc;
@@ -419,27 +414,16 @@ exia_status exia_registry_install(char **directory, exia_registry *registry, con
                                   const char *remote, const exia_install_options *options,
                                   const exia_job *job, exia_error *err)
 {
-    exia_install_options ours;
-    exia__spec selector = {0};
-    exia__side side = {0};
     exia__work work;
-    install state = {.registry = registry,
-                     .selector = &selector,
-                     .options = &ours,
-                     .work = &work,
-                     .staging = {.lock = -1}};
+    install state = {.registry = registry, .work = &work, .staging = {.lock = -1}};
     int round = 0;
     if (directory != NULL)
         *directory = NULL;
     exia_status rc = exia__registry_enter_write(registry, err);
-    if (rc < 0 || (rc = exia__options(&ours, sizeof ours, options, err)) < 0 ||
-        (rc = exia__work_begin(&work, job, err)) < 0 ||
-        (rc = exia__spec_parse(&selector, package, err)) < 0)
-        return rc;
-    if (remote != NULL) {
-        rc = exia__side_open(&side, registry, remote, EXIA_STORE_READ, EXIA__WITH_BLOBS, job, err);
-        state.there = &side;
-    }
+    if (rc == EXIA_OK)
+        rc = exia__work_begin(&work, job, err);
+    if (rc == EXIA_OK)
+        rc = exia__plan_open(&state.plan, registry, package, remote, options, job, err);
     while (rc == EXIA_OK && (rc = run_round(&state, err)) == EXIA_DONE) {
         clear(&state);
         rc = ++round < MOST_ROUNDS
@@ -447,10 +431,11 @@ exia_status exia_registry_install(char **directory, exia_registry *registry, con
                  : exia__fail(err, EXIA_ECONFLICT, 0,
                               "what %s needs is uninstalled again and again: try later", package);
     }
+    if (rc == EXIA_OK)
+        rc = exia__plan_keep(&state.plan, err);
     if (rc == EXIA_OK && directory != NULL)
         rc = exia__text_copy(directory, state.steps[state.count - 1].place, err);
     clear(&state);
-    exia__side_free(&side);
-    exia__spec_free(&selector);
+    exia__plan_close(&state.plan);
     return rc;
 }

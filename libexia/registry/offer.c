@@ -18,6 +18,7 @@
 #include "base/memory.h"
 #include "base/name.h"
 #include "package/version.h"
+#include "registry/files.h"
 #include "registry/registry.h"
 
 /* The scan so far: offers done, and the events of the identity that is coming in. */
@@ -366,7 +367,9 @@ exia_status exia__offers_read(exia__offers *out, const exia__side *side, const c
     exia_status rc = state.events ? EXIA_OK : exia__fail_memory(err);
     if (rc == EXIA_OK)
         rc = exia__text_format(&prefix, err, "%s%s", name ? name : "", name ? "/" : "");
-    if (rc == EXIA_OK && side->records != NULL)
+    if (rc == EXIA_OK && side->files != NULL)
+        rc = exia__files_scan(side->files, prefix, found, &state, err);
+    else if (rc == EXIA_OK && side->records != NULL)
         rc = exia__records_scan(side->records, "package", prefix, NULL, 0, NULL, found, &state, job,
                                 err);
     if (rc == EXIA_OK)

@@ -48,10 +48,13 @@ exia_status exia__home_lock(int *fd, const exia_registry *registry, exia__work *
 
 /* ---- sides: here, or a remote ---- */
 
+typedef struct exia__files exia__files; /* files.h */
+
 typedef struct exia__side {
     const char *name;       /* of the remote, borrowed; NULL: here */
     exia__records *records; /* NULL: nothing was ever written there */
     exia__blobs *blobs;     /* NULL unless asked for */
+    exia__files *files;     /* in the place of both: a directory of package files; NULL: none */
 } exia__side;
 
 enum { EXIA__RECORDS_ONLY = 0, EXIA__WITH_BLOBS = 1 };

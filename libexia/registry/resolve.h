@@ -4,15 +4,25 @@
 
 #include "registry/registry.h"
 
-/* Choose one version of each package that `selector`'s needs, so that every dependency is met.
+typedef struct exia__wish {
+    const exia_registry *registry;
+    const exia__side *there;   /* the other side to look at; NULL: none */
+    const exia__spec *package; /* what is asked for */
+    int upgrade;               /* the newest, not what is installed */
+    const char *lock;          /* the name of the lock file, for errors */
+    const json_t *pins;        /* what it holds: name -> {version, tag, digest}; NULL: no lock */
+    int locked;                /* nothing else */
+} exia__wish;
+
+/* Choose one version of each package that is needed, so that every dependency is met.
  *
- * @param      there  the remote to look at too; NULL: none
- * @param[out] out    an array, what is needed first, the package itself last: {name, version, tag,
- *                    digest, dependencies, from: "installed" | "here" | "there"}
- * @return EXIA_ENOTFOUND: a dependency, with who asks; EXIA_ECYCLE
+ * @param[out] out  an array, what is needed first, the package itself last: {name, version, tag,
+ *                  digest, dependencies, from: "installed" | "here" | "there"}
+ * @return EXIA_ENOTFOUND: what is not there or does not go together, with who asks; EXIA_ECYCLE;
+ *         EXIA_ECONFLICT: two packages of one identity, or other content than a pin's;
+ *         EXIA_EUNSUPPORTED: too many combinations
  */
-exia_status exia__resolve(json_t **out, const exia_registry *registry, const exia__side *there,
-                          const exia__spec *selector, const exia_install_options *options,
-                          const exia_job *job, exia_error *err);
+exia_status exia__resolve(json_t **out, const exia__wish *wish, const exia_job *job,
+                          exia_error *err);
 
 #endif

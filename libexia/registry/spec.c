@@ -89,7 +89,7 @@ static exia_status not_found(const exia__offers *offers, const exia__spec *selec
     const char *platform = "";
     size_t count = 0;
     exia_status rc = EXIA_OK;
-    if (side->records == NULL)
+    if (side->records == NULL && side->files == NULL)
         return exia__fail(err, EXIA_ENOTFOUND, 0, "nothing was pushed to %s yet", side->name);
     for (size_t i = 0; rc == EXIA_OK && i < offers->count; i++) {
         const exia__offer *offer = &offers->items[i];

@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "registry/fetch.h"
+#include "registry/files.h"
 
 enum { LOOK_MS = 20 }; /* between two looks at a lock */
 #define FORGOTTEN_MS ((int64_t)30 * 24 * 3600 * 1000)
@@ -320,7 +321,9 @@ static exia_status pull(exia_transfer *out, const exia_registry *registry, const
         goto done;
     fetch.path = path;
     *out = (exia_transfer){.total = wanted.size, .reused = wanted.size};
-    if (!known)
+    if (!known && side->files != NULL)
+        rc = exia__files_take(out, registry, side->files, offer, dry_run, work, err);
+    else if (!known)
         rc = dry_run ? plan_pull(out, &fetch, err) : receive(out, &fetch, offer, err);
 done:
     if (dry_run && fetch.fd >= 0)
