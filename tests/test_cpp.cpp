@@ -433,6 +433,7 @@ TEST(a_package_goes_to_a_remote_and_is_installed_from_there)
     assert_true(here.push("hello", "depot").moved > 0);
     assert_int_equal(count(there.query({}, "depot")), 1);
     assert_true(there.pull("hello", "depot").total > 0);
+    assert_int_equal(count(there.plan("hello")), 1);
     std::string directory = there.install("hello");
     assert_true(std::ifstream(directory + "/doc/greeting.txt").good());
     assert_int_equal(count(there.installed()), 1);

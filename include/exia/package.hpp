@@ -187,6 +187,12 @@ class registry : public detail::handle<exia_registry, exia_registry_free>
                      detail::text(remote), options);
         return detail::take(directory);
     }
+    rows plan(std::string_view package, std::string_view remote = {},
+              const exia_install_options *options = nullptr, const job &how = {}) const
+    {
+        return detail::work_list(how, exia_registry_plan, c(), detail::text(package),
+                                 detail::text(remote), options);
+    }
     rows installed(std::string_view package = {}) const
     {
         return detail::list(exia_registry_installed, c(), detail::text(package));

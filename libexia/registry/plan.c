@@ -22,6 +22,8 @@ void exia__plan_close(exia__plan *plan)
 
 static exia_status check_options(const exia_install_options *options, exia_error *err)
 {
+    if (options->lock != NULL && *options->lock == '\0')
+        return exia__fail(err, EXIA_EINVAL, 0, "the name of the lock file is empty");
     if (options->locked && options->lock == NULL)
         return exia__fail(err, EXIA_EINVAL, 0, "`locked` is set, but no lock file is named");
     if (options->locked && options->upgrade)

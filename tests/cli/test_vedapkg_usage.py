@@ -102,7 +102,7 @@ def test_json_has_the_keys_that_the_help_promises(command, story):
     assert told, f"the story above does not tell of {command['name']}"
     for words, rows in told:
         keys = command["keys"]
-        for option in ("--entry", "--files", "--part"):
+        for option in ("--dry-run", "--entry", "--files", "--part"):
             if f"; with {option}: " in keys:
                 plain, special = keys.split(f"; with {option}: ")
                 keys = special if option in words else plain

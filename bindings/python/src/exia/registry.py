@@ -24,10 +24,10 @@ from exia._arguments import (
     text,
     text_or_null,
 )
-from exia._handle import Handle, call, take_text
+from exia._handle import Handle, call, owned, take_text
 from exia._native import ffi, lib
 from exia._progress import Job
-from exia._rows import Rows, rows
+from exia._rows import Rows, rows, take_rows
 from exia.errors import ConflictError, InvalidError, NotFoundError
 
 
@@ -182,31 +182,92 @@ class Registry(Handle):
             call(function, out, self._c, text(package, "package"), remote, options, job.c)
         return Transfer(int(out.total), int(out.moved), int(out.reused))
 
-    def install(self, package: str, source: str | None = None, *, upgrade: bool = False) -> str:
+    def install(
+        self,
+        package: str,
+        source: str | os.PathLike[str] | None = None,
+        *,
+        upgrade: bool = False,
+        lock: str | os.PathLike[str] | None = None,
+        locked: bool = False,
+    ) -> str:
         """Install a package and all it needs, or nothing.
+
+        Needs are met by what is installed, else by the newest versions that go together;
+        pre-releases only where a need names one.
 
         Parameters
         ----------
         source
-            The remote that what is missing here is pulled from.
+            The remote that what is missing here is pulled from; or a directory of package files: a
+            Path, or a text with a "/" in it.
         upgrade
             Needs are met by the newest versions, not by what is installed.
+        lock
+            A lock file, "veda.lock".  What it lists is taken so and not otherwise, unless this is
+            an upgrade; afterwards it lists what was taken.  It is written when it is not there.
+        locked
+            Only what the lock file lists is taken, and it is not written.
 
         Returns
         -------
         str
             The directory where it lies.
+
+        Raises
+        ------
+        NotFoundError
+            Something is not there, or does not go together; the text says who needs what.
+        CycleError
+            The packages need each other.
+        ConflictError
+            Two packages have one identity, or one is not that of the lock file.
         """
         out = ffi.new("char **")
+        self._install(lib.exia_registry_install, out, package, source, upgrade, lock, locked)
+        return take_text(out)
+
+    def plan(
+        self,
+        package: str,
+        source: str | os.PathLike[str] | None = None,
+        *,
+        upgrade: bool = False,
+        lock: str | os.PathLike[str] | None = None,
+        locked: bool = False,
+    ) -> Rows:
+        """Tell what install() would do: rows {name, version, tag, digest, from}.
+
+        What is needed comes first, the package last; `from` is "installed", "here" or the source.
+        Nothing changes.
+        """
+        out = ffi.new("exia_rows **")
+        self._install(lib.exia_registry_plan, out, package, source, upgrade, lock, locked)
+        return take_rows(out)
+
+    def _install(
+        self,
+        function: Any,
+        out: Any,
+        package: str,
+        source: str | os.PathLike[str] | None,
+        upgrade: bool,
+        lock: str | os.PathLike[str] | None,
+        locked: bool,
+    ) -> None:
         options = ffi.new("exia_install_options *")
         options.struct_size = ffi.sizeof("exia_install_options")
         options.upgrade = flag(upgrade, "upgrade")
+        options.locked = flag(locked, "locked")
+        options.lock = kept = owned(path_or_null(lock, "lock"))
+        if isinstance(source, os.PathLike):
+            source = os.path.abspath(source)
         with Job() as job:
             call(
-                lib.exia_registry_install, out, self._c, text(package, "package"),
-                text_or_null(source, "source"), options, job.c,
+                function, out, self._c, text(package, "package"), text_or_null(source, "source"),
+                options, job.c,
             )  # fmt: skip
-        return take_text(out)
+        del kept
 
     def export_bundle(
         self,
