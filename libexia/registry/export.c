@@ -170,9 +170,10 @@ static exia_status take_choice(exporting *now, const json_t *choice, exia_error 
 
 static exia_status take_all(exporting *now, const char *package, exia_error *err)
 {
-    const exia_install_options options = {.struct_size = sizeof options, .upgrade = 1};
     exia_job job = exia__work_rest(now->work);
     exia__spec spec = {0};
+    const exia__wish wish = {
+        .registry = now->registry, .there = now->remote, .package = &spec, .upgrade = 1};
     json_t *plan = NULL;
     exia_status rc = exia__spec_parse(&spec, package, err);
     if (rc < 0)
@@ -183,7 +184,7 @@ static exia_status take_all(exporting *now, const char *package, exia_error *err
         if (rc == EXIA_OK)
             rc = take_spec(now, &spec, err);
     } else {
-        rc = exia__resolve(&plan, now->registry, now->remote, &spec, &options, &job, err);
+        rc = exia__resolve(&plan, &wish, &job, err);
         for (size_t i = 0; rc == EXIA_OK && i < json_array_size(plan); i++)
             rc = take_choice(now, json_array_get(plan, i), err);
     }
