@@ -38,7 +38,7 @@ TEST(a_package_with_its_needs_comes_out_of_a_directory)
     assert_true(exists("home/installed/app/1.0/any/code/main.py"));
     assert_int_equal(rows_count(query(registry, NULL, NULL)), 2); /* they stay registered */
     assert_int_equal(rows_count(query(registry, NULL, check_path("shop"))), 4);
-    check_ok(exia_registry_pull(NULL, registry, "base", check_path("shop"), NULL, &err));
+    check_ok(exia_registry_pull(NULL, registry, "base", check_path("shop"), NULL, NULL, &err));
     assert_int_equal(rows_count(query(registry, "name = 'base'", NULL)), 2);
     exia_registry_free(registry);
 }
@@ -48,7 +48,7 @@ TEST(a_directory_is_only_read)
     exia_registry *registry = open_publisher();
     put_in_shop("base", "1.0", NULL, "one");
     check_fails(EXIA_EUNSUPPORTED,
-                exia_registry_push(NULL, registry, "x", check_path("shop"), NULL, &err));
+                exia_registry_push(NULL, registry, "x", check_path("shop"), NULL, NULL, &err));
     check_text("directory");
     check_fails(EXIA_EUNSUPPORTED,
                 exia_registry_unregister(registry, "base@1.0", check_path("shop"), &err));

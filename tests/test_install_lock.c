@@ -69,8 +69,8 @@ TEST(the_same_packages_give_the_same_lock_file_wherever_they_come_from)
     exia_registry *one = open_home_with_remote("home"), *two = open_home_with_remote("other");
     add_package(one, "base", "1.0", NULL);
     add_package(one, "app", "1.0", "\"base >= 1\"");
-    check_ok(exia_registry_push(NULL, one, "base", "prod", NULL, &err));
-    check_ok(exia_registry_push(NULL, one, "app", "prod", NULL, &err));
+    check_ok(exia_registry_push(NULL, one, "base", "prod", NULL, NULL, &err));
+    check_ok(exia_registry_push(NULL, one, "app", "prod", NULL, NULL, &err));
     check_ok(install(one, "app", with(check_path("one.lock"), 0, 0)));
     const exia_install_options options = with(check_path("two.lock"), 0, 0);
     check_ok(exia_registry_install(NULL, two, "app", "prod", &options, NULL, &err));
@@ -225,8 +225,8 @@ TEST(a_plan_says_what_would_be_installed_and_changes_nothing)
     exia_rows *rows = NULL;
     add_package(one, "base", "1.0", NULL);
     add_package(one, "app", "1.0", "\"base >= 1\"");
-    check_ok(exia_registry_push(NULL, one, "base", "prod", NULL, &err));
-    check_ok(exia_registry_push(NULL, one, "app", "prod", NULL, &err));
+    check_ok(exia_registry_push(NULL, one, "base", "prod", NULL, NULL, &err));
+    check_ok(exia_registry_push(NULL, one, "app", "prod", NULL, NULL, &err));
     check_ok(exia_registry_plan(&rows, two, "app", "prod", &options, NULL, &err));
     const char *text = rows_text(rows);
     assert_int_equal(rows_count(text), 2);

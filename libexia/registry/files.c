@@ -198,12 +198,16 @@ const char *exia__files_broken(const exia__files *files, const char *name)
 }
 
 exia_status exia__files_take(exia_transfer *moved, const exia_registry *registry,
-                             const exia__files *files, const exia__offer *offer, exia__work *work,
-                             exia_error *err)
+                             const exia__files *files, const exia__offer *offer, int dry_run,
+                             exia__work *work, exia_error *err)
 {
+    uint64_t size = (uint64_t)json_integer_value(json_object_get(offer->event, "size"));
     exia__parcel parcel = {.fd = -1};
     exia__side here = exia__side_here(registry);
     char *path = NULL;
+    *moved = (exia_transfer){.total = size, .moved = size};
+    if (dry_run)
+        return EXIA_OK;
     exia_status rc =
         exia__path_join(&path, files->directory, exia__json_string(offer->event, "file"), err);
     if (rc == EXIA_OK)

@@ -17,9 +17,9 @@ exia_status exia__files_scan(const exia__files *files, const char *prefix, exia_
 /* Files that could not be read and may be of this package, by their names: a few words; NULL: none. */
 const char *exia__files_broken(const exia__files *files, const char *name);
 
-/* Verify the file of an offer and register it here.  @param moved  may be NULL */
+/* Verify the file of an offer and register it here; in a dry run only say how large it is. */
 exia_status exia__files_take(exia_transfer *moved, const exia_registry *registry,
-                             const exia__files *files, const exia__offer *offer, exia__work *work,
-                             exia_error *err);
+                             const exia__files *files, const exia__offer *offer, int dry_run,
+                             exia__work *work, exia_error *err);
 
 #endif
