@@ -25,6 +25,7 @@ enum { PROCESSES = 4, MORTALS = 3, KILL_MS = 60, ALL_DIE = 40 };
 typedef struct actor {
     exia_registry *homes[WITNESS_HOMES];
     uint32_t dice;
+    int number;
 } actor;
 
 static const char *const homes[] = {"home-0", "home-1"}, *const remotes[] = {"there-0", "there-1"};
@@ -88,8 +89,20 @@ static exia_status see(witness_note *note, exia_registry *registry, exia_error *
 
 /* ---- a deed ---------------------------------------------------------------------------------- */
 
-static exia_status perform(witness_note *note, exia_registry *registry, exia_error *why)
+static exia_status carry(const actor *self, const witness_note *note, exia_error *why)
 {
+    char path[400];
+    const char *package = stock[note->item].package;
+    snprintf(path, sizeof path, "%s/bundle-%d.tar", remote_paths[0], self->number);
+    exia_status rc =
+        exia_registry_export(NULL, self->homes[1 - note->home], &package, 1, path, NULL, NULL, why);
+    return rc == EXIA_OK ? exia_registry_import(NULL, self->homes[note->home], path, NULL, why)
+                         : rc;
+}
+
+static exia_status perform(const actor *self, witness_note *note, exia_error *why)
+{
+    exia_registry *registry = self->homes[note->home];
     const stock_item *item = &stock[note->item];
     const char *there = remotes[note->remote];
     char facts[40];
@@ -117,6 +130,8 @@ static exia_status perform(witness_note *note, exia_registry *registry, exia_err
                                      note->deed == INSTALL ? NULL : there, NULL, NULL, why);
     case UNINSTALL:
         return exia_registry_uninstall(registry, item->package, why);
+    case CARRY:
+        return carry(self, note, why);
     default:
         return see(note, registry, why);
     }
@@ -128,13 +143,13 @@ static int may_answer(witness_deed deed, exia_status rc)
     int found = deed != REGISTER && deed != REGISTER_AWAY && deed < SEE;
     return rc == EXIA_OK || (rc == EXIA_ENOTFOUND && found) ||
            (rc == EXIA_EEXISTS && (deed == REGISTER || deed == REGISTER_AWAY || deed == PUSH ||
-                                   deed == PULL || deed == INSTALL_AWAY)) ||
+                                   deed == PULL || deed == INSTALL_AWAY || deed == CARRY)) ||
            (rc == EXIA_ECONFLICT && (deed == INSTALL || deed == INSTALL_AWAY || deed == UNINSTALL));
 }
 
 static witness_deed choose(uint32_t *dice)
 {
-    static const uint8_t shares[DEEDS] = {14, 2, 3, 2, 9, 4, 12, 13, 12, 8, 12, 4, 4, 3};
+    static const uint8_t shares[DEEDS] = {14, 2, 3, 2, 9, 4, 12, 13, 12, 8, 12, 4, 4, 4, 3};
     uint32_t all = 0, die;
     for (int i = 0; i < DEEDS; i++)
         all += shares[i];
@@ -145,7 +160,7 @@ static witness_deed choose(uint32_t *dice)
     return (witness_deed)deed;
 }
 
-static void act(actor *self, int number)
+static void act(actor *self)
 {
     exia_error why = {0};
     witness_deed deed = choose(&self->dice);
@@ -154,11 +169,11 @@ static void act(actor *self, int number)
     witness_note *note = witness_begin(deed, home, remote, (int)roll(&self->dice, STOCK_ITEMS));
     if (note == NULL)
         return;
-    under_way[number] = note;
+    under_way[self->number] = note;
     note->content = roll(&self->dice, 4) == 0 ? STOCK_OTHER : STOCK_ONE;
-    exia_status rc = perform(note, self->homes[home], &why);
+    exia_status rc = perform(self, note, &why);
     witness_end(note, rc);
-    under_way[number] = NULL;
+    under_way[self->number] = NULL;
     if (!may_answer(deed, rc))
         witness_wrong("%s %s, home %d, remote %d: %s", witness_verbs[deed],
                       stock[note->item].package, home, remote, why.text);
@@ -189,14 +204,14 @@ static int open_homes(actor *self)
 
 static void live(int number, double until, uint32_t seed)
 {
-    actor self = {.dice = seed * 2654435761u + (uint32_t)number + 1};
+    actor self = {.dice = seed * 2654435761u + (uint32_t)number + 1, .number = number};
     while (witness_now() < until && atomic_load(&witness->wrong) == 0) {
         if (self.homes[0] == NULL && !open_homes(&self))
             break;
         uint32_t die = roll(&self.dice, 100);
         int home = (int)roll(&self.dice, WITNESS_HOMES);
         if (die < 90)
-            act(&self, number);
+            act(&self);
         else if (die < 94)
             depot_look_at_installed(self.homes[home], home_paths[home], roll(&self.dice, 1000));
         else if (die < 96)

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "support/models.h"
 #include "support/packages.h"
 
@@ -98,6 +100,31 @@ static exia_status do_uninstall(exia_transfer *moved, exia_registry *home, exia_
     return exia_registry_uninstall(home, "c@1.0", error);
 }
 
+static const char *beside(exia_registry *home, const char *name)
+{
+    const char *path = exia_registry_home(home);
+    return check_format("%.*s/%s", (int)(strrchr(path, '/') - path), path, name);
+}
+
+static exia_status export_c(exia_registry *registry, const char *name, exia_error *error)
+{
+    const char *package = "c@1.0";
+    return exia_registry_export(NULL, registry, &package, 1, beside(registry, name), NULL, NULL,
+                                error);
+}
+
+static exia_status do_export(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    (void)moved;
+    return export_c(home, "bundle.tar", error);
+}
+
+static exia_status do_import(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    (void)moved;
+    return exia_registry_import(NULL, home, beside(home, "arrived.tar"), NULL, error);
+}
+
 /* ---- what was before ------------------------------------------------------------------------- */
 
 static void add(exia_registry *registry, const char *package, const char *remote)
@@ -166,6 +193,12 @@ static void with_c_installed(exia_registry *home, exia_registry *other)
     check_ok(exia_registry_install(NULL, home, "c@1.0", NULL, NULL, NULL, &err));
 }
 
+static void with_c_arrived(exia_registry *home, exia_registry *other)
+{
+    with_c(other, home);
+    check_ok(export_c(other, "arrived.tar", &err));
+}
+
 void errands_list(void)
 {
     const char *e = item("e@1.0")->hex[STOCK_ONE], *d = item("d@1.0")->hex[STOCK_ONE];
@@ -190,9 +223,15 @@ void errands_list(void)
         {.name = "installing", do_install, with_c},
         {.name = "installing from a remote", do_install_there, with_c_there, .steps = 1},
         {.name = "uninstalling", do_uninstall, with_c_installed, .again = EXIA_ENOTFOUND},
+        {.name = "exporting a bundle", do_export, with_c},
+        {.name = "importing a bundle", do_import, with_c_arrived, .steps = 1},
     };
-    errand_count = sizeof all / sizeof *all;
-    memcpy(errands, all, sizeof all);
+    const char *only = getenv("EXIA_ERRAND");
+    errand_count = 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (only == NULL || strcmp(all[i].name, only) == 0)
+            errands[errand_count++] = all[i];
+    }
 }
 
 /* ---- the world ------------------------------------------------------------------------------- */
@@ -245,6 +284,23 @@ static const char *tell(const char *title, exia_rows *rows, const char *format, 
     return text;
 }
 
+/* What another site gets from the bundle that is there. */
+static const char *tell_bundle(const char *folder)
+{
+    const char *bundle = check_format("%s/bundle.tar", folder);
+    exia_rows *rows = NULL;
+    if (access(bundle, F_OK) != 0)
+        return "";
+    exia_registry *site = open_host(folder, "site");
+    check_ok(exia_registry_import(NULL, site, bundle, NULL, &err));
+    check_ok(exia_registry_query(&rows, site, NULL, NULL, &err));
+    const char *text =
+        tell("bundle", rows, "packages/blobs/packages/", check_format("%s/site", folder));
+    exia_registry_free(site);
+    check_ok(exia__tree_remove(check_format("%s/site", folder), &err));
+    return text;
+}
+
 const char *errands_state(const char *folder, const char *host)
 {
     exia_registry *registry = open_host(folder, host);
@@ -253,9 +309,10 @@ const char *errands_state(const char *folder, const char *host)
     check_ok(exia_registry_query(&there, registry, NULL, "there", &err));
     check_ok(exia_registry_installed(&installed_here, registry, NULL, &err));
     const char *home = check_format("%s/%s", folder, host);
-    const char *text = check_format("%s%s%s", tell("here", here, "packages/blobs/packages/", home),
-                                    tell("there", there, "there/packages/packages/", folder),
-                                    tell("installed", installed_here, "installed/", home));
+    const char *text =
+        check_format("%s%s%s%s", tell("here", here, "packages/blobs/packages/", home),
+                     tell("there", there, "there/packages/packages/", folder),
+                     tell("installed", installed_here, "installed/", home), tell_bundle(folder));
     exia_registry_free(registry);
     return text;
 }

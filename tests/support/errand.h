@@ -20,7 +20,7 @@ enum { MOST_ERRANDS = 32 };
 extern errand errands[MOST_ERRANDS];
 extern size_t errand_count;
 
-/* Fill `errands`, after stock_make(). */
+/* Fill `errands`, after stock_make(); EXIA_ERRAND="a pull" takes that one alone. */
 void errands_list(void);
 /* Make the world, and look at it from a host: each row there and here, each installed file. */
 void errands_prepare(const errand *one, const char *folder);

@@ -12,7 +12,7 @@ typedef enum kind { REGISTERED, INSTALLED, OFFERED } kind;
 const char *const witness_verbs[DEEDS] = {
     "register",         "register there", "update", "update there", "unregister",
     "unregister there", "push",           "pull",   "install",      "install from there",
-    "uninstall",        "query",          "list",   "query there"};
+    "uninstall",        "carry",          "query",  "list",         "query there"};
 witness_table *witness;
 
 double witness_now(void)
@@ -75,8 +75,8 @@ static int tells_change(change *out, const witness_note *note, kind what, int wh
     int good = note->told && note->status == EXIA_OK;
     int offered = witness->offered[note->remote][item], same = note->item == item;
     *out = (change){note->begin, note->end, -1, good};
-    if (note->told && !good && note->deed != INSTALL_AWAY)
-        return 0;
+    if (note->told && !good && note->deed != INSTALL_AWAY && note->deed != CARRY)
+        return 0; /* those two may leave what came before they failed */
     if (what == OFFERED ? note->remote != where : note->home != where)
         return 0;
     switch (note->deed) {
@@ -121,6 +121,11 @@ static int tells_change(change *out, const witness_note *note, kind what, int wh
             out->content = offered; /* what it pulled stays, whatever happens to the rest */
             out->sure = 0;
         }
+        break;
+    case CARRY:
+        if (what == REGISTERED && (same || needs(stock[note->item].name, stock[item].name)))
+            out->content = ANY;
+        out->sure = good && same;
         break;
     default:
         break;

@@ -25,7 +25,8 @@ typedef enum witness_deed {
     INSTALL,
     INSTALL_AWAY, /* what is missing comes from a remote */
     UNINSTALL,
-    SEE, /* these three change nothing: `seen` */
+    CARRY, /* by a bundle, from the other home to this one */
+    SEE,   /* these three change nothing: `seen` */
     SEE_INSTALLED,
     SEE_AWAY,
     DEEDS
