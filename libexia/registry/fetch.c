@@ -251,6 +251,14 @@ static int ask_crew(const char *step, uint64_t done, uint64_t total, void *paylo
     return exia__crew_step(now->hand, NULL) < 0;
 }
 
+/* A range that is not there: the object is shorter than it was when it was asked for its size. */
+static exia_status check_range(const exia__fetch *fetch, exia_status rc, exia_error *err)
+{
+    return rc == EXIA_EINVAL ? exia__fail(err, EXIA_ECORRUPT, 0, "%s was replaced by a shorter one",
+                                          fetch->parcel->key)
+                             : rc;
+}
+
 static exia_status fetch_run(size_t slot, exia__hand *hand, void *payload, exia_error *err)
 {
     assembly *a = payload;
@@ -264,6 +272,7 @@ static exia_status fetch_run(size_t slot, exia__hand *hand, void *payload, exia_
         job.threads = 1;
     exia_status rc = exia__blobs_get(fetch->side->blobs, fetch->parcel->key, r->at, r->size, arrive,
                                      &now, &job, err);
+    rc = check_range(fetch, rc, err);
     if (rc == EXIA_OK && now.at < now.end)
         rc = exia__fail(err, EXIA_ECORRUPT, 0, "%s ended after %llu of %llu bytes",
                         fetch->parcel->key, (unsigned long long)now.at,
@@ -343,6 +352,7 @@ static exia_status assembly_open(assembly *a, exia_error *err)
     exia__index index = {0};
     exia_status rc = exia__index_of_blob(&index, fetch->side, fetch->parcel->key,
                                          fetch->parcel->size, fetch->work, err);
+    rc = check_range(fetch, rc, err);
     if (rc == EXIA_ECORRUPT)
         exia__prefix(err, rc, "%s holds other bytes than its name says", fetch->parcel->key);
     if (rc == EXIA_OK)
