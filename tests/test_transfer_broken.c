@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "registry/registry.h"
 #include "support/deltas.h"
 #include "support/faulty.h"
 
@@ -103,7 +104,7 @@ TEST(transfers_of_long_ago_are_forgotten_with_their_bytes)
     check_ok(exia__records_open(&journal, check_format("sqlite:%s", check_path("two/journal.db")),
                                 EXIA_STORE_WRITE, NULL, &err));
     const char *hex = check_format("%.64s", strrchr(part, '/') + 1);
-    const char *lock = check_path(check_format("two/staging/%s.prod", hex)); /* of a push */
+    const char *lock = check_path(check_format("two/staging/%s.to-prod", hex)); /* of a push */
     check_write_file(lock, "", 0);
     const char *const keys[] = {check_format("pull/prod/%s", hex),
                                 check_format("push/prod/%s", hex)};
@@ -116,6 +117,27 @@ TEST(transfers_of_long_ago_are_forgotten_with_their_bytes)
     assert_int_equal(count_records(check_path("two/journal.db"), "transfer"), 0);
     assert_int_not_equal(stat(part, &info), 0);
     assert_int_not_equal(stat(lock, &info), 0);
+    exia_registry_free(one);
+    exia_registry_free(two);
+}
+
+TEST(files_that_no_transfer_needs_go_and_one_that_is_held_stays)
+{
+    exia_registry *one = open_publisher(), *two = open_home_with_remote("two");
+    size_t whole = 0;
+    int held = -1;
+    const char *part = leave_part(one, &whole, 100, 0);
+    const char *lock = check_format("%.*s.to-prod", (int)(strrchr(part, '.') - part), part);
+    check_write_file(lock, "", 0);
+    check_ok(exia__lock_try(&held, lock, &err));
+    exia_registry_free(two);
+    two = open_home("two");
+    assert_int_equal(access(lock, F_OK), 0);
+    assert_int_not_equal(access(part, F_OK), 0); /* the journal does not know it */
+    exia__lock_drop(held);
+    exia_registry_free(two);
+    two = open_home("two");
+    assert_int_not_equal(access(lock, F_OK), 0);
     exia_registry_free(one);
     exia_registry_free(two);
 }

@@ -10,9 +10,9 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/url.h"
+#include "registry/journal.h"
 #include "registry/registry.h"
 #include "registry/staging.h"
-#include "registry/transfer.h"
 
 enum { LOCK_EVERY_MS = 5 };
 

@@ -1,6 +1,6 @@
 /* Push and pull.  A transfer stands in the journal from its first byte until its record is written.
  * What a pull has fetched lies in staging/SHA256.part, which is its lock as well, and the next pull
- * goes on with it; a push is locked by staging/SHA256.REMOTE, which is empty.  So of several processes
+ * goes on with it; a push is locked by staging/SHA256.to-REMOTE, which is empty.  So of several processes
  * one moves the bytes, and the others find that they have moved.  Transfers that nobody came back to in
  * a month are forgotten when the home is opened. */
 #include "registry/transfer.h"
@@ -18,80 +18,9 @@
 #include "base/memory.h"
 #include "registry/fetch.h"
 #include "registry/files.h"
+#include "registry/journal.h"
 
 enum { LOOK_MS = 20 }; /* between two looks at a lock */
-#define FORGOTTEN_MS ((int64_t)30 * 24 * 3600 * 1000)
-
-/* ---- the journal ---- */
-
-static exia_status journal_begin(char **key, const exia_registry *registry, const char *what,
-                                 const exia__side *side, const exia__parcel *parcel,
-                                 exia_error *err)
-{
-    char *text = NULL;
-    json_t *line = json_pack("{s:i, s:s, s:s, s:s, s:s, s:I}", "format", 1, "do", what, "name",
-                             parcel->name, "version", parcel->version, "tag", parcel->tag, "time",
-                             (json_int_t)exia__now_ms());
-    exia_status rc = line ? exia__json_text(&text, line, err) : exia__fail_memory(err);
-    if (rc == EXIA_OK)
-        rc = exia__text_format(key, err, "%s/%s/%s", what, side->name, parcel->hex);
-    if (rc == EXIA_OK)
-        rc = exia__records_put(NULL, registry->journal, "transfer", *key, text, EXIA_ANY, NULL,
-                               NULL, err);
-    json_decref(line);
-    exia__release(text);
-    return rc;
-}
-
-static exia_status journal_end(const exia_registry *registry, const char *key, exia_error *err)
-{
-    return exia__records_remove(registry->journal, "transfer", key, EXIA_ANY, NULL, err);
-}
-
-/* The file that is locked during a transfer; a pull's holds what has arrived.  @param to  NULL: a pull */
-static exia_status lock_path(char **out, const exia_registry *registry, const char *hex,
-                             const char *to, exia_error *err)
-{
-    return exia__text_format(out, err, "%s/staging/%s.%s", registry->home, hex, to ? to : "part");
-}
-
-static exia_status forget(const char *key, const char *text, int64_t revision, void *payload,
-                          exia_error *err)
-{
-    const exia_registry *registry = payload;
-    json_t *line = NULL;
-    char *path = NULL;
-    int lock = -1;
-    exia_status rc = exia__json_object(&line, text, strlen(text), key, EXIA_ECORRUPT, err);
-    if (rc < 0 || exia__now_ms() - json_integer_value(json_object_get(line, "time")) < FORGOTTEN_MS)
-        goto done;
-    const char *remote = strchr(key, '/'), *hex = strrchr(key, '/');
-    if (remote == hex) /* none that we know */
-        goto done;
-    rc = strncmp(key, "pull/", 5) == 0
-             ? lock_path(&path, registry, hex + 1, NULL, err)
-             : exia__text_format(&path, err, "%s/staging/%s.%.*s", registry->home, hex + 1,
-                                 (int)(hex - remote - 1), remote + 1);
-    if (rc == EXIA_OK)
-        rc = exia__lock_try(&lock, path, err);
-    if (rc == EXIA_OK && lock >= 0)
-        unlink(path);
-    if (rc == EXIA_OK)
-        rc = exia__records_remove(registry->journal, "transfer", key, revision, NULL, err);
-done:
-    exia__lock_drop(lock);
-    json_decref(line);
-    exia__release(path);
-    return rc < 0 ? rc : EXIA_OK;
-}
-
-void exia__transfers_forget(const exia_registry *registry)
-{
-    exia_error why;
-    if (exia__records_scan(registry->journal, "transfer", "", NULL, 0, NULL, forget,
-                           (void *)registry, NULL, &why) < 0)
-        exia__log(EXIA_LOG_WARNING, "registry", "old transfers stay: %s", why.text);
-}
 
 /* ---- locks ---- */
 
@@ -157,17 +86,17 @@ static exia_status send(exia_transfer *moved, const exia_registry *registry, con
 {
     char *line = NULL, *path = NULL;
     int lock = -1;
-    exia_status rc = lock_path(&path, registry, parcel->hex, side->name, err);
+    exia_status rc = exia__journal_file(&path, registry, parcel->hex, side->name, err);
     if (rc == EXIA_OK)
-        rc = journal_begin(&line, registry, "push", side, parcel, err);
+        rc = exia__journal_begin(&line, registry, "push", side, parcel, err);
     if (rc == EXIA_OK)
         rc = lock_file(&lock, path, work, err);
     if (rc >= 0)
         rc = exia__publish(moved, registry, side, parcel, facts, work, err);
-    if (rc == EXIA_OK)
-        rc = journal_end(registry, line, err);
     if (lock >= 0)
         unlink(path);
+    if (rc == EXIA_OK)
+        rc = exia__journal_end(registry, line, err);
     exia__lock_drop(lock);
     exia__release(path);
     exia__release(line);
@@ -267,7 +196,8 @@ static exia_status receive(exia_transfer *out, exia__fetch *fetch, const exia__o
     const exia__side here = exia__side_here(fetch->registry);
     char *line = NULL;
     int known = 0;
-    exia_status rc = journal_begin(&line, fetch->registry, "pull", fetch->side, fetch->parcel, err);
+    exia_status rc =
+        exia__journal_begin(&line, fetch->registry, "pull", fetch->side, fetch->parcel, err);
     if (rc == EXIA_OK)
         rc = lock_file(&fetch->fd, fetch->path, fetch->work, err);
     if (rc == EXIA_DONE)
@@ -288,7 +218,7 @@ static exia_status receive(exia_transfer *out, exia__fetch *fetch, const exia__o
     }
     if (rc == EXIA_OK || rc == EXIA_ECORRUPT) {
         unlink(fetch->path);
-        journal_end(fetch->registry, line, NULL); /* a line too many is forgotten one day */
+        exia__journal_end(fetch->registry, line, NULL); /* a line too many is forgotten one day */
     }
 done:
     exia__release(line);
@@ -316,7 +246,7 @@ static exia_status pull(exia_transfer *out, const exia_registry *registry, const
     if (rc == EXIA_OK)
         rc = exia__publish_known(&known, &here, &wanted, work, err);
     if (rc == EXIA_OK)
-        rc = lock_path(&path, registry, wanted.hex, NULL, err);
+        rc = exia__journal_file(&path, registry, wanted.hex, NULL, err);
     if (rc < 0)
         goto done;
     fetch.path = path;

@@ -9,7 +9,4 @@ exia_status exia__pull_offer(exia_transfer *moved, const exia_registry *registry
                              const exia__side *side, const exia__offer *offer, exia__work *work,
                              exia_error *err);
 
-/* Drop the journal's lines, and partial files, of transfers that were given up long ago. */
-void exia__transfers_forget(const exia_registry *registry);
-
 #endif
