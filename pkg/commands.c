@@ -40,6 +40,7 @@ const struct command *const commands[] = {
     &command_remote_check,
     &command_push,
     &command_pull,
+    &command_url,
     &command_install,
     &command_uninstall,
     &command_list,

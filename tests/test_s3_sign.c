@@ -1,6 +1,8 @@
 /* Signatures against the examples that AWS publishes for S3, and what they depend on. */
 #include "base/memory.h"
+#include "drivers/http/given.h"
 #include "drivers/s3/sigv4.h"
+#include "store/driver.h"
 #include "support/check.h"
 
 #define EMPTY "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -81,6 +83,32 @@ TEST(the_published_requests_with_parameters_are_signed_as_published)
                    "Signature=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7");
 }
 
+TEST(the_published_url_for_a_reader_without_keys_is_signed_as_published)
+{
+    static const exia__sigv4_header headers[] = {{"host", "examplebucket.s3.amazonaws.com"}};
+    exia__sigv4 request = example("GET", "/test.txt", "", headers, 1);
+    char *query = NULL;
+    check_ok(exia__given_take(&exia__core, &err));
+    check_ok(exia__sigv4_presign(&query, &request, 86400, NULL, &err));
+    assert_string_equal(
+        query, "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential="
+               "AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Date="
+               "20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host&X-Amz-Signature="
+               "aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404");
+    exia__release(query);
+    check_ok(exia__sigv4_presign(&query, &request, 60, "a/b+c=", &err));
+    assert_non_null(strstr(query, "X-Amz-Expires=60&X-Amz-Security-Token=a%2Fb%2Bc%3D&X-Amz-S"));
+    exia__release(query);
+}
+
+static exia_status use_presign(void *payload, exia_error *error)
+{
+    char *query = NULL;
+    exia_status rc = exia__sigv4_presign(&query, payload, 60, "token", error);
+    exia__release(query);
+    return rc;
+}
+
 TEST(a_signature_depends_on_all_that_is_asked)
 {
     static const exia__sigv4_header headers[] = {{"host", "h"}}, others[] = {{"host", "h2"}};
@@ -130,4 +158,6 @@ TEST(signing_survives_that_memory_is_out)
     static const exia__sigv4_header headers[] = {{"host", "h"}};
     exia__sigv4 request = example("GET", "/a", "", headers, 1);
     check_survives_no_memory(use_sign, &request);
+    check_ok(exia__given_take(&exia__core, &err));
+    check_survives_no_memory(use_presign, &request);
 }

@@ -91,6 +91,10 @@ typedef struct exia_blobs_ops {
      * then `name` tells the key.  EXIA_DONE from it is EXIA_OK, and nothing is stored. */
     exia_status (*put_as)(void *self, const exia_source *source, exia_name_fn *name, void *payload,
                           const exia_job *job, exia_error *err);
+
+    /* Optional: a URL at which whoever has it may read the blob for so many seconds, to be freed by
+     * the core's `release`.  Whether the blob is there is not asked. */
+    exia_status (*url)(char **url, void *self, const char *key, int64_t seconds, exia_error *err);
 } exia_blobs_ops;
 
 typedef struct exia_put {

@@ -102,6 +102,12 @@ EXIA_API exia_status exia_registry_pull(exia_transfer *out, exia_registry *regis
                                         const exia_transfer_options *options, const exia_job *job,
                                         exia_error *err);
 
+/* A URL at which whoever has it can read a remote's package for so many seconds, without keys: to be freed
+ * with exia_text_free().  S3 gives them, for seven days at most; what is read is checked by exia_package_verify()
+ * and the digest that exia_registry_query() tells.  @return EXIA_EUNSUPPORTED: the remote has none */
+EXIA_API exia_status exia_registry_url(char **url, exia_registry *registry, const char *package,
+                                       const char *remote, int64_t seconds, exia_error *err);
+
 typedef struct exia_install_options {
     size_t struct_size;
     int upgrade; /* not zero: needs are met by the newest versions, not by what is installed */

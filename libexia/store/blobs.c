@@ -236,6 +236,25 @@ exia_status exia__blobs_local(char **path, exia__blobs *blobs, const char *key, 
     return operations(blobs)->local(path, blobs->store.self, key, err);
 }
 
+exia_status exia__blobs_url(char **url, exia__blobs *blobs, const char *key, int64_t seconds,
+                            exia_error *err)
+{
+    if (url == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "exia__blobs_url: url is NULL");
+    *url = NULL;
+    exia_status rc = usable(blobs, key, err);
+    if (rc < 0)
+        return rc;
+    if (seconds < 1)
+        return exia__fail(err, EXIA_EINVAL, 0, "a URL is good for a second at least, not for %lld",
+                          (long long)seconds);
+    if (operations(blobs)->url == NULL)
+        return exia__fail(err, EXIA_EUNSUPPORTED, 0,
+                          "%s: its blobs have no URLs for who has no access to it",
+                          blobs->store.driver->name);
+    return operations(blobs)->url(url, blobs->store.self, key, seconds, err);
+}
+
 static exia_status read_memory(void *into, uint64_t offset, size_t size, void *payload,
                                exia_error *err)
 {

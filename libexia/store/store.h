@@ -49,6 +49,11 @@ exia_status exia__blobs_now(int64_t *ms, exia__blobs *blobs, const exia_job *job
  * exia__release. */
 exia_status exia__blobs_local(char **path, exia__blobs *blobs, const char *key, exia_error *err);
 
+/* A URL at which whoever has it may read the blob for so many seconds; EXIA_EUNSUPPORTED when the store has
+ * none.  Free with exia__release. */
+exia_status exia__blobs_url(char **url, exia__blobs *blobs, const char *key, int64_t seconds,
+                            exia_error *err);
+
 /* Sources.  A memory source borrows its bytes; a file source borrows the fd. */
 exia_source exia__source_memory(const void *data, size_t size);
 exia_source exia__source_file(const int *fd, uint64_t size);

@@ -77,6 +77,15 @@ def test_install_pulls_from_a_remote_with_all_that_is_needed(tool):
     there.run("uninstall", "app")
 
 
+def test_a_remote_of_files_has_no_url_for_a_package(tool):
+    with_depot(tool)
+    tool.run("register", tool.package(), "--remote", "depot")
+    tool.fails("url", "hello", "--remote", "depot", says="no URLs")
+    tool.fails("url", "hello", "--remote", "depot", "--expires", "1w", says="12h", code=2)
+    tool.fails("url", "hello", says="--remote", code=2)
+    tool.fails("url", "other", "--remote", "depot", says="other")
+
+
 def test_install_without_a_dependency_installs_nothing(tool):
     tool.package("app", dependencies=["missing >= 2"])
     tool.run("register", "app-0.1.0-any.veda")

@@ -99,6 +99,8 @@ def story(tmp_path_factory):
 
 def test_json_has_the_keys_that_the_help_promises(command, story):
     told = [(words, rows) for words, rows in story if command_of(words) == command["name"]]
+    if command["name"] == "url":
+        pytest.skip("only a remote in S3 has URLs: test_vedapkg_s3.py asks one for them")
     assert told, f"the story above does not tell of {command['name']}"
     for words, rows in told:
         keys = command["keys"]

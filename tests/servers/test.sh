@@ -18,7 +18,7 @@ for name; do
     url=$("$here/$name.sh" start "$directory/$name")
     echo "$name on ${url##*@}"
     export EXIA_TEST_S3_URL=$url EXIA_TEST_S3_SERVER="$here/$name.sh" EXIA_TEST_S3_DIRECTORY=$directory/$name
-    for test in "$build"/tests/test_driver_s3 "$build"/tests/test_s3_{server,proxy,wrong}; do
+    for test in "$build"/tests/test_driver_s3 "$build"/tests/test_s3_{server,proxy,wrong,url}; do
         [ -x "$test" ] || continue
         "$test" 2>&1 | sed '/^\[ RUN /d; /^\[       OK /d' || failed=1
     done

@@ -11,6 +11,9 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "drivers/s3/s3.h"
+#include "drivers/s3/sigv4.h"
+
+enum { LONGEST_URL_S = 7 * 24 * 3600 }; /* as S3 has it */
 
 /* ---- open, close ---------------------------------------------------------------------------- */
 
@@ -272,6 +275,38 @@ static exia_status s3_now(int64_t *ms, void *payload, const exia_job *job, exia_
     return rc;
 }
 
+/* ---- for readers without keys --------------------------------------------------------------- */
+
+static exia_status s3_url(char **url, void *payload, const char *key, int64_t seconds,
+                          exia_error *err)
+{
+    const exia__s3 *self = payload;
+    const exia__sigv4_header headers[] = {{"host", self->host}};
+    char now[EXIA__S3_NOW_SIZE], *path = NULL, *query = NULL;
+    if (seconds > LONGEST_URL_S)
+        return exia__fail(err, EXIA_EINVAL, 0, "%s: a URL is good for seven days at most",
+                          self->shown);
+    exia__s3_now(now);
+    exia_status rc = exia__s3_path(&path, self, key, err);
+    if (rc == EXIA_OK) {
+        const exia__sigv4 request = {.method = "GET",
+                                     .path = path,
+                                     .headers = headers,
+                                     .header_count = 1,
+                                     .time = now,
+                                     .region = self->region,
+                                     .service = "s3",
+                                     .key = self->key,
+                                     .secret = self->secret};
+        rc = exia__sigv4_presign(&query, &request, seconds, self->token, err);
+    }
+    if (rc == EXIA_OK)
+        rc = exia__text_format(url, err, "%s%s?%s", self->endpoint, path, query);
+    exia__release(path);
+    exia__release(query);
+    return rc;
+}
+
 /* ---- check ---------------------------------------------------------------------------------- */
 
 static exia_status s3_check(void *payload, exia_record_fn *row, void *row_payload, exia_error *err)
@@ -325,6 +360,7 @@ static const exia_blobs_ops s3_blobs = {
     .remove = s3_remove,
     .now = s3_now,
     .compose = exia__s3_compose,
+    .url = s3_url,
 };
 
 static const exia_driver s3_driver = {

@@ -77,6 +77,8 @@ exia_status exia__s3_call_run(exia__s3_call *call, exia_work *work, const char *
 
 /* "/bucket/prefix+key", encoded. */
 exia_status exia__s3_path(char **out, const exia__s3 *self, const char *key, exia_error *err);
+enum { EXIA__S3_NOW_SIZE = 32 };
+void exia__s3_now(char out[EXIA__S3_NOW_SIZE]); /* "20260131T235959Z" */
 /* Milliseconds since 1970 of "Sat, 31 Jan 2026 23:59:59 GMT"; -1: it is none. */
 int64_t exia__s3_time(const char *date);
 

@@ -107,18 +107,23 @@ void exia__s3_call_free(exia__s3_call *call)
 
 /* ---- send ----------------------------------------------------------------------------------- */
 
+void exia__s3_now(char out[EXIA__S3_NOW_SIZE])
+{
+    struct tm utc;
+    time_t seconds = (time_t)(exia__given->now_ms() / 1000);
+    gmtime_r(&seconds, &utc);
+    strftime(out, EXIA__S3_NOW_SIZE, "%Y%m%dT%H%M%SZ", &utc);
+}
+
 /* The request as it is now: signed with the time of this attempt. */
 static exia_status prepare(exia__exchange *x, exia_error *err)
 {
     exia__s3_call *call = x->payload;
     const exia__s3 *self = call->self;
     exia__sigv4_header headers[EXIA__S3_EXTRAS + 4];
-    char now[32], *signature = NULL;
-    struct tm utc;
+    char now[EXIA__S3_NOW_SIZE], *signature = NULL;
     size_t count = 0;
-    time_t seconds = (time_t)(exia__given->now_ms() / 1000);
-    gmtime_r(&seconds, &utc);
-    strftime(now, sizeof now, "%Y%m%dT%H%M%SZ", &utc);
+    exia__s3_now(now);
     headers[count++] = (exia__sigv4_header){"host", self->host};
     headers[count++] = (exia__sigv4_header){"x-amz-content-sha256", call->sha256};
     headers[count++] = (exia__sigv4_header){"x-amz-date", now};

@@ -19,5 +19,9 @@ typedef struct exia__sigv4 {
 
 /* The value of the header Authorization; free with exia__release. */
 exia_status exia__sigv4_sign(char **out, const exia__sigv4 *request, exia_error *err);
+/* The query of a request that is signed by it, and good for so many seconds: what the request's own query and
+ * payload are does not matter.  `token` may be NULL. */
+exia_status exia__sigv4_presign(char **query, const exia__sigv4 *request, int64_t seconds,
+                                const char *token, exia_error *err);
 
 #endif

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from exia._arguments import (
     flag,
+    integer,
     iterable,
     mapping,
     path,
@@ -172,6 +173,33 @@ class Registry(Handle):
             Move nothing, and say what would move.
         """
         return self._transfer(lib.exia_registry_pull, package, text(source, "source"), dry_run)
+
+    def url(self, package: str, source: str, *, seconds: int = 3600) -> str:
+        """Make a URL at which whoever has it can read a remote's package, without keys.
+
+        Parameters
+        ----------
+        source
+            The remote, whose packages lie in S3.
+        seconds
+            How long it is good; at most seven days.
+
+        Returns
+        -------
+        str
+            The URL.  What is read there is checked by `exia.Package(...).verify()`.
+
+        Raises
+        ------
+        UnsupportedError
+            The remote's packages have no URLs.
+        """
+        out = ffi.new("char **")
+        call(
+            lib.exia_registry_url, out, self._c, text(package, "package"),
+            text(source, "source"), integer(seconds, "seconds", 1),
+        )  # fmt: skip
+        return take_text(out)
 
     def _transfer(self, function: Any, package: str, remote: bytes, dry_run: bool) -> Transfer:
         out = ffi.new("exia_transfer *")
