@@ -23,7 +23,7 @@ static exia_registry *open_depot(void)
     check_ok(exia_registry_remote_add(
         registry, "depot", check_format("sqlite:%s", check_path("depot.db")), url, &err));
     add_package(registry, "x", "1.0", NULL);
-    check_ok(exia_registry_push(NULL, registry, "x", "depot", NULL, &err));
+    check_ok(exia_registry_push(NULL, registry, "x", "depot", NULL, NULL, &err));
     return registry;
 }
 

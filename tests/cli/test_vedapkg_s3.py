@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -221,6 +222,21 @@ def test_a_package_goes_by_the_server_to_another_home_and_back(tool, bucket):
     there.run("unregister", "hello@0.1.0", "--remote", "depot")
     assert there.json("query", "--remote", "depot") == []
     tool.fails("pull", "hello", "--from", "depot", says="hello")
+
+
+def test_who_has_no_keys_reads_a_package_by_its_url(tool, bucket):
+    file = make_package(with_depot(tool, bucket))
+    tool.run("register", file, "--remote", "depot")
+    (row,) = tool.json("url", "hello", "--remote", "depot", "--expires", "5m")
+    assert set(row) == {"package", "remote", "url", "seconds"} and row["seconds"] == 300
+    with urllib.request.urlopen(row["url"]) as answer:
+        assert answer.read() == file.read_bytes()
+    with exia.Registry(tool.home) as registry:
+        with urllib.request.urlopen(registry.url("hello", "depot", seconds=60)) as answer:
+            assert answer.read() == file.read_bytes()
+        with pytest.raises(exia.InvalidError, match="seven days"):
+            registry.url("hello", "depot", seconds=10**6)
+    tool.fails("url", "hello", "--remote", "depot", "--expires", "8d", says="seven days")
 
 
 def test_install_brings_all_that_is_needed_from_the_server(tool, bucket):
