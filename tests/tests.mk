@@ -101,5 +101,7 @@ $(BUILD)/bench-pool: $(wildcard tests/bench/*.[ch]) $(library) | build/system-be
 $(BUILD)/bench-dag: $(wildcard tests/bench/*.cpp) $(library) | build/system-bench
 	$(call show,CXX)$(CXX) $(CFLAGS) -std=c++20 -pthread -Wall -Wextra -Iinclude $(if $(TASKFLOW),-isystem "$(TASKFLOW)") \
 		-o $@ $(filter %.cpp,$^) -L$(BUILD) -lexia -Wl,-rpath,'$$ORIGIN'
-bench: $(venv)/.bench $(BUILD)/bench-pool $(BUILD)/bench-dag $(venv)/.binding ## side by side with the field: time, peer, ratio; TASKFLOW=DIR
+$(BUILD)/bench-blobs: tests/bench/blobs/blobs.c $(BUILD)/libexia.a | build/system-bench
+	$(call show,CC)$(CC) $(CFLAGS) $(own_flags) -Ilibexia $(pkg_cflags) -o $@ $^ $(pkg_libs) -lm -ldl
+bench: $(venv)/.bench $(BUILD)/bench-pool $(BUILD)/bench-dag $(BUILD)/bench-blobs $(venv)/.binding ## side by side with the field: time, peer, ratio; TASKFLOW=DIR
 	@$(python) tests/bench/bench.py $(BUILD)

@@ -13,6 +13,9 @@ from dag import bench_dag
 from objects import bench_objects
 from package import bench_packages
 from pool import bench_pool
+from registry import bench_registry
+from stores import bench_stores
+from transfer import bench_transfer
 from versions import bench_versions
 
 import exia
@@ -48,6 +51,9 @@ def main() -> None:
         bench_objects(Path(directory))
         bench_versions(Path(directory))
         bench_packages(BUILD / "vedapkg", Path(directory).absolute())
+        bench_stores(BUILD, Path(directory).absolute())
+        bench_transfer(BUILD, Path(directory).absolute())
+        bench_registry(BUILD, Path(directory).absolute())
 
 
 if __name__ == "__main__":

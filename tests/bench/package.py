@@ -1,7 +1,6 @@
 """Packages beside tar with zstd, zipfile, wheel and borg: time, processor time, bytes, peak memory.
 
-Every side is a process of its own, from start to end, and reads what the page cache holds; they take
-turns, round after round.  A package is hashed, indexed and synced besides; nobody else's file is.
+A package is hashed, indexed and synced besides; nobody else's file is.
 
 Run as a program it prints these rows alone:  package.py BUILD
 """
@@ -10,106 +9,18 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from sides import MIB, THREADS, Fresh, Side, contest
 
-ROUNDS = 5
-THREADS = 2
-MIB = 1 << 20
 LIBRARIES = ("numpy", "scipy", "sklearn", "pandas")
-WIDTH = 34
-
-# A process begins with the peak of the one it was forked from, so a small one starts the side.
-TIMER = """
-import os, sys, time
-start = time.perf_counter()
-child = os.posix_spawn("/bin/bash", ["bash", "-ec", "exec >/dev/null; " + sys.argv[1]], os.environ)
-_, status, used = os.wait4(child, 0)
-print(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss)
-sys.exit(os.waitstatus_to_exitcode(status) != 0)
-"""
-
-
-@dataclass
-class Side:
-    """A command line of the shell, what it leaves, and what it took."""
-
-    name: str
-    command: str
-    output: Path
-    wall: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
-    peak: float = 0.0  # MiB of its largest process
-
-    def run(self) -> None:
-        if self.output.is_dir():
-            shutil.rmtree(self.output)
-        self.output.unlink(missing_ok=True)
-        done = subprocess.run(
-            [sys.executable, "-S", "-E", "-c", TIMER, self.command],
-            stdout=subprocess.PIPE,
-            env={**os.environ, "OUT": str(self.output)},
-            text=True,
-            check=True,
-        )
-        wall, cpu, peak = map(float, done.stdout.split())
-        self.wall.append(wall)
-        self.cpu.append(cpu)
-        self.peak = max(self.peak, peak / 1024)
-
-    def size(self) -> int:
-        files = self.output.rglob("*") if self.output.is_dir() else [self.output]
-        return sum(file.stat().st_size for file in files if file.is_file())
-
-
-@dataclass
-class Unpacking(Side):
-    """One that fills the directory $OUT, which is a new one each time: ext4 is slow in one that was
-    just emptied."""
-
-    def run(self) -> None:
-        for file in self.output.rglob("*"):
-            if file.stat(follow_symlinks=False).st_size > 64 * MIB:  # or the disk would fill
-                file.unlink()
-        self.output = self.output.with_name(f"{len(list(self.output.parent.iterdir()))}")
-        super().run()
-
-
-def contest(title: str, sides: list[Side], budgets: dict[str, float]) -> None:
-    """Print each side and, against the second one, the first: wall time by pairs, size, memory."""
-    for number in range(ROUNDS + 1):
-        for side in sides:
-            side.run()
-            if number == 0:  # to warm up
-                side.wall.clear()
-                side.cpu.clear()
-    print(f"\n{title}")
-    print(f"  {'':<{WIDTH}} {'wall s':>8} {'cpu s':>8} {'MiB':>9} {'peak MiB':>9}")
-    for side in sides:
-        print(
-            f"  {side.name:<{WIDTH}} {statistics.median(side.wall):8.3f} "
-            f"{statistics.median(side.cpu):8.3f} {side.size() / MIB:9.2f} {side.peak:9.1f}"
-        )
-    ours, peer = sides[:2]
-    figures = {
-        "wall": statistics.median(a / b for a, b in zip(ours.wall, peer.wall, strict=True)),
-        "size": ours.size() / (peer.size() or 1),
-        "peak MiB": ours.peak,
-    }
-    for what, budget in budgets.items():
-        met = "met" if figures[what] <= budget else "missed"
-        print(f"  {what}: {figures[what]:.3f}, budget {budget:g}: {met}")
-
 
 # ---- what is packed ------------------------------------------------------------------------------
 
@@ -154,6 +65,16 @@ def make_small(workspace: Path) -> str:
     return "100,000 small files"
 
 
+def wheel(workspace: Path, directory: Path) -> tuple[str, Path]:
+    """Make a workspace ready to be a wheel; answers the command that makes it, and where."""
+    info = workspace / "bench-1.dist-info"
+    info.mkdir()
+    (info / "WHEEL").write_text("Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bench\nVersion: 1\n")
+    command = f"'{sys.executable}' -m wheel pack -d '{directory}' '{workspace}'"
+    return command, directory / "bench-1-py3-none-any.whl"
+
+
 # ---- rows ----------------------------------------------------------------------------------------
 
 
@@ -192,13 +113,7 @@ def packers(tool: Path, workspace: Path, directory: Path, few: bool) -> list[Sid
         )
     )
     if importlib.util.find_spec("wheel") is not None:
-        info = workspace / "bench-1.dist-info"
-        info.mkdir()
-        (info / "WHEEL").write_text("Wheel-Version: 1.0\nTag: py3-none-any\n")
-        made = directory / "bench-1-py3-none-any.whl"
-        sides.append(
-            Side("wheel", f"'{sys.executable}' -m wheel pack -d '{directory}' '{workspace}'", made)
-        )
+        sides.append(Side("wheel", *wheel(workspace, directory)))
     if shutil.which("borg"):
         repository = directory / "borg"
         sides.append(
@@ -219,16 +134,16 @@ def unpackers(tool: Path, made: Path, few: bool) -> list[Side]:
     ours = f"'{tool}' unpack '{made}/ours.veda' \"$OUT\" -q"
     peer = f'mkdir "$OUT"; tar --zstd -C "$OUT" -xf \'{made}/peer.tar.zst\''
     sides: list[Side] = [
-        Unpacking(f"exia, {THREADS} threads", f"{ours} --threads {THREADS} --no-sync", where / "x"),
-        Unpacking("tar --zstd -x", peer, where / "x"),
-        Unpacking("exia, 1 thread", f"{ours} --threads 1 --no-sync", where / "x"),
+        Fresh(f"exia, {THREADS} threads", f"{ours} --threads {THREADS} --no-sync", where / "x"),
+        Fresh("tar --zstd -x", peer, where / "x"),
+        Fresh("exia, 1 thread", f"{ours} --threads 1 --no-sync", where / "x"),
     ]
     if few:
         return sides
     return [
         *sides,
-        Unpacking("exia, synced", f"{ours} --threads {THREADS}", where / "x"),
-        Unpacking("tar --zstd -x, synced", f'{peer}; sync -f "$OUT"', where / "x"),
+        Fresh("exia, synced", f"{ours} --threads {THREADS}", where / "x"),
+        Fresh("tar --zstd -x, synced", f'{peer}; sync -f "$OUT"', where / "x"),
     ]
 
 
@@ -297,7 +212,7 @@ def bench_packages(tool: Path, directory: Path) -> None:
         what = make(workspace)
         total = sum(file.stat().st_size for file in workspace.rglob("*") if file.is_file())
         count = sum(1 for _ in workspace.rglob("*"))
-        budgets = {"wall": 1.0, "size": size, "peak MiB": memory + entries * 256 / MIB}
+        budgets = {"wall": 1.0, "size": size, "peak": memory + entries * 256 / MIB}
         contest(
             f"pack {total // MIB} MiB, {count} entries: {what}",
             packers(tool, workspace, made, few=make is not make_libraries),
@@ -306,7 +221,7 @@ def bench_packages(tool: Path, directory: Path) -> None:
         contest(
             f"unpack it: {what}",
             unpackers(tool, made, few=make is not make_libraries),
-            {"wall": 0.6, "peak MiB": memory + count * 256 / MIB},
+            {"wall": 0.6, "peak": memory + count * 256 / MIB},
         )
         files = sorted(file for file in workspace.rglob("*") if file.is_file())
         for title, sides in readers(
