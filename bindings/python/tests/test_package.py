@@ -200,10 +200,14 @@ def test_a_package_goes_to_another_host_and_runs_there(veda: Path, tmp_path: Pat
     here.register(veda)
     here.update("hello@0.1.0", {"tested": True})
     assert [row["facts"] for row in here.query("name = 'hello'")] == [{"tested": True}]
+    planned = here.push("hello", to="depot", dry_run=True)
+    assert here.query(remote="depot") == []
     sent = here.push("hello", to="depot")
-    assert (sent.moved, sent.reused) == (veda.stat().st_size, 0)
+    assert sent == planned and (sent.moved, sent.reused) == (veda.stat().st_size, 0)
     assert here.push("hello", to="depot").moved == 0
     assert [row["name"] for row in there.query(remote="depot")] == ["hello"]
+    assert there.pull("hello", source="depot", dry_run=True).moved == sent.total
+    assert there.query() == []
     directory = Path(there.install("hello", source="depot"))
     assert there.which(directory / "code" / "hello.py").startswith("hello@0.1.0")
     assert [row["name"] for row in there.installed()] == ["hello"]
