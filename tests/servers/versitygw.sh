@@ -9,5 +9,5 @@ run() {
     exec "$program" --port "127.0.0.1:$port" --health /health --keep-alive --quiet --iam-dir "$directory/users" \
         ${tls:+--cert "$tls/public.crt" --key "$tls/private.key"} posix --concurrency 1 "$directory/data"
 }
-healthy() { curl -fsSk "$scheme://127.0.0.1:$port/health"; }
+healthy() { answers /health; }
 main "$@"
