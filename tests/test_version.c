@@ -2,6 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "package/version.h"
 #include "support/check.h"
 
@@ -100,11 +103,40 @@ TEST(pre_releases_are_told)
 
 TEST(a_dependency_that_is_not_clear_is_refused)
 {
-    static const char *const texts[] = {
-        "",           " ",          ">= 1",         "Other",         "other 1",
-        "other >=",   "other = 1",  "other > 1,",   "other > 1 < 2", "other ~= 1",
-        "other ! 1",  "other >=,",  "other >= 1.*", "other >= v1",   "o/x > 1",
-        "other > 1;", "other, > 1", "other >== 1",  "other@1.0",     "other[x] > 1"};
+    static const char *const texts[] = {"",
+                                        " ",
+                                        ">= 1",
+                                        "Other",
+                                        "other 1",
+                                        "other >=",
+                                        "other = 1",
+                                        "other > 1,",
+                                        "other > 1 < 2",
+                                        "other ~= 1",
+                                        "other ! 1",
+                                        "other >=,",
+                                        "other >= 1.*",
+                                        "other >= v1",
+                                        "o/x > 1",
+                                        "other !=*",
+                                        "other ^",
+                                        "other ~ *",
+                                        "other 1*",
+                                        "other == 1.0rc1.*",
+                                        "other *.1",
+                                        "other == 1..*",
+                                        "other .*",
+                                        "other 1.2.* 3",
+                                        "other ^=1",
+                                        "other || >1",
+                                        "other == 1+x.*",
+                                        "other 1.2",
+                                        "other => 1",
+                                        "other > 1;",
+                                        "other, > 1",
+                                        "other >== 1",
+                                        "other@1.0",
+                                        "other[x] > 1"};
     exia__dependency d;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         check_fails(EXIA_EINVAL, exia__dependency_parse(&d, texts[i], &err));
@@ -149,6 +181,47 @@ TEST(a_dependency_admits_what_its_clauses_admit)
     admits("other >= 1", "x", 0);
 }
 
+TEST(what_is_compatible_begins_with_the_same_numbers)
+{
+    admits("other ^1.2.3", "1.2.3", 1);
+    admits("other ^1.2.3", "1.9", 1);
+    admits("other ^1.2.3", "1.2.2", 0);
+    admits("other ^1.2.3", "2.0", 0);
+    admits("other^1", "1.99", 1);
+    admits("other ^ 1.2", "2", 0);
+    admits("other ^0.2.3", "0.2.9", 1);
+    admits("other ^0.2.3", "0.3", 0);
+    admits("other ^0.0.3", "0.0.3", 1);
+    admits("other ^0.0.3", "0.0.4", 0);
+    admits("other ^0.0", "0.0.7", 1);
+    admits("other ^0.0", "0.1", 0);
+    admits("other ^0", "0.9", 1);
+    admits("other ^0", "1", 0);
+    admits("other ~1.2.3", "1.2.9", 1);
+    admits("other ~1.2.3", "1.3", 0);
+    admits("other ~1.2.3", "1.2.2", 0);
+    admits("other ~1.2", "1.2.0", 1);
+    admits("other ~1.2", "1.3", 0);
+    admits("other ~1", "1.9", 1);
+    admits("other ~1", "2", 0);
+    admits("other == 1.2.*", "1.2", 1);
+    admits("other == 1.2.*", "1.2.9.post1", 1);
+    admits("other == 1.2.*", "1.2.9+cpu", 1);
+    admits("other == 1.2.*", "1.20", 0);
+    admits("other == 1.2.*", "1.2rc1", 0);
+    admits("other == 1.2.*, >= 1.2a1", "1.2rc1", 1);
+    admits("other 1.2.*", "1.2.7", 1);
+    admits("other != 1.2.*", "1.2.7", 0);
+    admits("other != 1.2.*", "1.3", 1);
+    admits("other ^1, != 1.4.*", "1.5", 1);
+    admits("other ^1, != 1.4.*", "1.4.2", 0);
+    admits("other *", "0.1", 1);
+    admits("other == *, < 1", "0.1", 1);
+    admits("other *", "1.0rc1", 0);
+    admits("other ^1.0rc1", "1.0rc2", 1);
+    admits("other ^1", "2.0rc1", 0);
+}
+
 TEST(a_pre_release_is_admitted_only_where_one_is_named)
 {
     admits("other", "1.0rc1", 0);
@@ -157,4 +230,32 @@ TEST(a_pre_release_is_admitted_only_where_one_is_named)
     admits("other < 2", "2.0rc1", 0);
     admits("other < 2, >= 1.0a1", "2.0rc1", 0);
     admits("other < 2.0rc2", "2.0rc1", 1);
+}
+
+/* For tests/test_versions.py: of each line of the file EXIA_QUESTIONS, two versions or a dependency and a
+ * version with a tab between, what there is to say, a line each. */
+TEST(questions_of_a_file_are_answered)
+{
+    const char *path = getenv("EXIA_QUESTIONS");
+    FILE *file = path ? fopen(path, "r") : NULL;
+    char line[1024];
+    FILE *answers = path ? fopen(check_format("%s.answers", path), "w") : NULL;
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        char *second = strchr(line, '\t');
+        assert_non_null(second);
+        *second++ = '\0';
+        int order = exia__version_compare(line, second);
+        exia__dependency d;
+        if (line[0] >= '0' && line[0] <= '9')
+            fprintf(answers, "%d\n", (order > 0) - (order < 0));
+        else if (exia__dependency_parse(&d, line, &err) == EXIA_OK)
+            fprintf(answers, "%d\n", exia__dependency_match(&d, second));
+        else
+            fprintf(answers, "%s\n", err.text);
+    }
+    if (file != NULL && answers != NULL) {
+        fclose(file);
+        assert_int_equal(fclose(answers), 0);
+    }
 }

@@ -16,7 +16,8 @@ PEP440 = (
 )
 SEMVER = rf"{RELEASE}-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*{LOCAL}"
 VERSION = rf"(?=[^ ,]{{1,128}}(?:[ ,]|\Z))(?i:{PEP440}|{SEMVER})"
-CLAUSE = rf" *(?:(?:==|!=|<=|>=|<|>) *|~= *(?=[0-9]+\.[0-9])){VERSION} *"
+STAR = rf"(?:(?:==|!=) *)?(?=[^ ,]{{1,128}}(?:[ ,]|\Z)){RELEASE}\.\*|(?:== *)?\*"
+CLAUSE = rf" *(?:(?:(?:==|!=|<=|>=|<|>|\^|~) *|~= *(?=[0-9]+\.[0-9])){VERSION}|{STAR}) *"
 DEPENDENCY = rf" *(?P<name>{NAME}) *(?:{CLAUSE}(?:,{CLAUSE}){{0,7}})?"
 KINDS = ("code", "model", "data", "env", "doc")
 FIELDS = {

@@ -277,38 +277,66 @@ static exia_status bad_dependency(const char *text, const char *why, exia_error 
                       why);
 }
 
+/* "1.2.*" and "*": what stands before the star, or "0". */
+static exia_status parse_star(char op[3], char *version, const char *text, exia_error *err)
+{
+    size_t size = strlen(version) - 1;
+    parsed v;
+    if (strcmp(op, "==") != 0 && strcmp(op, "!=") != 0)
+        return bad_dependency(text, "has a * behind something else than == or !=", err);
+    if (size == 0 && op[0] == '=') {
+        strcpy(op, "*");
+        strcpy(version, "0");
+        return EXIA_OK;
+    }
+    version[size > 0 && version[size - 1] == '.' ? size - 1 : 0] = '\0';
+    if (!parse(&v, version) || v.pre_count + v.local_count > 0 || v.post.text || v.dev.text)
+        return bad_dependency(text, "has a * that does not follow numbers, as in 1.2.*", err);
+    strcpy(op, op[0] == '=' ? "=*" : "!*");
+    return EXIA_OK;
+}
+
 static exia_status parse_clause(exia__dependency *out, const char **at, const char *text,
                                 exia_error *err)
 {
-    static const char *const operators[] = {"==", "!=", "<=", ">=", "~=", "<", ">"};
+    static const char *const operators[] = {"==", "!=", "<=", ">=", "~=", "<", ">", "^", "~"};
+    enum { OPERATORS = sizeof operators / sizeof *operators };
     parsed v;
     size_t which = 0;
     *at += strspn(*at, " ");
-    while (which < 7 && strncmp(*at, operators[which], strlen(operators[which])) != 0)
+    while (which < OPERATORS && strncmp(*at, operators[which], strlen(operators[which])) != 0)
         which++;
-    if (which == 7)
-        return bad_dependency(text, "has no ==, !=, <, <=, >, >= or ~= where one should be", err);
     if (out->count == EXIA__CLAUSES)
         return bad_dependency(text, "has more than 8 clauses", err);
-    *at += strlen(operators[which]);
+    char *version = out->clauses[out->count].version, *op = out->clauses[out->count].op;
+    strcpy(op, operators[which % OPERATORS]); /* none: "==", which a * may go without */
+    *at += which < OPERATORS ? strlen(op) : 0;
     *at += strspn(*at, " ");
     size_t size = strcspn(*at, " ,");
-    char *version = out->clauses[out->count].version;
     if (size >= EXIA__VERSION_SIZE)
         return bad_dependency(text, "has a version of more than 128 characters", err);
     memcpy(version, *at, size);
     version[size] = '\0';
     *at += size;
     *at += strspn(*at, " ");
+    int star = size > 0 && version[size - 1] == '*';
+    if (which == OPERATORS && !star)
+        return bad_dependency(text, "has no ==, !=, <, <=, >, >=, ~=, ^ or ~ where one should be",
+                              err);
+    if (star) {
+        exia_status rc = parse_star(op, version, text, err);
+        out->count += rc == EXIA_OK;
+        return rc;
+    }
     if (!parse(&v, version))
         return bad_dependency(text, "has a version that is not valid", err);
-    if (operators[which][0] == '~' && v.release_count < 2)
+    if (strcmp(op, "~=") == 0 && v.release_count < 2)
         return bad_dependency(text, "needs two numbers at least behind ~=", err);
-    strcpy(out->clauses[out->count++].op, operators[which]);
+    out->count++;
     return EXIA_OK;
 }
 
-static const char name_ends[] = " =!<>~^,";
+static const char name_ends[] = " =!<>~^*,";
 
 exia_status exia__dependency_parse(exia__dependency *out, const char *text, exia_error *err)
 {
@@ -344,17 +372,35 @@ void exia__dependency_name(char out[EXIA__VERSION_SIZE], const char *text)
     out[size] = '\0';
 }
 
+/* How many numbers of a release the versions that are compatible with it share: up to the first one
+ * that is not zero. */
+static size_t caret(const parsed *asked)
+{
+    static const word zero = {"", 0};
+    size_t count = 1;
+    while (count < asked->release_count && compare_numbers(asked->release[count - 1], zero) == 0)
+        count++;
+    return count;
+}
+
 static int clause_match(const char *op, const parsed *asked, const parsed *v)
 {
     int order = asked->local_count > 0 ? compare_parsed(v, asked) : compare_public(v, asked);
     int same_release = compare_release(v, asked, MOST_WORDS) == 0;
+    int same_pre = compare_lists(v->pre, v->pre_count, asked->pre, asked->pre_count, -1) == 0;
     switch (op[0]) {
+    case '*':
+        return 1;
     case '=':
-        return order == 0;
+        return op[1] == '*' ? compare_release(v, asked, asked->release_count) == 0 : order == 0;
     case '!':
-        return order != 0;
+        return op[1] == '*' ? compare_release(v, asked, asked->release_count) != 0 : order != 0;
+    case '^':
+        return order >= 0 && compare_release(v, asked, caret(asked)) == 0;
     case '~':
-        return order >= 0 && compare_release(v, asked, asked->release_count - 1) == 0;
+        if (op[1] == '=')
+            return order >= 0 && compare_release(v, asked, asked->release_count - 1) == 0;
+        return order >= 0 && compare_release(v, asked, asked->release_count > 1 ? 2 : 1) == 0;
     case '<':
         if (op[1] == '=')
             return order <= 0;
@@ -362,7 +408,8 @@ static int clause_match(const char *op, const parsed *asked, const parsed *v)
     default:
         if (op[1] == '=')
             return order >= 0;
-        return order > 0 && !(same_release && v->post.text != NULL && asked->post.text == NULL);
+        return order > 0 &&
+               !(same_release && same_pre && v->post.text && !asked->post.text && !asked->dev.text);
     }
 }
 

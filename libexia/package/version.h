@@ -24,7 +24,8 @@ typedef struct exia__dependency {
     char name[EXIA__VERSION_SIZE];
     size_t count; /* 0: any version */
     struct {
-        char op[3]; /* "==", "!=", "<", "<=", ">", ">=", "~=" */
+        char
+            op[3]; /* "==", "!=", "<", "<=", ">", ">=", "~=", "^", "~"; "=*", "!*": of 1.2.*; "*" */
         char version[EXIA__VERSION_SIZE];
     } clauses[EXIA__CLAUSES];
 } exia__dependency;
@@ -35,9 +36,8 @@ exia_status exia__dependency_parse(exia__dependency *out, const char *text, exia
 /* The name at the beginning of a text that was read before, for whoever needs no more. */
 void exia__dependency_name(char out[EXIA__VERSION_SIZE], const char *text);
 
-/* Does a version fulfil every clause, as PEP 440 defines them?  "< 2" does not admit 2.0rc1, "> 1"
- * not 1.0.post1, "== 1.2" admits 1.2+cpu, "~= 1.4.2" is ">= 1.4.2" within 1.4.  A pre-release is
- * admitted only where a clause names one. */
+/* Does a version fulfil every clause?  What each admits, exia/package.h says: as PEP 440, and for ^ and
+ * ~ as npm and Cargo. */
 int exia__dependency_match(const exia__dependency *dependency, const char *version);
 
 #endif

@@ -71,7 +71,7 @@ exia_status exia__offer_row(json_t **out, const exia__offer *offer, exia_error *
 /* A bare name is met by every dependency on it. */
 static int compare_needs(const char *a, const char *b)
 {
-    static const char ends[] = " =!<>~,";
+    static const char ends[] = " =!<>~^*,";
     size_t x = strcspn(a, ends), y = strcspn(b, ends);
     if (a[x] != '\0' && b[y] != '\0')
         return strcmp(a, b);

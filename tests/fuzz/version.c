@@ -33,7 +33,8 @@ static void check_clause(const exia__dependency *whole, size_t index, const char
         FUZZ_CHECK(order < 0);
     if (strcmp(op, ">") == 0)
         FUZZ_CHECK(order > 0);
-    if (strcmp(op, ">=") == 0 || strcmp(op, "~=") == 0)
+    if (strcmp(op, ">=") == 0 || strcmp(op, "~=") == 0 || strcmp(op, "^") == 0 ||
+        strcmp(op, "~") == 0)
         FUZZ_CHECK(order >= 0);
     FUZZ_CHECK(!exia__version_is_pre(version) || exia__version_is_pre(asked));
 }

@@ -474,7 +474,7 @@ def _code_paths(registry: Registry, row: dict[str, Any]) -> list[str]:
             if component["kind"] == "code":
                 paths[str((Path(row["directory"]) / component["path"]).parent)] = None
         for requirement in row.get("dependencies") or []:
-            name = re.split(r"[ <>=!~,]", str(requirement).strip(), maxsplit=1)[0]
+            name = re.split(r"[ <>=!~^*,]", str(requirement).strip(), maxsplit=1)[0]
             if name not in seen:
                 seen.add(name)
                 rows_left.append(_installed(registry, name))
