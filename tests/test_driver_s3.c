@@ -1,22 +1,11 @@
-/* The s3: driver keeps the contract of blobs, on the server that EXIA_TEST_S3_URL names
- * ("s3+http://KEY:SECRET@127.0.0.1:9000/bucket", its bucket there, and its use this test's alone). */
-#include <stdio.h>
-#include <stdlib.h>
-
+/* The s3: driver keeps the contract of blobs, on the server of s3_server.h. */
 #include "conformance/conformance.h"
+#include "support/s3_server.h"
 
 /* Each test has a prefix of its own, empty at first. */
 static const char *make_url(const char *place)
 {
-    static int told;
-    const char *url = getenv("EXIA_TEST_S3_URL");
-    if (url == NULL) {
-        if (!told++)
-            print_message("EXIA_TEST_S3_URL is not set: make test-services sets it\n");
-        skip();
-    }
-    setenv("EXIA_HOME", check_path("home"), 0);
-    return check_format("%s%s-%s", url, strrchr(check_directory(), '/'), place);
+    return check_format("%s%s-%s", server_url(), strrchr(check_directory(), '/'), place);
 }
 
 const conformance_target conformance = {

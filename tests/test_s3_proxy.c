@@ -1,6 +1,6 @@
 /* S3 on a real server with faults between it and the driver, each side killed at every step of a put: nothing
  * told done is lost, nothing half done is seen, no effect doubles, every call ends in time.  The server is that of
- * test_s3_server. */
+ * s3_server.h. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +15,7 @@
 #include "support/check.h"
 #include "support/http_faults.h"
 #include "support/operate.h"
+#include "support/s3_server.h"
 
 EXIA_API exia_driver_entry_fn exia_driver_entry; /* the module's, in this program */
 
@@ -35,13 +36,7 @@ static const char *through_url;
 static void start(void)
 {
     static int known, port;
-    const char *url = getenv("EXIA_TEST_S3_URL");
-    if (url == NULL) {
-        if (!known++)
-            print_message("EXIA_TEST_S3_URL is not set: make test-services sets it\n");
-        skip();
-    }
-    setenv("EXIA_HOME", check_path("home"), 1);
+    const char *url = server_url();
     if (!known++) {
         const exia_driver *driver = exia_driver_entry(&exia__core, &err);
         assert_non_null(driver);
@@ -236,27 +231,6 @@ static int large_is_there(void)
     return rc == EXIA_OK;
 }
 
-static exia_status count_note(const char *key, const char *json, int64_t revision, void *payload,
-                              exia_error *error)
-{
-    (void)json;
-    (void)revision;
-    (void)error;
-    *(int *)payload += strncmp(key, "s3/", 3) == 0;
-    return EXIA_OK;
-}
-
-static int count_notes(void)
-{
-    exia__records *notes = NULL;
-    int count = 0;
-    check_ok(exia__records_open(&notes, check_format("sqlite:%s", check_path("home/journal.db")),
-                                EXIA_STORE_WRITE, NULL, &err));
-    check_ok(exia__records_scan(notes, "note", "", NULL, 0, NULL, count_note, &count, NULL, &err));
-    exia__records_free(notes);
-    return count;
-}
-
 /* The requests of a put in parts: look, begin, the parts, complete. */
 enum { STEPS = 1 + 1 + PARTS + 1 };
 
@@ -272,7 +246,7 @@ TEST(each_request_of_a_put_in_parts_may_be_hit)
             exia_status rc = exia__blobs_put(through, "large", &source, NULL, &err);
             assert_true(rc == EXIA_OK || rc == EXIA_EEXISTS);
             check_large();
-            assert_int_equal(count_notes(), 0);
+            assert_int_equal(server_notes(), 0);
             check_ok(exia__blobs_remove(direct, "large", NULL, &err));
         }
     }
@@ -301,7 +275,7 @@ TEST(each_request_of_a_blob_of_pieces_may_be_hit)
                 exia__blobs_compose(&copied, through, "large", &source, &in_base, 1, NULL, &err);
             assert_true(rc == EXIA_EEXISTS || (rc == EXIA_OK && copied == in_base.size));
             check_large();
-            assert_int_equal(count_notes(), 0);
+            assert_int_equal(server_notes(), 0);
             check_ok(exia__blobs_remove(direct, "large", NULL, &err));
         }
     }
@@ -337,7 +311,7 @@ TEST(a_base_that_is_replaced_or_removed_before_it_is_copied_is_not_copied)
         check_ok(exia__blobs_compose(&copied, through, "large", &source, &in_base, 1, NULL, &err));
         assert_int_equal(copied, 0);
         check_large();
-        assert_int_equal(count_notes(), 0);
+        assert_int_equal(server_notes(), 0);
         check_ok(exia__blobs_remove(direct, "large", NULL, &err));
     }
     stop();
@@ -385,7 +359,7 @@ TEST(a_client_killed_at_any_request_of_a_put_leaves_nothing_half_done_and_goes_o
         exia_status rc = exia__blobs_put(through, "large", &source, NULL, &err);
         check_status(there ? EXIA_EEXISTS : EXIA_OK, rc, __FILE__, __LINE__);
         check_large();
-        assert_int_equal(count_notes(), 0);
+        assert_int_equal(server_notes(), 0);
         check_ok(exia__blobs_remove(direct, "large", NULL, &err));
     }
     stop();
@@ -393,40 +367,25 @@ TEST(a_client_killed_at_any_request_of_a_put_leaves_nothing_half_done_and_goes_o
 
 /* ---- kill -9 of the server ------------------------------------------------------------------- */
 
-static void kill_server(void)
-{
-    char *text = check_read_file(check_format("%s/pid", getenv("EXIA_TEST_S3_DIRECTORY")), NULL);
-    kill(atoi(text), SIGKILL);
-    free(text);
-}
-
-static void start_server(void)
-{
-    assert_int_equal(system(check_format("%s start %s >/dev/null", getenv("EXIA_TEST_S3_SERVER"),
-                                         getenv("EXIA_TEST_S3_DIRECTORY"))),
-                     0);
-}
-
 TEST(a_server_killed_at_any_request_of_a_put_has_all_that_was_told_done_and_goes_on)
 {
     const exia_job job = {.struct_size = sizeof job, .total_ms = 1500};
-    if (getenv("EXIA_TEST_S3_SERVER") == NULL || getenv("EXIA_TEST_S3_DIRECTORY") == NULL)
-        skip();
     start();
+    server_can_start();
     exia_source source = large_source();
     check_ok(operate(PUT, through, NULL));
     for (long step = 1; step < 2 * STEPS; step += 2) { /* when it did it, and said nothing */
-        faults_act(kill_server, 1 + step / 2, 0);
+        faults_act(server_kill, 1 + step / 2, 0);
         exia_status rc = exia__blobs_put(through, "large", &source, &job, &err);
         assert_true(rc == EXIA_EUNAVAILABLE || rc == EXIA_ETIMEOUT);
         check_text("s3 http://127.0.0.1:");
-        start_server();
+        server_start();
         assert_true(is_there());
         int there = large_is_there();
         rc = exia__blobs_put(through, "large", &source, NULL, &err);
         check_status(there ? EXIA_EEXISTS : EXIA_OK, rc, __FILE__, __LINE__);
         check_large();
-        assert_int_equal(count_notes(), 0);
+        assert_int_equal(server_notes(), 0);
         check_ok(exia__blobs_remove(direct, "large", NULL, &err));
     }
     stop();

@@ -1,6 +1,4 @@
-/* S3 on a real server: blobs in parts, uploads that go on after a crash of either side.  EXIA_TEST_S3_URL names the server as for test_driver_s3, EXIA_TEST_S3_SERVER the script
- * that starts it and EXIA_TEST_S3_DIRECTORY its directory. */
-#include <signal.h>
+/* S3 on a real server, that of s3_server.h: blobs in parts, uploads that go on after a crash of either side. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -13,26 +11,14 @@
 #include "store/driver.h"
 #include "store/store.h"
 #include "support/check.h"
+#include "support/s3_server.h"
 
 enum { MIB = 1 << 20 };
-
-static const char *url(void)
-{
-    static int told;
-    const char *given = getenv("EXIA_TEST_S3_URL");
-    if (given == NULL) {
-        if (!told++)
-            print_message("EXIA_TEST_S3_URL is not set: make test-services sets it\n");
-        skip();
-    }
-    setenv("EXIA_HOME", check_path("home"), 1);
-    return check_format("%s%s", given, strrchr(check_directory(), '/'));
-}
 
 static exia__blobs *open_blobs(void)
 {
     exia__blobs *blobs = NULL;
-    check_ok(exia__blobs_open(&blobs, url(), EXIA_STORE_WRITE, NULL, &err));
+    check_ok(exia__blobs_open(&blobs, server_url_own(), EXIA_STORE_WRITE, NULL, &err));
     return blobs;
 }
 
@@ -179,27 +165,6 @@ TEST(a_blob_that_is_touched_while_it_is_read_is_read_on_and_one_that_is_replaced
     exia__blobs_free(blobs);
 }
 
-static exia_status count_note(const char *key, const char *json, int64_t revision, void *payload,
-                              exia_error *error)
-{
-    (void)json;
-    (void)revision;
-    (void)error;
-    *(int *)payload += strncmp(key, "s3/", 3) == 0;
-    return EXIA_OK;
-}
-
-static int count_notes(void)
-{
-    exia__records *notes = NULL;
-    int count = 0;
-    check_ok(exia__records_open(&notes, check_format("sqlite:%s", check_path("home/journal.db")),
-                                EXIA_STORE_WRITE, NULL, &err));
-    check_ok(exia__records_scan(notes, "note", "", NULL, 0, NULL, count_note, &count, NULL, &err));
-    exia__records_free(notes);
-    return count;
-}
-
 static void die(void)
 {
     _exit(9);
@@ -209,7 +174,7 @@ static int put_and_die(void)
 {
     exia__blobs *blobs = NULL;
     large all;
-    if (exia__blobs_open(&blobs, url(), EXIA_STORE_WRITE, NULL, &err) < 0)
+    if (exia__blobs_open(&blobs, server_url_own(), EXIA_STORE_WRITE, NULL, &err) < 0)
         return 1;
     exia_source source = make_source(&all, 96 * MIB);
     all.act = die;
@@ -224,12 +189,12 @@ TEST(a_put_that_was_killed_goes_on_where_it_was)
     large all;
     assert_int_equal(check_in_child(put_and_die), 9);
     check_fails(EXIA_ENOTFOUND, exia__blobs_stat(NULL, NULL, blobs, "large", NULL, &err));
-    assert_true(count_notes() > 1);
+    assert_true(server_notes() > 1);
     exia_source source = make_source(&all, 96 * MIB);
     check_ok(exia__blobs_put(blobs, "large", &source, NULL, &err));
     assert_in_range(all.asked, 16 * MIB, 64 * MIB);
     check_range(blobs, "large", 0, UINT64_MAX, 0, 96 * MIB);
-    assert_int_equal(count_notes(), 0);
+    assert_int_equal(server_notes(), 0);
     exia__blobs_free(blobs);
 }
 
@@ -259,34 +224,23 @@ TEST(an_upload_that_the_server_does_not_know_any_more_begins_anew)
     exia_source source = make_source(&all, 96 * MIB);
     check_ok(exia__blobs_put(blobs, "large", &source, NULL, &err));
     check_range(blobs, "large", 0, UINT64_MAX, 0, 96 * MIB);
-    assert_int_equal(count_notes(), 0);
+    assert_int_equal(server_notes(), 0);
     exia__blobs_free(blobs);
-}
-
-static void kill_server(void)
-{
-    char *text = check_read_file(check_format("%s/pid", getenv("EXIA_TEST_S3_DIRECTORY")), NULL);
-    kill(atoi(text), SIGKILL);
-    free(text);
 }
 
 TEST(a_server_killed_in_the_middle_of_a_put_has_nothing_of_it_and_takes_the_rest_later)
 {
     exia__blobs *blobs = open_blobs();
-    const char *server = getenv("EXIA_TEST_S3_SERVER");
     large all;
-    if (server == NULL || getenv("EXIA_TEST_S3_DIRECTORY") == NULL)
-        skip();
+    server_can_start();
     exia_source source = make_source(&all, 96 * MIB);
-    all.act = kill_server;
+    all.act = server_kill;
     all.act_at = 64 * MIB;
     int64_t began = exia__clock_ms();
     check_fails(EXIA_EUNAVAILABLE, exia__blobs_put(blobs, "large", &source, NULL, &err));
     check_text("127.0.0.1");
     assert_true(exia__clock_ms() - began < 60000);
-    assert_int_equal(
-        system(check_format("%s start %s >/dev/null", server, getenv("EXIA_TEST_S3_DIRECTORY"))),
-        0);
+    server_start();
     check_fails(EXIA_ENOTFOUND, exia__blobs_stat(NULL, NULL, blobs, "large", NULL, &err));
     all.asked = 0;
     check_ok(exia__blobs_put(blobs, "large", &source, NULL, &err));
@@ -312,7 +266,7 @@ TEST(a_prefix_may_have_any_character)
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
         exia__blobs *blobs = NULL;
         exia_source source = exia__source_memory("x", 1);
-        const char *here = check_format("%s/%s", url(), prefixes[i]);
+        const char *here = check_format("%s/%s", server_url_own(), prefixes[i]);
         const char *key = "";
         seen now = {0};
         check_ok(exia__blobs_open(&blobs, here, EXIA_STORE_WRITE, NULL, &err));

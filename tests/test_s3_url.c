@@ -1,4 +1,4 @@
-/* URLs for readers without keys: of packages in S3, on the server that EXIA_TEST_S3_URL names, and of none where
+/* URLs for readers without keys: of packages in S3, on the server of s3_server.h, and of none where
  * packages are files. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,19 +6,12 @@
 
 #include "support/check.h"
 #include "support/packages.h"
+#include "support/s3_server.h"
 
 /* A home whose remote "depot" has its packages on the server; x@1.0 is pushed there. */
 static exia_registry *open_depot(void)
 {
-    static int told;
-    const char *url = getenv("EXIA_TEST_S3_URL");
-    if (url == NULL) {
-        if (!told++)
-            print_message("EXIA_TEST_S3_URL is not set: make test-services sets it\n");
-        skip();
-    }
-    setenv("EXIA_HOME", check_path("home"), 1);
-    url = check_format("%s%s", url, strrchr(check_directory(), '/'));
+    const char *url = server_url_own();
     exia_registry *registry = open_home("home");
     check_ok(exia_registry_remote_add(
         registry, "depot", check_format("sqlite:%s", check_path("depot.db")), url, &err));

@@ -1,5 +1,5 @@
 /* S3 where something is wrong, on a real server: it is told with what to do about it, and without the secret.  The
- * server is that of test_s3_server. */
+ * server is that of s3_server.h. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 #include "store/store.h"
 #include "support/check.h"
 #include "support/operate.h"
+#include "support/s3_server.h"
 
 EXIA_API exia_driver_entry_fn exia_driver_entry; /* the module's, in this program */
 
@@ -36,16 +37,9 @@ static void know_the_driver(void)
 /* The server's URL, or with other keys, host, bucket or options; each NULL: as given. */
 static const char *url_with(const char *keys, const char *bucket, const char *options)
 {
-    static int told;
-    const char *url = getenv("EXIA_TEST_S3_URL");
-    if (url == NULL) {
-        if (!told++)
-            print_message("EXIA_TEST_S3_URL is not set: make test-services sets it\n");
-        skip();
-    }
+    const char *url = server_url();
     know_the_driver();
     skew_ms = 0;
-    setenv("EXIA_HOME", check_path("home"), 1);
     const char *at = strrchr(url, '@'), *slash = strrchr(url, '/');
     const char *begin = strstr(url, "://") + 3;
     return check_format("s3+http://%.*s%.*s/%s%s%s", keys ? (int)strlen(keys) : (int)(at - begin),
