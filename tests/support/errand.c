@@ -28,6 +28,12 @@ static const char *file_of(const char *package)
     return item(package)->file[STOCK_ONE];
 }
 
+static const char *beside(exia_registry *home, const char *name)
+{
+    const char *path = exia_registry_home(home);
+    return check_format("%.*s/%s", (int)(strrchr(path, '/') - path), path, name);
+}
+
 /* ---- what is done ---------------------------------------------------------------------------- */
 
 static exia_status do_open(exia_transfer *moved, exia_registry *home, exia_error *error)
@@ -94,16 +100,18 @@ static exia_status do_install_there(exia_transfer *moved, exia_registry *home, e
     return exia_registry_install(NULL, home, "c@1.0", "there", NULL, NULL, error);
 }
 
+static exia_status do_install_locked(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    const exia_install_options options = {.struct_size = sizeof options,
+                                          .lock = beside(home, "veda.lock")};
+    (void)moved;
+    return exia_registry_install(NULL, home, "c@1.0", NULL, &options, NULL, error);
+}
+
 static exia_status do_uninstall(exia_transfer *moved, exia_registry *home, exia_error *error)
 {
     (void)moved;
     return exia_registry_uninstall(home, "c@1.0", error);
-}
-
-static const char *beside(exia_registry *home, const char *name)
-{
-    const char *path = exia_registry_home(home);
-    return check_format("%.*s/%s", (int)(strrchr(path, '/') - path), path, name);
 }
 
 static exia_status export_c(exia_registry *registry, const char *name, exia_error *error)
@@ -221,6 +229,7 @@ void errands_list(void)
          with_e_there_after_another,
          .unpulled = e},
         {.name = "installing", do_install, with_c},
+        {.name = "installing with a lock file", do_install_locked, with_c, .steps = 1},
         {.name = "installing from a remote", do_install_there, with_c_there, .steps = 1},
         {.name = "uninstalling", do_uninstall, with_c_installed, .again = EXIA_ENOTFOUND},
         {.name = "exporting a bundle", do_export, with_c},
@@ -301,6 +310,17 @@ static const char *tell_bundle(const char *folder)
     return text;
 }
 
+static const char *tell_lock(const char *folder)
+{
+    const char *path = check_format("%s/veda.lock", folder);
+    if (access(path, F_OK) != 0)
+        return "";
+    char *text = check_read_file(path, NULL);
+    const char *kept = check_format("veda.lock: %s\n", text);
+    free(text);
+    return kept;
+}
+
 const char *errands_state(const char *folder, const char *host)
 {
     exia_registry *registry = open_host(folder, host);
@@ -310,9 +330,10 @@ const char *errands_state(const char *folder, const char *host)
     check_ok(exia_registry_installed(&installed_here, registry, NULL, &err));
     const char *home = check_format("%s/%s", folder, host);
     const char *text =
-        check_format("%s%s%s%s", tell("here", here, "packages/blobs/packages/", home),
+        check_format("%s%s%s%s%s", tell("here", here, "packages/blobs/packages/", home),
                      tell("there", there, "there/packages/packages/", folder),
-                     tell("installed", installed_here, "installed/", home), tell_bundle(folder));
+                     tell("installed", installed_here, "installed/", home), tell_bundle(folder),
+                     tell_lock(folder));
     exia_registry_free(registry);
     return text;
 }
