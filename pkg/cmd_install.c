@@ -1,4 +1,4 @@
-/* install, uninstall: a package and all that it needs, and away again. */
+/* install, uninstall, activate, prune: a package and all that it needs, and away again. */
 #include "tool.h"
 
 static exia_status install(struct call *call, exia_registry *registry,
@@ -43,7 +43,8 @@ static exia_status run_install(struct call *call, exia_error *err)
     exia_install_options options = {.struct_size = sizeof options,
                                     .upgrade = call_has(call, OPTION_UPGRADE),
                                     .lock = call_option(call, OPTION_LOCK),
-                                    .locked = call_has(call, OPTION_LOCKED)};
+                                    .locked = call_has(call, OPTION_LOCKED),
+                                    .keep_current = call_has(call, OPTION_KEEP_CURRENT)};
 
     if (options.locked && options.lock == NULL)
         return misuse(call, err, "--locked needs --lock FILE");
@@ -65,7 +66,9 @@ const struct command command_install = {
     .about = "Prints the directory where it lies.  Needs are met by what is installed, else by the "
              "newest versions that go together; pre-releases only where a need names one.  A lock "
              "file lists exactly what was taken: it is written when it is not there, and from then "
-             "on obeyed.",
+             "on obeyed.  Versions lie side by side; the one that was asked for becomes current, "
+             "that is what installed/NAME/current leads to and what is loaded when no version is "
+             "named.",
     .keys = "package, directory; with --dry-run: name, version, tag, digest, from",
     .least = 1,
     .most = 1,
@@ -74,6 +77,8 @@ const struct command command_install = {
                 {OPTION_UPGRADE, 0, "upgrade", NULL, "take the newest of what it needs", false},
                 {OPTION_LOCK, 0, "lock", "FILE", "obey this lock file, or write it", false},
                 {OPTION_LOCKED, 0, "locked", NULL, "take only what the lock file lists", false},
+                {OPTION_KEEP_CURRENT, 0, "keep-current", NULL,
+                 "another version that is current stays so", false},
                 {OPTION_DRY_RUN, 0, "dry-run", NULL, "only say what would be done", false}},
 };
 
@@ -98,7 +103,74 @@ const struct command command_uninstall = {
     .run = run_uninstall,
     .synopsis = "PACKAGE",
     .summary = "Remove an installed package that no other one needs.",
+    .about =
+        "If it was current, the best that remains is: a final version before a pre-release, then "
+        "the newest.",
     .keys = "package",
     .least = 1,
     .most = 1,
+};
+
+static exia_status run_activate(struct call *call, exia_error *err)
+{
+    const char *package = call->arguments[0];
+    exia_registry *registry = NULL;
+    exia_status status = exia_registry_open(&registry, NULL, err);
+
+    if (status == EXIA_OK)
+        status = exia_registry_activate(registry, package, call_option(call, OPTION_EXPECT), err);
+    exia_registry_free(registry);
+    if (status == EXIA_OK) {
+        print_answer(call, json_pack("{s:s}", "package", package), NULL);
+        say(call, "%s is current", package);
+    }
+    return status;
+}
+
+const struct command command_activate = {
+    .name = "activate",
+    .run = run_activate,
+    .synopsis = "PACKAGE [--expect VERSION]",
+    .summary = "Make an installed version the current one of its name.",
+    .about = "One for another platform must be named with its tag.",
+    .keys = "package",
+    .least = 1,
+    .most = 1,
+    .options = {{OPTION_EXPECT, 0, "expect", "VERSION",
+                 "only if this one is current now: 1.2, 1.2#any or none", false}},
+};
+
+static exia_status run_prune(struct call *call, exia_error *err)
+{
+    static const struct column columns[] = {
+        {"NAME", "name", CELL_TEXT}, {"VERSION", "version", CELL_TEXT},
+        {"TAG", "tag", CELL_TEXT},   {"DIRECTORY", "directory", CELL_TEXT},
+        {"WHY", "why", CELL_TEXT},   {0},
+    };
+    exia_registry *registry = NULL;
+    exia_rows *rows = NULL;
+    const exia_prune_options options = {.struct_size = sizeof options,
+                                        .apply = call_has(call, OPTION_APPLY)};
+    exia_status status = exia_registry_open(&registry, NULL, err);
+
+    if (status == EXIA_OK)
+        status = exia_registry_prune(&rows, registry, &options, job_begin(call), err);
+    if (status == EXIA_OK)
+        status = print_rows(call, rows, columns, "everything is needed", err);
+    if (status == EXIA_OK && !options.apply)
+        say(call, "nothing was changed: --apply does it");
+    exia_rows_free(rows);
+    exia_registry_free(registry);
+    return status;
+}
+
+const struct command command_prune = {
+    .name = "prune",
+    .run = run_prune,
+    .synopsis = "[--apply]",
+    .summary = "Uninstall what only came along for packages that are gone, or only tell.",
+    .about =
+        "What processes left that died is cleared away, too.  Without --apply nothing is changed.",
+    .keys = "name, version, tag, directory, why",
+    .options = {{OPTION_APPLY, 0, "apply", NULL, "do it", false}},
 };

@@ -8,8 +8,13 @@
 #include "tool.h"
 
 static const struct column columns[] = {
-    {"NAME", "name", CELL_TEXT}, {"VERSION", "version", CELL_TEXT},     {"TAG", "tag", CELL_TEXT},
-    {"TIME", "time", CELL_TIME}, {"DIRECTORY", "directory", CELL_TEXT}, {0},
+    {"NAME", "name", CELL_TEXT},
+    {"VERSION", "version", CELL_TEXT},
+    {"TAG", "tag", CELL_TEXT},
+    {"CURRENT", "current", CELL_TEXT},
+    {"TIME", "time", CELL_TIME},
+    {"DIRECTORY", "directory", CELL_TEXT},
+    {0},
 };
 
 static int by_name(const FTSENT **a, const FTSENT **b)
@@ -92,7 +97,7 @@ const struct command command_list = {
     .synopsis = "[PACKAGE [--files]]",
     .summary = "List what is installed, or the files of one package.",
     .keys = "name, version, tag, digest, directory, time, entry_points, components, "
-            "dependencies, requested; with --files: path, type, size",
+            "dependencies, requested, current; with --files: path, type, size",
     .most = 1,
     .options = {{OPTION_FILES, 0, "files", NULL, "the files of PACKAGE, by full path", false}},
 };

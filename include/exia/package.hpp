@@ -201,9 +201,26 @@ class registry : public detail::handle<exia_registry, exia_registry_free>
     {
         return detail::take(detail::made<char>(exia_registry_which, c(), detail::text(path)));
     }
+    void activate(std::string_view package, std::string_view expect = {})
+    {
+        detail::call(exia_registry_activate, c(), detail::text(package), detail::text(expect));
+    }
     void uninstall(std::string_view package)
     {
         detail::call(exia_registry_uninstall, c(), detail::text(package));
+    }
+    rows check(std::string_view package = {}, const exia_check_options *options = nullptr,
+               const job &how = {})
+    {
+        exia_rows *found = nullptr;
+        detail::work(how, exia_registry_check, &found, c(), detail::text(package), options);
+        return rows(found);
+    }
+    rows prune(const exia_prune_options *options = nullptr, const job &how = {})
+    {
+        exia_rows *gone = nullptr;
+        detail::work(how, exia_registry_prune, &gone, c(), options);
+        return rows(gone);
     }
 };
 

@@ -116,11 +116,17 @@ typedef struct exia_install_options {
      * for with it.  Not there: it is written.  NULL: none */
     const char *lock;
     int locked; /* not zero: only what the lock file lists, which must be there and is not written */
+    int keep_current; /* not zero: another version that is current stays so */
 } exia_install_options;
 
 /* Install the package and all it needs, or nothing; what is missing here is pulled from `remote`
  * (NULL: only from what is here) and stays registered.  Needs are met by what is installed, else by
  * the newest version that fits all who ask.  Again is no error.
+ *
+ * Versions and platforms of a package lie side by side, and one that runs here is current: what
+ * installed/NAME/current, a link, leads to, and what is loaded when no version is named.  That is the
+ * package asked for, from now on, unless the options keep another; what only came along for it does so
+ * where no version was current.  No code of a package is run.
  *
  * @param[out] directory  where the package lies; may be NULL
  * @param      options    NULL: the defaults
@@ -141,17 +147,70 @@ EXIA_API exia_status exia_registry_plan(exia_rows **out, exia_registry *registry
                                         exia_error *err);
 
 /* What is installed: rows {name, version, tag, digest, directory, time, entry_points, components,
- * dependencies, requested}.  @param package  NULL: all */
+ * dependencies, requested, current}, by name, newest version first; `requested` is what did not only
+ * come along for others.  @param package  NULL: all */
 EXIA_API exia_status exia_registry_installed(exia_rows **out, exia_registry *registry,
                                              const char *package, exia_error *err);
 
-/* The package that `path` was installed by, as "name@version#tag".  @return EXIA_ENOTFOUND */
+/* Make an installed package the current one of its name.  One for another platform must be named with
+ * its tag.
+ *
+ * @param expect  what must be current for it to happen: "1.2", "1.2#any" or "none"; NULL: anything
+ * @return EXIA_ENOTFOUND: it is not installed, EXIA_ECONFLICT: another one than expected is current, and
+ *         the text names it
+ */
+EXIA_API exia_status exia_registry_activate(exia_registry *registry, const char *package,
+                                            const char *expect, exia_error *err);
+
+/* The package that `path` was installed by, as "name@version#tag".  Links are followed, that to the
+ * current version too.  @return EXIA_ENOTFOUND */
 EXIA_API exia_status exia_registry_which(char **package, exia_registry *registry, const char *path,
                                          exia_error *err);
 
-/* @return EXIA_ECONFLICT: installed packages need it, and the text names them */
+/* Take an installed package away.  If it was the current one, the best that remains is: a final version
+ * before a pre-release, then the newest; or none.
+ *
+ * @return EXIA_ECONFLICT: installed packages need it, and the text names them
+ */
 EXIA_API exia_status exia_registry_uninstall(exia_registry *registry, const char *package,
                                              exia_error *err);
+
+typedef struct exia_check_options {
+    size_t struct_size;
+    int quick;          /* not zero: no file is read, so no digest is compared */
+    int repair;         /* not zero: what is not as it was installed is unpacked anew */
+    const char *remote; /* where a package that is to be repaired is pulled from when it is not
+                           registered here; NULL: it stays as it is */
+} exia_check_options;
+
+/* Compare what is installed with its record, file by file: rows {name, version, tag, path, problem,
+ * expected, found, repaired, why}, none when all is well.  `problem` is "missing", "extra", "type",
+ * "size", "digest", "mode", "target" (of a link), "unreadable", or "record" when there is nothing to
+ * compare with; `path` is null for the package as a whole, and "current" for the link to the current
+ * version.  A repair puts a package unpacked anew in place of the old one, in one step, and nothing that
+ * was added to that is kept; `why` says why a row is not `repaired`, where it was to be.
+ *
+ * @param package  NULL: all
+ * @param job      its progress counts bytes
+ * @return EXIA_ENOTFOUND: it is not installed
+ */
+EXIA_API exia_status exia_registry_check(exia_rows **out, exia_registry *registry,
+                                         const char *package, const exia_check_options *options,
+                                         const exia_job *job, exia_error *err);
+
+typedef struct exia_prune_options {
+    size_t struct_size;
+    int apply; /* not zero: do it; else nothing is changed */
+} exia_prune_options;
+
+/* Uninstall what only came along for packages that are gone or do well without, and clear away what
+ * processes left that died: rows {name, version, tag, directory, why}, of a leftover only the last two.
+ *
+ * @param options  NULL: only tell what would go
+ */
+EXIA_API exia_status exia_registry_prune(exia_rows **out, exia_registry *registry,
+                                         const exia_prune_options *options, const exia_job *job,
+                                         exia_error *err);
 
 /* ---- bundles: packages with all that they need in one file, for a site without a network ----
  *

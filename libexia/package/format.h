@@ -44,7 +44,8 @@ enum {
 #define EXIA__FRAME_MAGIC 0xFD2FB528u
 #define EXIA__STORED_DESCRIPTOR 0xA4u /* 4 bytes of size, one segment, checksum */
 
-#define EXIA__RECORD_PATH "VEDA/RECORD"
+#define EXIA__RECORD_FOLDER "VEDA"
+#define EXIA__RECORD_PATH EXIA__RECORD_FOLDER "/RECORD"
 #define EXIA__METADATA_PATH "VEDA/METADATA.json"
 #define EXIA__SIGNATURE_PATH "VEDA/SIGNATURE"
 #define EXIA__MANIFEST_PATH "veda.json"

@@ -55,4 +55,26 @@ exia_status exia__package_unpack_into(const exia_package *package, int root, con
                                       const exia_unpack_options *options, const exia_job *job,
                                       exia_error *err);
 
+/* RECORD to the byte; to be freed. */
+exia_status exia__package_record(char **out, size_t *size, const exia_package *package,
+                                 exia_error *err);
+/* Keep it in the directory that the package was unpacked into, as VEDA/RECORD. */
+exia_status exia__record_keep(const exia_package *package, int root, const char *directory,
+                              exia_error *err);
+/* That which a directory keeps; to be freed.
+ * @return EXIA_ENOTFOUND, EXIA_ECORRUPT: it is not that of the package with this digest */
+exia_status exia__record_kept(char **out, size_t *size, const char *directory, const char *digest,
+                              exia_error *err);
+
+/* What is otherwise in a directory than in a RECORD, of which the `size` bytes at `text` are changed:
+ * an array of {path, problem, expected, found} in path order, what is too much behind.  `problem` is
+ * "missing", "extra", "type", "size", "digest", "mode", "target" or "unreadable".
+ *
+ * @param quick  not zero: no content is read, so no digest is compared
+ * @return EXIA_ECORRUPT: the text is no RECORD
+ */
+exia_status exia__record_compare(json_t **out, char *text, size_t size, int root,
+                                 const char *directory, int quick, exia__work *work,
+                                 exia_error *err);
+
 #endif

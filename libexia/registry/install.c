@@ -12,13 +12,11 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "base/trust.h"
-#include "package/read.h"
+#include "registry/current.h"
 #include "registry/installed.h"
 #include "registry/plan.h"
-#include "registry/publish.h"
-#include "registry/staging.h"
 #include "registry/transfer.h"
+#include "registry/unpacked.h"
 
 enum { MOST_ROUNDS = 8 };
 
@@ -30,6 +28,7 @@ typedef struct step {
     char *staged;         /* where it is unpacked; NULL: it is installed */
     json_t *row;          /* what is committed; NULL: nothing */
     char *text;           /* the row as text */
+    char *current;        /* what is committed as current of its name; NULL: nothing changes */
 } step;
 
 typedef struct install {
@@ -39,7 +38,7 @@ typedef struct install {
     step *steps; /* what is needed first; the package itself is the last */
     size_t count;
     exia__staging staging;
-    int moving; /* places may have been filled, and are not committed */
+    int intended; /* the intent is written */
 } install;
 
 static void clear(install *state)
@@ -50,11 +49,13 @@ static void clear(install *state)
         exia__release(one->place);
         exia__release(one->staged);
         exia__release(one->text);
+        exia__release(one->current);
         json_decref(one->row);
     }
     exia__release(state->steps);
     state->steps = NULL;
     state->count = 0;
+    state->intended = 0;
 }
 
 static const char *said(const step *one, const char *member)
@@ -91,22 +92,6 @@ static exia_status make_plan(install *state, exia_error *err)
     return rc;
 }
 
-/* The chosen offer of a side. */
-static exia_status find_offer(const exia__offer **out, exia__offers *offers, const exia__side *side,
-                              const step *one, exia__work *work, exia_error *err)
-{
-    exia_job job = exia__work_rest(work);
-    const exia__spec exact = {.text = one->target,
-                              .name = (char *)said(one, "name"),
-                              .version = (char *)said(one, "version"),
-                              .tag = (char *)said(one, "tag")};
-    exia_status rc = exia__offer_find(out, offers, side, &exact, &job, err);
-    if (rc == EXIA_OK && strcmp(exia__json_string((*out)->event, "digest"), said(one, "digest")))
-        rc = exia__fail(err, EXIA_ECONFLICT, 0, "%s@%s was replaced meanwhile", exact.name,
-                        exact.version);
-    return rc;
-}
-
 static exia_status pull_missing(install *state, exia_error *err)
 {
     exia_status rc = EXIA_OK;
@@ -115,7 +100,8 @@ static exia_status pull_missing(install *state, exia_error *err)
         exia__offers offers = {0};
         if (!comes_from(&state->steps[i], "there"))
             continue;
-        rc = find_offer(&offer, &offers, state->plan.there, &state->steps[i], state->work, err);
+        rc = exia__offer_of(&offer, &offers, state->plan.there, state->steps[i].choice, state->work,
+                            err);
         if (rc == EXIA_OK)
             rc =
                 exia__pull_offer(NULL, state->registry, state->plan.there, offer, state->work, err);
@@ -126,164 +112,46 @@ static exia_status pull_missing(install *state, exia_error *err)
 
 /* ---- unpacked, out of sight ---- */
 
-static exia_status make_row(json_t **out, const exia_package *package, exia_error *err)
+static exia_status unpack(install *state, step *one, exia_error *err)
 {
-    static const char *const lists[] = {"components", "dependencies"};
-    const json_t *manifest = exia__package_manifest(package);
-    json_t *points = json_object_get(manifest, "entry_points");
-    char now[EXIA__TIME_SIZE];
-    exia__time_text(now, exia__now_ms());
-    json_t *row =
-        json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "format", 1, "name",
-                  exia__package_name(package), "version", exia__package_version(package), "tag",
-                  exia__package_tag(package), "digest", exia__package_digest(package), "time", now);
-    exia_status rc = row ? EXIA_OK : exia__fail_memory(err);
+    exia_status rc = exia__work_phase(state->work, "unpacking", err);
     if (rc == EXIA_OK)
-        rc = exia__json_set(row, "entry_points", points ? json_incref(points) : json_object(), err);
-    for (size_t i = 0; rc == EXIA_OK && i < 2; i++) {
-        json_t *list = json_object_get(manifest, lists[i]);
-        rc = exia__json_set(row, lists[i], list ? json_incref(list) : json_array(), err);
-    }
-    if (rc == EXIA_OK)
-        rc = exia__json_set(row, "requested", json_false(), err);
-    *out = rc == EXIA_OK ? row : NULL;
-    if (rc < 0)
-        json_decref(row);
-    return rc;
-}
-
-/* Is this what the plan was made for?  A record may have said something else. */
-static exia_status check_package(const exia_package *package, const step *one, exia_error *err)
-{
-    const json_t *ours = json_object_get(one->row, "dependencies");
-    const json_t *planned = json_object_get(one->choice, "dependencies");
-    if (strcmp(exia__package_digest(package), said(one, "digest")) == 0 &&
-        strcmp(exia__package_name(package), said(one, "name")) == 0 &&
-        strcmp(exia__package_version(package), said(one, "version")) == 0 &&
-        strcmp(exia__package_tag(package), said(one, "tag")) == 0 && json_equal(ours, planned))
-        return EXIA_OK;
-    return exia__fail(err, EXIA_ECORRUPT, 0,
-                      "the file of %s@%s here is not the package that its record describes: "
-                      "unregister it, then register or pull it again",
-                      said(one, "name"), said(one, "version"));
-}
-
-/* By the trust file of the home that it is installed in. */
-static exia_status check_trust(const exia_package *package, const install *state, exia_error *err)
-{
-    char *path = NULL;
-    json_t *policy = NULL;
-    exia_status rc = exia__registry_path(&path, state->registry, "trust.json", err);
-    if (rc == EXIA_OK)
-        rc = exia__trust_read(&policy, path, 1, err);
-    if (rc == EXIA_OK)
-        rc = exia__package_trusted_by(package, policy, 0, err);
-    json_decref(policy);
-    exia__release(path);
-    return rc;
-}
-
-static exia_status unpack(install *state, step *one, mode_t mode, exia_error *err)
-{
-    exia_job job = exia__work_rest(state->work);
-    exia__offers offers = {0};
-    const exia__offer *offer = NULL;
-    exia__parcel parcel = {.fd = -1};
-    exia_package *package = NULL;
-    exia__side here = exia__side_here(state->registry);
-    const exia_unpack_options whole = {0};
-    int root = -1;
-    exia_status rc;
-    if ((rc = find_offer(&offer, &offers, &here, one, state->work, err)) < 0 ||
-        (rc = exia__parcel_of(&parcel, state->registry, offer, err)) < 0 ||
-        (rc = exia__package_open_fd(&package, parcel.fd, parcel.path, err)) < 0 ||
-        (rc = make_row(&one->row, package, err)) < 0 ||
-        (rc = check_package(package, one, err)) < 0 ||
-        (rc = check_trust(package, state, err)) < 0 ||
-        (rc = exia__text_format(&one->staged, err, "%s/%zu", state->staging.path,
-                                (size_t)(one - state->steps))) < 0)
-        goto done;
-    if (mkdir(one->staged, 0700) != 0 ||
-        (root = open(one->staged, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
-        rc = exia__fail_errno(err, errno, "cannot make the directory", one->staged);
-    else if ((rc = exia__package_unpack_into(package, root, one->staged, &whole, &job, err)) ==
-                 EXIA_OK &&
-             fchmod(root, mode) != 0)
-        rc = exia__fail_errno(err, errno, "cannot set the mode of", one->staged);
-done:
-    if (root >= 0)
-        close(root);
-    exia_package_free(package);
-    exia__parcel_free(&parcel);
-    exia__offers_free(&offers);
-    return rc;
-}
-
-static exia_status sync_all(const install *state, exia_error *err)
-{
-    int fd = open(state->staging.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    exia_status rc = EXIA_OK;
-    if (fd < 0 || syncfs(fd) != 0)
-        rc = exia__fail_errno(err, errno, "cannot sync", state->staging.path);
-    if (fd >= 0)
-        close(fd);
-    return rc;
+        rc = exia__text_format(&one->staged, err, "%s/%zu", state->staging.path,
+                               (size_t)(one - state->steps));
+    return rc == EXIA_OK ? exia__unpack_registered(&one->row, state->registry, one->choice,
+                                                   one->staged, state->work, err)
+                         : rc;
 }
 
 /* Everything that is to come, in the staging and on the disk. */
 static exia_status prepare(install *state, exia_error *err)
 {
-    char *root = NULL;
-    struct stat info;
     json_t *targets = json_array();
     exia_status rc = targets ? EXIA_OK : exia__fail_memory(err);
     for (size_t i = 0; rc == EXIA_OK && i < state->count; i++) {
         if (!comes_from(&state->steps[i], "installed"))
             rc = exia__json_append(targets, json_string(state->steps[i].target), err);
     }
+    if (rc == EXIA_OK)
+        rc = exia__staging_open(&state->staging, state->registry, state->work, err);
     if (rc < 0 || json_array_size(targets) == 0)
         goto done;
-    if ((rc = exia__staging_open(&state->staging, state->registry, state->work, err)) < 0 ||
-        (rc = exia__staging_intend(&state->staging, state->registry, targets, err)) < 0 ||
-        (rc = exia__registry_path(&root, state->registry, "installed", err)) < 0)
-        goto done;
-    if (stat(root, &info) != 0) { /* a package is as open as the directory it goes to */
-        rc = exia__fail_errno(err, errno, "cannot read", root);
-        goto done;
-    }
+    rc = exia__staging_intend(&state->staging, state->registry, targets, err);
+    state->intended = rc == EXIA_OK;
     for (size_t i = 0; rc == EXIA_OK && i < state->count; i++) {
-        step *one = &state->steps[i];
-        if (comes_from(one, "installed"))
-            continue;
-        rc = exia__work_phase(state->work, "unpacking", err);
-        if (rc == EXIA_OK)
-            rc = unpack(state, one, info.st_mode & 0777, err);
+        if (!comes_from(&state->steps[i], "installed"))
+            rc = unpack(state, &state->steps[i], err);
     }
     if (rc == EXIA_OK)
         rc = exia__work_phase(state->work, "syncing", err);
     if (rc == EXIA_OK)
-        rc = sync_all(state, err);
+        rc = exia__staging_sync(&state->staging, err);
 done:
-    exia__release(root);
     json_decref(targets);
     return rc;
 }
 
 /* ---- under the home's lock ---- */
-
-/* The committed row of a step; NULL: none. */
-static exia_status read_row(json_t **out, const install *state, const step *one, exia_error *err)
-{
-    char *text = NULL;
-    exia_error caught;
-    *out = NULL;
-    exia_status rc = exia__records_get(&text, NULL, state->registry->records, "installed",
-                                       one->target, NULL, &caught);
-    if (rc == EXIA_OK)
-        rc = exia__json_object(out, text, strlen(text), one->target, EXIA_ECORRUPT, &caught);
-    exia__release(text);
-    return rc < 0 && rc != EXIA_ENOTFOUND ? exia__error_pass(err, &caught) : EXIA_OK;
-}
 
 /* Compare a step with what is installed by now, and decide what is committed.  EXIA_DONE: the plan
  * no longer holds. */
@@ -291,7 +159,7 @@ static exia_status settle(const install *state, step *one, exia_error *err)
 {
     json_t *row = NULL;
     int last = one == &state->steps[state->count - 1];
-    exia_status rc = read_row(&row, state, one, err);
+    exia_status rc = exia__installed_row(&row, state->registry, one->target, err);
     if (rc < 0)
         return rc;
     const char *digest = exia__json_string(row, "digest");
@@ -314,6 +182,32 @@ static exia_status settle(const install *state, step *one, exia_error *err)
     if (rc == EXIA_OK && one->row != NULL)
         rc = exia__json_text(&one->text, one->row, err);
     json_decref(row);
+    return rc;
+}
+
+/* Decide what becomes current of a name: what was asked for, else what was, else what comes.  Where one
+ * comes beside the current one, that is recorded anew: without a record the newest would be meant. */
+static exia_status settle_current(const install *state, step *one, exia_error *err)
+{
+    json_t *rows = NULL;
+    const json_t *chosen = NULL;
+    int last = one == &state->steps[state->count - 1];
+    if (!last && one->staged == NULL)
+        return EXIA_OK;
+    exia_status rc = exia__installed_read(&rows, state->registry, said(one, "name"), err);
+    const json_t *was = exia__current_among(rows, said(one, "name"));
+    int here = was != NULL && one->staged == NULL &&
+               strcmp(exia__json_string(was, "version"), said(one, "version")) == 0 &&
+               strcmp(exia__json_string(was, "tag"), said(one, "tag")) == 0;
+    if (exia__tag_fits(said(one, "tag")) &&
+        (was == NULL || (last && !state->plan.options.keep_current)))
+        chosen = here ? NULL : one->choice;
+    else if (one->staged != NULL)
+        chosen = was;
+    if (rc == EXIA_OK && chosen != NULL)
+        rc = exia__current_record(&one->current, exia__json_string(chosen, "version"),
+                                  exia__json_string(chosen, "tag"), err);
+    json_decref(rows);
     return rc;
 }
 
@@ -351,18 +245,47 @@ static exia_status commit(install *state, exia_error *err)
 {
     size_t count = 0;
     exia_status rc = EXIA_OK;
-    exia_put *puts = exia__zeroed(state->count, sizeof *puts);
+    exia_put *puts = exia__zeroed(2 * state->count, sizeof *puts);
     if (puts == NULL)
         return exia__fail_memory(err);
     for (size_t i = 0; i < state->count; i++) {
         const step *one = &state->steps[i];
         if (one->text != NULL)
             puts[count++] = (exia_put){"installed", one->target, one->text, EXIA_ANY, NULL};
+        if (one->current != NULL)
+            puts[count++] = (exia_put){"current", said(one, "name"), one->current, EXIA_ANY, NULL};
     }
     if (count > 0)
         rc = exia__records_batch(state->registry->records, puts, count, NULL, err);
     exia__release(puts);
     return rc;
+}
+
+/* Where only what is current moves, nothing was intended yet. */
+static exia_status intend_current(install *state, exia_error *err)
+{
+    const step *last = &state->steps[state->count - 1];
+    if (state->intended || last->current == NULL)
+        return EXIA_OK;
+    json_t *targets = json_pack("[s]", last->target);
+    exia_status rc = targets ? exia__staging_intend(&state->staging, state->registry, targets, err)
+                             : exia__fail_memory(err);
+    json_decref(targets);
+    return rc;
+}
+
+/* Behind the commit: a failure is for the next opening, for installed they are. */
+static void follow(install *state)
+{
+    exia_error why;
+    exia_status rc = EXIA_OK;
+    for (size_t i = 0; rc == EXIA_OK && i < state->count; i++) {
+        const step *one = &state->steps[i];
+        if (one->current != NULL)
+            rc = exia__current_follow(&state->staging, state->registry, said(one, "name"), &why);
+    }
+    if (rc < 0)
+        exia__staging_leave_for_later(&state->staging, &why);
 }
 
 /* EXIA_DONE: plan again. */
@@ -372,10 +295,14 @@ static exia_status finish(install *state, exia_error *err)
     exia_status rc = exia__home_lock(&lock, state->registry, state->work, err);
     for (size_t i = 0; rc == EXIA_OK && i < state->count; i++)
         rc = settle(state, &state->steps[i], err);
+    for (size_t i = 0; rc == EXIA_OK && i < state->count; i++)
+        rc = settle_current(state, &state->steps[i], err);
+    if (rc == EXIA_OK)
+        rc = intend_current(state, err);
+    state->staging.changing = rc == EXIA_OK;
     for (size_t i = 0; rc == EXIA_OK && i < state->count; i++) {
         if (state->steps[i].staged == NULL)
             continue;
-        state->moving = 1;
         rc = exia__work_phase(state->work, "moving", err);
         if (rc == EXIA_OK)
             rc = move(state, &state->steps[i], err);
@@ -385,8 +312,8 @@ static exia_status finish(install *state, exia_error *err)
     if (rc == EXIA_OK)
         rc = commit(state, err);
     if (rc == EXIA_OK) {
-        state->moving = 0;
         exia__work_phase(state->work, "done", NULL); /* too late to stop it */
+        follow(state);
     }
     exia__lock_drop(lock);
     return rc;
@@ -401,12 +328,7 @@ static exia_status run_round(install *state, exia_error *err)
         rc = prepare(state, err);
     if (rc == EXIA_OK)
         rc = finish(state, err);
-    if (state->moving) {
-        exia__staging_leave(&state->staging);
-        exia__staging_recover(state->registry);
-        state->moving = 0;
-    }
-    exia__staging_close(&state->staging, state->registry);
+    exia__staging_end(&state->staging, state->registry, rc);
     return rc;
 }
 

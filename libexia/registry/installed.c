@@ -1,5 +1,5 @@
-/* What is installed, who put a path there, and how a package goes: its row first, then its files.  A
- * package is installed when, and only when, its row is committed. */
+/* What is installed, and who put a path there.  A package is installed when, and only when, its row is
+ * committed. */
 #include "registry/installed.h"
 
 #include <errno.h>
@@ -12,8 +12,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/rows.h"
-#include "package/version.h"
-#include "registry/staging.h"
+#include "registry/current.h"
 
 typedef struct reading {
     const exia_registry *registry;
@@ -91,16 +90,79 @@ exia_status exia__installed_read(json_t **out, const exia_registry *registry, co
                                 &state, NULL, err);
     if (rc == EXIA_OK)
         rc = sort_rows(out, state.rows, err);
+    if (rc == EXIA_OK)
+        rc = exia__current_mark(*out, registry, name, err);
+    if (rc < 0) {
+        json_decref(*out);
+        *out = NULL;
+    }
     exia__release(prefix);
     json_decref(state.rows);
     return rc;
 }
 
-static int selected(const exia__spec *selector, const json_t *row)
+exia_status exia__installed_row(json_t **out, const exia_registry *registry, const char *target,
+                                exia_error *err)
 {
-    return selector->name == NULL ||
-           exia__spec_match(selector, exia__json_string(row, "name"),
+    char *text = NULL;
+    exia_error caught;
+    *out = NULL;
+    exia_status rc =
+        exia__records_get(&text, NULL, registry->records, "installed", target, NULL, &caught);
+    if (rc == EXIA_OK)
+        rc = exia__json_object(out, text, strlen(text), target, EXIA_ECORRUPT, &caught);
+    exia__release(text);
+    return rc < 0 && rc != EXIA_ENOTFOUND ? exia__error_pass(err, &caught) : EXIA_OK;
+}
+
+size_t exia__installed_first(const json_t *rows, const char *name)
+{
+    size_t low = 0, high = json_array_size(rows);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(exia__json_string(json_array_get(rows, middle), "name"), name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+int exia__installed_is(const json_t *row, const char *name)
+{
+    return row != NULL && strcmp(exia__json_string(row, "name"), name) == 0;
+}
+
+int exia__installed_match(const exia__spec *selector, const json_t *row)
+{
+    return exia__spec_match(selector, exia__json_string(row, "name"),
                             exia__json_string(row, "version"), exia__json_string(row, "tag"));
+}
+
+exia_status exia__installed_target(char **out, const json_t *row, exia_error *err)
+{
+    return exia__text_format(out, err, "%s/%s/%s", exia__json_string(row, "name"),
+                             exia__json_string(row, "version"), exia__json_string(row, "tag"));
+}
+
+const json_t *exia__installed_meet(const json_t *rows, const exia__dependency *dependency,
+                                   const json_t *without)
+{
+    const json_t *best = NULL;
+    for (size_t i = exia__installed_first(rows, dependency->name);
+         exia__installed_is(json_array_get(rows, i), dependency->name); i++) {
+        const json_t *row = json_array_get(rows, i);
+        const char *version = exia__json_string(row, "version"),
+                   *tag = exia__json_string(row, "tag");
+        if (row == without || !exia__dependency_match(dependency, version))
+            continue;
+        if (json_is_true(json_object_get(row, "current")))
+            return row;
+        if (best == NULL || exia__spec_before(version, tag, exia__json_string(best, "version"),
+                                              exia__json_string(best, "tag")))
+            best = row;
+    }
+    return best;
 }
 
 exia_status exia_registry_installed(exia_rows **out, exia_registry *registry, const char *package,
@@ -120,7 +182,7 @@ exia_status exia_registry_installed(exia_rows **out, exia_registry *registry, co
     if (rc == EXIA_OK)
         rc = exia__rows_open(&rows, err);
     for (size_t i = 0; rc == EXIA_OK && i < json_array_size(all); i++) {
-        if (selected(&selector, json_array_get(all, i)))
+        if (package == NULL || exia__installed_match(&selector, json_array_get(all, i)))
             rc = exia__rows_add(rows, json_array_get(all, i), err);
     }
     if (rc == EXIA_OK) {
@@ -192,125 +254,5 @@ done:
     exia__release(installed);
     exia__release(key);
     exia__release(row);
-    return rc;
-}
-
-/* ---- uninstall ---- */
-
-static exia_status find_one(const json_t **out, const json_t *rows, const exia__spec *selector,
-                            const char *package, exia_error *err)
-{
-    const json_t *found = NULL;
-    for (size_t i = 0; i < json_array_size(rows); i++) {
-        const json_t *row = json_array_get(rows, i);
-        if (!selected(selector, row))
-            continue;
-        if (found != NULL)
-            return exia__fail(err, EXIA_EINVAL, 0,
-                              "%s is installed as %s#%s and as %s#%s: say which, as in %s@%s#%s",
-                              package, exia__json_string(found, "version"),
-                              exia__json_string(found, "tag"), exia__json_string(row, "version"),
-                              exia__json_string(row, "tag"), selector->name,
-                              exia__json_string(row, "version"), exia__json_string(row, "tag"));
-        found = row;
-    }
-    *out = found;
-    return found ? EXIA_OK : exia__fail(err, EXIA_ENOTFOUND, 0, "%s is not installed", package);
-}
-
-/* Would `row` lack something if `gone` were not there? */
-static exia_status needs(int *out, const json_t *row, const json_t *gone, const json_t *rows,
-                         exia_error *err)
-{
-    const json_t *list = json_object_get(row, "dependencies");
-    exia_status rc = EXIA_OK;
-    *out = 0;
-    for (size_t i = 0; rc == EXIA_OK && !*out && row != gone && i < json_array_size(list); i++) {
-        const char *text = json_string_value(json_array_get(list, i));
-        exia__dependency dependency;
-        if (text == NULL)
-            continue;
-        rc = exia__dependency_parse(&dependency, text, err);
-        if (rc < 0 || strcmp(dependency.name, exia__json_string(gone, "name")) != 0 ||
-            !exia__dependency_match(&dependency, exia__json_string(gone, "version")))
-            continue;
-        *out = 1;
-        for (size_t k = 0; k < json_array_size(rows); k++) {
-            const json_t *other = json_array_get(rows, k);
-            if (other != gone && strcmp(dependency.name, exia__json_string(other, "name")) == 0 &&
-                exia__dependency_match(&dependency, exia__json_string(other, "version")))
-                *out = 0;
-        }
-    }
-    return rc;
-}
-
-static exia_status check_unneeded(const json_t *gone, const json_t *rows, exia_error *err)
-{
-    exia__buffer who = {0};
-    exia_status rc = EXIA_OK;
-    for (size_t i = 0; rc == EXIA_OK && i < json_array_size(rows); i++) {
-        const json_t *row = json_array_get(rows, i);
-        int needed = 0;
-        rc = needs(&needed, row, gone, rows, err);
-        if (rc == EXIA_OK && needed)
-            rc = exia__buffer_format(&who, err, "%s%s@%s", who.size ? ", " : "",
-                                     exia__json_string(row, "name"),
-                                     exia__json_string(row, "version"));
-    }
-    if (rc == EXIA_OK && who.size > 0)
-        rc = exia__fail(err, EXIA_ECONFLICT, 0, "%s@%s is needed by %s",
-                        exia__json_string(gone, "name"), exia__json_string(gone, "version"),
-                        who.data);
-    exia__buffer_free(&who);
-    return rc;
-}
-
-/* Under the home's lock: check, then commit the row away, then take the files. */
-static exia_status remove_package(exia__staging *staging, exia_registry *registry,
-                                  const exia__spec *selector, const char *package, exia_error *err)
-{
-    json_t *rows = NULL, *targets = NULL;
-    const json_t *gone = NULL;
-    char *target = NULL;
-    exia_error caught;
-    exia_status rc = exia__installed_read(&rows, registry, NULL, err);
-    if (rc < 0 || (rc = find_one(&gone, rows, selector, package, err)) < 0 ||
-        (rc = check_unneeded(gone, rows, err)) < 0 ||
-        (rc = exia__text_format(&target, err, "%s/%s/%s", exia__json_string(gone, "name"),
-                                exia__json_string(gone, "version"),
-                                exia__json_string(gone, "tag"))) < 0)
-        goto done;
-    targets = json_pack("[s]", target);
-    rc = targets ? exia__staging_intend(staging, registry, targets, err) : exia__fail_memory(err);
-    if (rc == EXIA_OK)
-        rc = exia__records_remove(registry->records, "installed", target, EXIA_ANY, NULL, err);
-    if (rc == EXIA_OK && exia__staging_take(staging, registry, target, &caught) < 0) {
-        exia__log(EXIA_LOG_WARNING, "registry", "left for the next opening: %s", caught.text);
-        exia__staging_leave(staging); /* uninstalled it is: its row is gone */
-    }
-done:
-    json_decref(rows);
-    json_decref(targets);
-    exia__release(target);
-    return rc;
-}
-
-exia_status exia_registry_uninstall(exia_registry *registry, const char *package, exia_error *err)
-{
-    exia__spec selector = {0};
-    exia__staging staging = {.lock = -1};
-    exia__work work;
-    int lock = -1;
-    exia_status rc = exia__registry_enter_write(registry, err);
-    if (rc < 0 || (rc = exia__spec_parse(&selector, package, err)) < 0)
-        return rc;
-    if ((rc = exia__work_begin(&work, NULL, err)) == EXIA_OK &&
-        (rc = exia__staging_open(&staging, registry, &work, err)) == EXIA_OK &&
-        (rc = exia__home_lock(&lock, registry, &work, err)) == EXIA_OK)
-        rc = remove_package(&staging, registry, &selector, package, err);
-    exia__lock_drop(lock);
-    exia__staging_close(&staging, registry);
-    exia__spec_free(&selector);
     return rc;
 }

@@ -4,7 +4,8 @@
  *     HOME/packages/            catalog.db, blobs/          offer.c, publish.c, parcel.c
  *     HOME/journal.db           transfers, intents          transfer.c, staging.c
  *     HOME/staging/             what is not finished        staging.c
- *     HOME/installed/N/V/TAG    what is installed           install.c, installed.c
+ *     HOME/installed/N/V/TAG    what is installed           install.c, uninstall.c, repair.c
+ *     HOME/installed/N/current  a link to V/TAG             current.c
  *     HOME/lock                 held while any of it changes for good; never removed */
 #ifndef EXIA_REGISTRY_REGISTRY_H
 #define EXIA_REGISTRY_REGISTRY_H
@@ -17,7 +18,7 @@
 
 struct exia_registry {
     char *home;
-    exia__records *records; /* kinds: package, identity, installed */
+    exia__records *records; /* kinds: package, identity, installed, current */
     exia__blobs *blobs;
     exia__records *journal; /* kinds: transfer, intent; NULL: the home cannot be written */
     unsigned generation;    /* of forks */
@@ -82,6 +83,10 @@ void exia__spec_free(exia__spec *selector);
 /* Whether a package of this identity is meant; without a tag any platform's is. */
 int exia__spec_match(const exia__spec *selector, const char *name, const char *version,
                      const char *tag);
+/* Of two that match and run here, is the first meant?  A final version before a pre-release, then the
+ * newer one, then one that was made for this platform. */
+int exia__spec_before(const char *version, const char *tag, const char *other_version,
+                      const char *other_tag);
 /* Whether a package with this tag runs on this machine. */
 int exia__tag_fits(const char *tag);
 

@@ -72,14 +72,19 @@ int exia__tag_fits(const char *tag)
     return strcmp(tag, "any") == 0 || strcmp(tag, machine) == 0;
 }
 
-/* Is `a` meant rather than `b`?  Both match. */
-static int before(const exia__offer *a, const exia__offer *b)
+int exia__spec_before(const char *version, const char *tag, const char *other_version,
+                      const char *other_tag)
 {
-    int pre = exia__version_is_pre(a->version) - exia__version_is_pre(b->version);
+    int pre = exia__version_is_pre(version) - exia__version_is_pre(other_version);
     if (pre != 0)
         return pre < 0;
-    int order = exia__version_compare(a->version, b->version);
-    return order != 0 ? order > 0 : strcmp(b->tag, "any") == 0 && strcmp(a->tag, "any") != 0;
+    int order = exia__version_compare(version, other_version);
+    return order != 0 ? order > 0 : strcmp(other_tag, "any") == 0 && strcmp(tag, "any") != 0;
+}
+
+static int before(const exia__offer *a, const exia__offer *b)
+{
+    return exia__spec_before(a->version, a->tag, b->version, b->tag);
 }
 
 static exia_status not_found(const exia__offers *offers, const exia__spec *selector,

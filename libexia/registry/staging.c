@@ -21,6 +21,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "registry/current.h"
 
 enum { WAIT_MS = 2000 }; /* for a living process, when one left behind is to be cleared away */
 static const char lock_suffix[] = ".lock";
@@ -31,6 +32,12 @@ void exia__staging_leave(exia__staging *staging)
     exia__release(staging->path);
     exia__release(staging->lock_path);
     *staging = (exia__staging){.lock = -1};
+}
+
+void exia__staging_leave_for_later(exia__staging *staging, const exia_error *why)
+{
+    exia__log(EXIA_LOG_WARNING, "registry", "left for the next opening: %s", why->text);
+    exia__staging_leave(staging);
 }
 
 static exia_status set_paths(exia__staging *staging, const exia_registry *registry, exia_error *err)
@@ -83,6 +90,17 @@ exia_status exia__staging_intend(const exia__staging *staging, const exia_regist
     return rc;
 }
 
+exia_status exia__staging_sync(const exia__staging *staging, exia_error *err)
+{
+    int fd = open(staging->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    exia_status rc = EXIA_OK;
+    if (fd < 0 || syncfs(fd) != 0)
+        rc = exia__fail_errno(err, errno, "cannot sync", staging->path);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
 exia_status exia__staging_take(const exia__staging *staging, const exia_registry *registry,
                                const char *target, exia_error *err)
 {
@@ -114,25 +132,43 @@ void exia__staging_close(exia__staging *staging, const exia_registry *registry)
         rc = exia__records_remove(registry->journal, "intent", staging->id, EXIA_ANY, NULL, &why);
     if (rc == EXIA_OK)
         unlink(staging->lock_path);
+    if (rc < 0)
+        exia__staging_leave_for_later(staging, &why);
     else
-        exia__log(EXIA_LOG_WARNING, "registry", "left for the next opening: %s", why.text);
-    exia__staging_leave(staging);
+        exia__staging_leave(staging);
+}
+
+void exia__staging_end(exia__staging *staging, const exia_registry *registry, exia_status rc)
+{
+    int undo = rc < 0 && staging->changing;
+    if (undo) {
+        exia__staging_leave(staging);
+        exia__staging_recover(registry);
+    }
+    exia__staging_close(staging, registry);
 }
 
 /* ---- recovery ---- */
 
-/* Take away the target unless its row is committed. */
+/* Take away the target unless its row is committed; what is current of it may have changed. */
 static exia_status undo_target(const exia__staging *staging, const exia_registry *registry,
                                const char *target, exia_error *err)
 {
-    char *row = NULL;
+    char *row = NULL, *name = NULL;
     exia_error caught;
     exia_status rc =
         exia__records_get(&row, NULL, registry->records, "installed", target, NULL, &caught);
     exia__release(row);
     if (rc == EXIA_ENOTFOUND)
-        return exia__staging_take(staging, registry, target, err);
-    return rc < 0 ? exia__error_pass(err, &caught) : EXIA_OK;
+        rc = exia__staging_take(staging, registry, target, err);
+    else if (rc < 0)
+        rc = exia__error_pass(err, &caught);
+    if (rc == EXIA_OK)
+        rc = exia__text_copy_n(&name, target, strcspn(target, "/"), err);
+    if (rc == EXIA_OK)
+        rc = exia__current_follow(staging, registry, name, err);
+    exia__release(name);
+    return rc;
 }
 
 static exia_status undo_intent(const exia__staging *staging, const exia_registry *registry,
@@ -166,14 +202,13 @@ static exia_status undo_intent(const exia__staging *staging, const exia_registry
     return rc;
 }
 
-/* `name` is "ID.lock". */
-static exia_status recover_one(const exia_registry *registry, const char *name, exia_error *err)
+static exia_status recover_one(const exia_registry *registry, const char *id, exia_error *err)
 {
     exia__staging staging = {.lock = -1};
     const exia_job job = {.struct_size = sizeof job, .timeout_ms = WAIT_MS};
     exia__work work;
     int home = -1;
-    memcpy(staging.id, name, EXIA__TOKEN_SIZE - 1);
+    memcpy(staging.id, id, sizeof staging.id);
     exia_status rc = exia__work_begin(&work, &job, err);
     if (rc == EXIA_OK)
         rc = set_paths(&staging, registry, err);
@@ -192,27 +227,76 @@ static exia_status recover_one(const exia_registry *registry, const char *name, 
     return rc < 0 ? rc : EXIA_OK;
 }
 
-static int is_lock(const char *name)
+/* The names of what is in staging/ by ID, each once: those of the locks, and of directories that have
+ * lost theirs. */
+static exia_status list_ids(json_t **out, const exia_registry *registry, exia_error *err)
 {
-    size_t size = EXIA__TOKEN_SIZE - 1;
-    return strspn(name, "0123456789abcdef") == size && strcmp(name + size, lock_suffix) == 0;
+    const size_t size = EXIA__TOKEN_SIZE - 1;
+    char *path = NULL, id[EXIA__TOKEN_SIZE] = "";
+    DIR *dir = NULL;
+    json_t *set = json_object();
+    exia_status rc = set ? EXIA_OK : exia__fail_memory(err);
+    if (rc == EXIA_OK)
+        rc = exia__registry_path(&path, registry, "staging", err);
+    if (rc == EXIA_OK && (dir = opendir(path)) == NULL)
+        rc = exia__fail_errno(err, errno, "cannot read", path);
+    for (struct dirent *item; rc == EXIA_OK && dir != NULL && (item = readdir(dir)) != NULL;) {
+        const char *name = item->d_name;
+        if (strspn(name, "0123456789abcdef") != size ||
+            (name[size] != '\0' && strcmp(name + size, lock_suffix) != 0))
+            continue;
+        memcpy(id, name, size);
+        rc = exia__json_set(set, id, json_null(), err);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    exia__release(path);
+    if (rc < 0)
+        json_decref(set);
+    *out = rc < 0 ? NULL : set;
+    return rc;
+}
+
+exia_status exia__staging_dead(json_t **out, const exia_registry *registry, exia_error *err)
+{
+    json_t *ids = NULL, *dead = NULL, *ignored = NULL;
+    const char *id = NULL;
+    exia_status rc = list_ids(&ids, registry, err);
+    if (rc == EXIA_OK && (dead = json_array()) == NULL)
+        rc = exia__fail_memory(err);
+    json_object_foreach(ids, id, ignored)
+    {
+        exia__staging staging = {.lock = -1};
+        if (rc < 0)
+            break;
+        memcpy(staging.id, id, sizeof staging.id);
+        rc = set_paths(&staging, registry, err);
+        if (rc == EXIA_OK)
+            rc = exia__lock_try(&staging.lock, staging.lock_path, err);
+        if (rc == EXIA_OK)
+            rc = exia__json_append(dead, json_string(staging.path), err);
+        rc = rc < 0 ? rc : EXIA_OK;
+        exia__staging_leave(&staging);
+    }
+    json_decref(ids);
+    if (rc < 0)
+        json_decref(dead);
+    *out = rc < 0 ? NULL : dead;
+    return rc;
 }
 
 void exia__staging_recover(const exia_registry *registry)
 {
-    char *path = NULL;
-    DIR *dir = NULL;
+    json_t *ids = NULL, *ignored = NULL;
+    const char *id = NULL;
     exia_error why;
-    exia_status rc = exia__registry_path(&path, registry, "staging", &why);
-    if (rc == EXIA_OK && (dir = opendir(path)) == NULL)
-        rc = exia__fail_errno(&why, errno, "cannot read", path);
-    for (struct dirent *item; dir != NULL && (item = readdir(dir)) != NULL;) {
-        if (is_lock(item->d_name) && recover_one(registry, item->d_name, &why) < 0)
+    exia_status rc = list_ids(&ids, registry, &why);
+    json_object_foreach(ids, id, ignored)
+    {
+        if (recover_one(registry, id, &why) < 0)
             rc = why.status;
     }
     if (rc < 0)
         exia__log(EXIA_LOG_WARNING, "registry", "left for the next opening: %s", why.text);
-    if (dir != NULL)
-        closedir(dir);
-    exia__release(path);
+    json_decref(ids);
 }

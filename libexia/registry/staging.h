@@ -11,6 +11,7 @@ typedef struct exia__staging {
     char *path;      /* HOME/staging/ID, 0700; NULL: not open */
     char *lock_path; /* HOME/staging/ID.lock */
     int lock;
+    int changing; /* installed/ or the rows may have changed, and are not yet as they should be */
 } exia__staging;
 
 exia_status exia__staging_open(exia__staging *out, const exia_registry *registry, exia__work *work,
@@ -18,18 +19,29 @@ exia_status exia__staging_open(exia__staging *out, const exia_registry *registry
 /* Say what will come or go: an array of "NAME/VERSION/TAG". */
 exia_status exia__staging_intend(const exia__staging *staging, const exia_registry *registry,
                                  const json_t *targets, exia_error *err);
+/* Bring all that was written into it to the disk. */
+exia_status exia__staging_sync(const exia__staging *staging, exia_error *err);
 /* Move installed/TARGET (absent is fine) into the staging, and drop the directories above it that
  * are empty then.  Under the home's lock only. */
 exia_status exia__staging_take(const exia__staging *staging, const exia_registry *registry,
                                const char *target, exia_error *err);
 /* Let go of it as a crash would: exia__staging_recover() finishes it. */
 void exia__staging_leave(exia__staging *staging);
+/* The same, and say why in the log. */
+void exia__staging_leave_for_later(exia__staging *staging, const exia_error *why);
+/* At the end of a change: close it, or, where it failed half way, undo it as after a crash.  The home's
+ * lock is free by then. */
+void exia__staging_end(exia__staging *staging, const exia_registry *registry, exia_status rc);
 /* Remove what is left in it, then the intent and the lock.  What cannot be removed now is found by
  * exia__staging_recover(). */
 void exia__staging_close(exia__staging *staging, const exia_registry *registry);
 
-/* Undo what dead processes left: take away every target of theirs whose row is not committed.  Rows
- * are true without it, so a failure goes to the log, and the next opening tries again. */
+/* Undo what dead processes left: take away every target of theirs whose row is not committed, and mend
+ * what is current of it.  Rows are true without it, so a failure goes to the log, and the next opening
+ * tries again. */
 void exia__staging_recover(const exia_registry *registry);
+
+/* The paths of the stagings whose processes are dead: an array. */
+exia_status exia__staging_dead(json_t **out, const exia_registry *registry, exia_error *err);
 
 #endif

@@ -391,6 +391,55 @@ def test_the_newest_version_is_meant_unless_one_is_named(tool):
     assert sorted(row["version"] for row in tool.json("list")) == ["1.10", "1.2"]
 
 
+def test_the_version_that_was_asked_for_is_current_and_can_be_changed(tool):
+    for version in ("1.0", "2.0"):
+        shutil.rmtree(tool.directory / "hello.workspace", ignore_errors=True)
+        tool.run("register", tool.package(version=version))
+        directory = tool.text("install", f"hello@{version}")
+    link = tool.home / "installed" / "hello" / "current"
+    assert os.readlink(link) == "2.0/any"
+    assert tool.text("which", link / "code" / "hello.py") == "hello@2.0#any"
+    tool.fails("activate", "hello@1.0", "--expect", "1.0", says="hello@2.0#any is current, not 1.0")
+    tool.fails("activate", "hello@1.0", "--expect", "none", says="hello@2.0#any is current")
+    tool.fails("activate", "hello@3.0", says="hello@3.0 is not installed")
+    tool.run("activate", "hello@1.0", "--expect", "2.0#any")
+    assert {r["version"]: r["current"] for r in tool.json("list")} == {"1.0": True, "2.0": False}
+    assert tool.text("install", "hello@2.0", "--keep-current") == directory
+    assert os.readlink(link) == "1.0/any"
+    tool.run("uninstall", "hello@1.0")
+    assert os.readlink(link) == "2.0/any"
+
+
+def test_check_tells_each_file_that_is_not_as_it_was_and_repairs_it(tool):
+    tool.run("register", tool.package())
+    code = Path(tool.text("install", "hello"), "code", "hello.py")
+    assert tool.json("check") == []
+    code.write_bytes(code.read_bytes().replace(b"I am", b"I AM"))
+    code.chmod(0o600)
+    (row, mode) = map(json.loads, tool.run("check", "hello", "--json", code=1).stdout.splitlines())
+    assert (row["path"], row["problem"], row["repaired"]) == ("code/hello.py", "digest", False)
+    assert (mode["problem"], mode["expected"], mode["found"]) == ("mode", "0644", "0600")
+    done = tool.run("check", code=1)
+    assert "digest" in done.stdout and "problems that are left: 2, mended: 0" in done.stderr
+    tool.fails("check", "--from", "depot", code=2)
+    tool.fails("check", "nothing", says="nothing is not installed")
+    assert [row["repaired"] for row in tool.json("check", "--repair")] == [True, True]
+    assert "I am" in code.read_text() and tool.json("check") == []
+
+
+def test_prune_tells_what_nobody_needs_and_takes_it_only_when_told_to(tool):
+    tool.run("register", tool.package("base"))
+    tool.run("register", tool.package("app", dependencies=["base"]))
+    tool.run("install", "app")
+    assert tool.json("prune") == []
+    tool.run("uninstall", "app")
+    done = tool.run("prune")
+    assert "base" in done.stdout and "--apply" in done.stderr
+    assert [row["name"] for row in tool.json("list")] == ["base"]
+    assert [row["name"] for row in tool.json("prune", "--apply")] == ["base"]
+    assert tool.json("list") == []
+
+
 # ---- homes ----------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from vedapkg_tool import COMMANDS, VEDAPKG, Tool
@@ -35,6 +36,9 @@ STORY = [
     ("list",),
     ("list", "hello", "--files"),
     ("which", "INSTALLED"),
+    ("activate", "hello", "--expect", "0.1.0"),
+    ("check", "--repair"),
+    ("prune",),
     ("uninstall", "hello"),
     ("remote", "remove", "depot"),
     ("model", "put", "digits", "weights", "--alias", "champion"),
@@ -87,6 +91,13 @@ def story(tmp_path_factory):
         words = [installed if word == "INSTALLED" else word for word in words]
         if words[1:] == ["fsck"]:  # something to tell of
             (tool.home / "models" / "blobs" / "notes").write_text("not ours")
+        if words[0] == "check":
+            Path(installed, "notes").write_text("not packed")
+        if words[0] == "prune":
+            for name, needs in (("base", []), ("app", ["base"])):
+                tool.run("register", tool.package(name, dependencies=needs))
+            tool.run("install", "app")
+            tool.run("uninstall", "app")
         if words[1:2] == ["requirements"]:
             with exia.Library(tool.home / "models") as library:
                 library.write("recorded", {"plain": "data"})

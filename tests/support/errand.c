@@ -133,6 +133,54 @@ static exia_status do_import(exia_transfer *moved, exia_registry *home, exia_err
     return exia_registry_import(NULL, home, beside(home, "arrived.tar"), NULL, error);
 }
 
+static exia_status do_install_another(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    (void)moved;
+    return exia_registry_install(NULL, home, "d@2.0", NULL, NULL, NULL, error);
+}
+
+static exia_status do_uninstall_current(exia_transfer *moved, exia_registry *home,
+                                        exia_error *error)
+{
+    (void)moved;
+    return exia_registry_uninstall(home, "d@2.0", error);
+}
+
+static exia_status do_activate(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    (void)moved;
+    return exia_registry_activate(home, "d@1.0", NULL, error);
+}
+
+static exia_status do_repair(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    const exia_check_options options = {.struct_size = sizeof options, .repair = 1};
+    const char *line = NULL;
+    exia_rows *rows = NULL;
+    (void)moved;
+    exia_status rc = exia_registry_check(&rows, home, NULL, &options, NULL, error);
+    while (rc == EXIA_OK && (rc = exia_rows_next(&line, rows, error)) == EXIA_OK) {
+        json_t *row = json_loads(line, 0, NULL);
+        if (!json_is_true(json_object_get(row, "repaired"))) {
+            rc = error->status = EXIA_EIO; /* it says why in the row */
+            snprintf(error->text, sizeof error->text, "%.200s", line);
+        }
+        json_decref(row);
+    }
+    exia_rows_free(rows);
+    return rc == EXIA_DONE ? EXIA_OK : rc;
+}
+
+static exia_status do_prune(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    const exia_prune_options options = {.struct_size = sizeof options, .apply = 1};
+    exia_rows *rows = NULL;
+    (void)moved;
+    exia_status rc = exia_registry_prune(&rows, home, &options, NULL, error);
+    exia_rows_free(rows);
+    return rc;
+}
+
 /* ---- what was before ------------------------------------------------------------------------- */
 
 static void add(exia_registry *registry, const char *package, const char *remote)
@@ -207,6 +255,34 @@ static void with_c_arrived(exia_registry *home, exia_registry *other)
     check_ok(export_c(other, "arrived.tar", &err));
 }
 
+static void with_d_installed(exia_registry *home, exia_registry *other)
+{
+    with_d(home, other);
+    add(home, "d@2.0", NULL);
+    check_ok(exia_registry_install(NULL, home, "d@1.0", NULL, NULL, NULL, &err));
+}
+
+static void with_both_installed(exia_registry *home, exia_registry *other)
+{
+    with_d_installed(home, other);
+    check_ok(exia_registry_install(NULL, home, "d@2.0", NULL, NULL, NULL, &err));
+}
+
+static void with_c_damaged(exia_registry *home, exia_registry *other)
+{
+    with_c_installed(home, other);
+    const char *at = check_format("%s/installed", exia_registry_home(home));
+    check_write_file(check_format("%s/c/1.0/any/code/main.py", at), "other", 5);
+    assert_int_equal(unlink(check_format("%s/c/current", at)), 0);
+    assert_int_equal(exia__tree_remove(check_format("%s/d/2.0/any", at), NULL), EXIA_OK);
+}
+
+static void with_needs_of_c(exia_registry *home, exia_registry *other)
+{
+    with_c_installed(home, other);
+    check_ok(exia_registry_uninstall(home, "c@1.0", &err));
+}
+
 void errands_list(void)
 {
     const char *e = item("e@1.0")->hex[STOCK_ONE], *d = item("d@1.0")->hex[STOCK_ONE];
@@ -234,6 +310,14 @@ void errands_list(void)
         {.name = "uninstalling", do_uninstall, with_c_installed, .again = EXIA_ENOTFOUND},
         {.name = "exporting a bundle", do_export, with_c},
         {.name = "importing a bundle", do_import, with_c_arrived, .steps = 1},
+        {.name = "installing another version", do_install_another, with_d_installed},
+        {.name = "uninstalling the current version",
+         do_uninstall_current,
+         with_both_installed,
+         .again = EXIA_ENOTFOUND},
+        {.name = "activating", do_activate, with_both_installed},
+        {.name = "repairing", do_repair, with_c_damaged, .steps = 1},
+        {.name = "pruning", do_prune, with_needs_of_c, .steps = 1},
     };
     const char *only = getenv("EXIA_ERRAND");
     errand_count = 0;
@@ -321,6 +405,20 @@ static const char *tell_lock(const char *folder)
     return kept;
 }
 
+/* Where the links to the current versions lead. */
+static const char *tell_links(const char *home)
+{
+    const char *text = "";
+    for (char name = 'a'; name <= 'f'; name++) {
+        char target[100];
+        const char *link = check_format("%s/installed/%c/current", home, name);
+        ssize_t size = readlink(link, target, sizeof target);
+        if (size >= 0)
+            text = check_format("%s%c: %.*s\n", text, name, (int)size, target);
+    }
+    return text;
+}
+
 const char *errands_state(const char *folder, const char *host)
 {
     exia_registry *registry = open_host(folder, host);
@@ -330,10 +428,10 @@ const char *errands_state(const char *folder, const char *host)
     check_ok(exia_registry_installed(&installed_here, registry, NULL, &err));
     const char *home = check_format("%s/%s", folder, host);
     const char *text =
-        check_format("%s%s%s%s%s", tell("here", here, "packages/blobs/packages/", home),
+        check_format("%s%s%s%s%s%s", tell("here", here, "packages/blobs/packages/", home),
                      tell("there", there, "there/packages/packages/", folder),
-                     tell("installed", installed_here, "installed/", home), tell_bundle(folder),
-                     tell_lock(folder));
+                     tell("installed", installed_here, "installed/", home), tell_links(home),
+                     tell_bundle(folder), tell_lock(folder));
     exia_registry_free(registry);
     return text;
 }

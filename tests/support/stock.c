@@ -65,6 +65,8 @@ static int add_to_tree(const char *path, const struct stat *info, int type, stru
 {
     char text[600], hex[EXIA__HEX_SIZE] = "";
     (void)at;
+    if (strncmp(path + root_size, "/VEDA", 5) == 0)
+        return 0; /* an install keeps the record there */
     if (type == FTW_F)
         stock_hash(hex, path);
     else if (type != FTW_D)

@@ -41,6 +41,7 @@ static int kind_of(const call_info *info)
     case SYS_mkdir:
     case SYS_rename:
     case SYS_link:
+    case SYS_symlink:
 #endif
 #ifdef SYS_renameat
     case SYS_renameat:

@@ -292,6 +292,28 @@ def test_a_module_of_the_same_name_from_elsewhere_is_not_taken_for_it(
         exia.load("clash_of_names:greet")
 
 
+def test_the_current_version_is_loaded_and_damage_is_found_and_mended(tmp_path: Path) -> None:
+    code = "def greet(who):\n    return '{} greets ' + who\n"
+    with exia.Registry() as registry:
+        for version in ("1.0", "2.0"):
+            directory = tmp_path / version
+            directory.mkdir()
+            registry.register(make(directory, "of_versions", code.format(version), version=version))
+            installed = Path(registry.install(f"of_versions@{version}", keep_current=True))
+        assert [row["current"] for row in registry.installed("of_versions")] == [False, True]
+        assert exia.load("of_versions:greet")("me") == "1.0 greets me"
+        with pytest.raises(exia.ConflictError, match=r"of_versions@1\.0#any is current, not 2\.0"):
+            registry.activate("of_versions@2.0", expect="2.0")
+        registry.activate("of_versions@2.0", expect="1.0")
+        assert os.readlink(installed.parents[1] / "current") == "2.0/any"
+        (installed / "veda.json").unlink()
+        (row,) = registry.check("of_versions")
+        assert (row["path"], row["problem"], row["repaired"]) == ("veda.json", "missing", False)
+        assert registry.check(quick=True, repair=True, source=None)[0]["repaired"]
+        assert registry.check() == []
+        assert registry.prune(apply=True) == []
+
+
 def test_code_that_fails_to_import_raises_its_own_error(tmp_path: Path) -> None:
     veda = make(tmp_path, "broken_inside", "1 / 0\n")
     with exia.Registry() as registry:

@@ -21,6 +21,7 @@ nowhere unless you ask for it.
 
 from exia._keys import keys, new_key, revoke_key, trust_key
 from exia._lease import Lease
+from exia._load import load
 from exia._modules import components, kits
 from exia._native import ffi as _ffi
 from exia._native import lib as _lib
@@ -55,7 +56,7 @@ from exia.errors import (
 from exia.library import Library, Model, open_model
 from exia.package import Package, add_component, new_workspace, pack, sign
 from exia.pool import Pool
-from exia.registry import Registry, Transfer, load
+from exia.registry import Registry, Transfer
 from exia.sorter import TopologicalSorter
 
 __version__: str = _ffi.string(_lib.exia_version()).decode()

@@ -1,16 +1,10 @@
-"""Packages here and elsewhere: register, query, push, pull, install, load."""
+"""Packages here and elsewhere: register, query, push, pull, install."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
-import re
-import sys
-import threading
-from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager, suppress
-from importlib import machinery
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +23,6 @@ from exia._handle import Handle, call, owned, take_text
 from exia._native import ffi, lib
 from exia._progress import Job
 from exia._rows import Rows, rows, take_rows
-from exia.errors import ConflictError, InvalidError, NotFoundError
 
 
 class Transfer(NamedTuple):
@@ -218,6 +211,7 @@ class Registry(Handle):
         upgrade: bool = False,
         lock: str | os.PathLike[str] | None = None,
         locked: bool = False,
+        keep_current: bool = False,
     ) -> str:
         """Install a package and all it needs, or nothing.
 
@@ -236,6 +230,8 @@ class Registry(Handle):
             an upgrade; afterwards it lists what was taken.  It is written when it is not there.
         locked
             Only what the lock file lists is taken, and it is not written.
+        keep_current
+            Another version that is current stays so; else it is the one that was asked for.
 
         Returns
         -------
@@ -252,7 +248,9 @@ class Registry(Handle):
             Two packages have one identity, or one is not that of the lock file.
         """
         out = ffi.new("char **")
-        self._install(lib.exia_registry_install, out, package, source, upgrade, lock, locked)
+        self._install(
+            lib.exia_registry_install, out, package, source, upgrade, lock, locked, keep_current
+        )
         return take_text(out)
 
     def plan(
@@ -282,6 +280,7 @@ class Registry(Handle):
         upgrade: bool,
         lock: str | os.PathLike[str] | None,
         locked: bool,
+        keep_current: bool = False,
     ) -> None:
         options = ffi.new("exia_install_options *")
         options.struct_size = ffi.sizeof("exia_install_options")
@@ -290,12 +289,96 @@ class Registry(Handle):
         options.lock = kept = owned(path_or_null(lock, "lock"))
         if isinstance(source, os.PathLike):
             source = os.path.abspath(source)
+        options.keep_current = flag(keep_current, "keep_current")
         with Job() as job:
             call(
                 function, out, self._c, text(package, "package"), text_or_null(source, "source"),
                 options, job.c,
             )  # fmt: skip
         del kept
+
+    def activate(self, package: str, *, expect: str | None = None) -> None:
+        """Make an installed package the current one of its name: what `exia.load` takes.
+
+        Parameters
+        ----------
+        expect
+            What must be current for it to happen: "1.2", "1.2#any" or "none"; None: anything.
+
+        Raises
+        ------
+        ConflictError
+            Another one than expected is current; the text names it.
+        """
+        call(
+            lib.exia_registry_activate, self._c, text(package, "package"),
+            text_or_null(expect, "expect"),
+        )  # fmt: skip
+
+    def uninstall(self, package: str) -> None:
+        """Take an installed package away; the best that remains of its name is current then.
+
+        Raises
+        ------
+        ConflictError
+            Installed packages need it; the text names them.
+        """
+        call(lib.exia_registry_uninstall, self._c, text(package, "package"))
+
+    def installed(self, package: str | None = None) -> Rows:
+        """List what is installed, or one package; `current` tells which versions are."""
+        return rows(lib.exia_registry_installed, self._c, text_or_null(package, "package"))
+
+    def which(self, file: str | os.PathLike[str]) -> str:
+        """Tell the package that a file was installed by, as "name@version#tag"."""
+        out = ffi.new("char **")
+        call(lib.exia_registry_which, out, self._c, os.path.abspath(path(file, "file")))
+        return take_text(out)
+
+    def check(
+        self, package: str | None = None, *, quick: bool = False, repair: bool = False,
+        source: str | None = None,
+    ) -> Rows:  # fmt: skip
+        """Compare what is installed, or one package, with its record, file by file.
+
+        Parameters
+        ----------
+        quick
+            Read no file, so that no digest is compared.
+        repair
+            What is not as it was installed is unpacked anew and takes its place in one step.
+        source
+            The remote that a package to be repaired is pulled from when it is not registered here.
+
+        Returns
+        -------
+        Rows
+            A row {name, version, tag, path, problem, expected, found, repaired, why} a problem.
+        """
+        remote = owned(text_or_null(source, "source"))
+        options = ffi.new("exia_check_options *")
+        options.struct_size = ffi.sizeof("exia_check_options")
+        options.quick = flag(quick, "quick")
+        options.repair = flag(repair, "repair")
+        options.remote = remote
+        with Job() as job:
+            return rows(
+                lib.exia_registry_check, self._c, text_or_null(package, "package"), options, job.c
+            )
+
+    def prune(self, *, apply: bool = False) -> Rows:
+        """Uninstall what only came along for packages that are gone, or only tell what would go.
+
+        Returns
+        -------
+        Rows
+            A row {name, version, tag, directory, why} a package, or a leftover of a dead process.
+        """
+        options = ffi.new("exia_prune_options *")
+        options.struct_size = ffi.sizeof("exia_prune_options")
+        options.apply = flag(apply, "apply")
+        with Job() as job:
+            return rows(lib.exia_registry_prune, self._c, options, job.c)
 
     def export_bundle(
         self,
@@ -357,153 +440,10 @@ class Registry(Handle):
             call(lib.exia_registry_have, out, self._c, text_or_null(remote, "remote"), job.c)
         return take_text(out).splitlines()
 
-    def uninstall(self, package: str) -> None:
-        """Take an installed package away.
-
-        Raises
-        ------
-        ConflictError
-            Installed packages need it; the text names them.
-        """
-        call(lib.exia_registry_uninstall, self._c, text(package, "package"))
-
-    def installed(self, package: str | None = None) -> Rows:
-        """List what is installed, or one package."""
-        return rows(lib.exia_registry_installed, self._c, text_or_null(package, "package"))
-
-    def which(self, file: str | os.PathLike[str]) -> str:
-        """Tell the package that a file was installed by, as "name@version#tag"."""
-        out = ffi.new("char **")
-        call(lib.exia_registry_which, out, self._c, os.path.abspath(path(file, "file")))
-        return take_text(out)
-
     def _repr_html_(self) -> str:
         return self.query()._repr_html_()
 
     def __repr__(self) -> str:
         return (
             "<exia.Registry, closed>" if self._pointer is None else f"<exia.Registry {self.home}>"
-        )
-
-
-# ---- entry points -------------------------------------------------------------------------------
-
-_importing = threading.RLock()
-_homes: set[str] = set()  # where packages lie whose code was loaded
-
-
-class _Loader(machinery.SourceFileLoader):
-    """Leaves an installed package as it was recorded: it keeps no bytecode."""
-
-    def set_data(self, path: str, data: Any, *, _mode: int = 0o666) -> None:
-        """Write nothing."""
-
-
-def _finder(directory: str) -> machinery.FileFinder:
-    """Find modules in a directory of an installed package: an entry of `sys.path_hooks`."""
-    if not any(directory.startswith(home) for home in _homes):
-        raise ImportError("no directory of an installed package", path=directory)
-    return machinery.FileFinder(
-        directory,
-        (machinery.ExtensionFileLoader, machinery.EXTENSION_SUFFIXES),
-        (_Loader, machinery.SOURCE_SUFFIXES),
-        (machinery.SourcelessFileLoader, machinery.BYTECODE_SUFFIXES),
-    )
-
-
-def load(entry_point: str, home: str | os.PathLike[str] | None = None) -> Any:
-    """Give the object behind an entry point of an installed package.
-
-    While its module is imported, the code of the package, and that of the packages it needs, is on
-    `sys.path`.  No bytecode is written beside it, then or later.
-
-    Parameters
-    ----------
-    entry_point
-        "package:entry", also "package@1.2:entry".
-
-    Raises
-    ------
-    NotFoundError
-        The package is not installed, or has no such entry point.
-    ConflictError
-        A module of that name was imported from elsewhere.
-
-    Examples
-    --------
-    ``exia.load("digits:predict")(image)``
-    """
-    text(entry_point, "entry_point")
-    package, colon, entry = entry_point.partition(":")
-    if not (package and colon and entry):
-        raise InvalidError(f'{entry_point!r} is not of the form "package:entry"')
-    with Registry(home) as registry:
-        row = _installed(registry, package)
-        entries = row.get("entry_points") or {}
-        if entry not in entries:
-            there = ", ".join(entries) or "none"
-            raise NotFoundError(
-                f"package {package!r} has no entry point {entry!r}; it has: {there}"
-            )
-        paths = _code_paths(registry, row)
-        _homes.add(str(registry.home / "installed") + os.sep)
-    module_name, _, attributes = str(entries[entry]).partition(":")
-    with _importing, _on_path(paths):
-        _check_module(module_name.split(".")[0], paths)
-        found: Any = importlib.import_module(module_name)
-    for attribute in filter(None, attributes.split(".")):
-        found = getattr(found, attribute)
-    return found
-
-
-def _installed(registry: Registry, package: str) -> dict[str, Any]:
-    """Find an installed package; of several versions the first, which is the newest."""
-    found = registry.installed(package)
-    if not found:
-        raise NotFoundError(f"package {package!r} is not installed in {registry.home}")
-    return found[0]
-
-
-def _code_paths(registry: Registry, row: dict[str, Any]) -> list[str]:
-    """List the directories that hold code: of the package, then of what it needs."""
-    paths: dict[str, None] = {}
-    rows_left, seen = [row], {row["name"]}
-    while rows_left:
-        row = rows_left.pop(0)
-        for component in row.get("components") or []:
-            if component["kind"] == "code":
-                paths[str((Path(row["directory"]) / component["path"]).parent)] = None
-        for requirement in row.get("dependencies") or []:
-            name = re.split(r"[ <>=!~^*,]", str(requirement).strip(), maxsplit=1)[0]
-            if name not in seen:
-                seen.add(name)
-                rows_left.append(_installed(registry, name))
-    return list(paths)
-
-
-@contextmanager
-def _on_path(paths: Iterable[str]) -> Generator[None]:
-    """Put directories first on sys.path for a while."""
-    paths = list(paths)
-    if _finder not in sys.path_hooks:
-        sys.path_hooks.insert(0, _finder)
-    sys.path[:0] = paths
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        for entry in paths:
-            with suppress(ValueError):  # the module may have changed sys.path too
-                sys.path.remove(entry)
-
-
-def _check_module(name: str, paths: list[str]) -> None:
-    """Refuse to answer with a module of the same name that came from elsewhere."""
-    module = sys.modules.get(name)
-    file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
-    if file is None:
-        return
-    if not any(Path(file).is_relative_to(entry) for entry in paths):
-        raise ConflictError(
-            f"module {name!r} was imported from {file} before: load the package in a new process"
         )

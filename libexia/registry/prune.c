@@ -1,0 +1,204 @@
+/* What came along for others and is needed by nobody any more: all that cannot be reached, by what each
+ * package needs, from one that was asked for.  It goes in such an order that, wherever a crash ends it,
+ * what is left has all that it needs. */
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "base/rows.h"
+#include "exia/dag.h"
+#include "registry/installed.h"
+#include "registry/journal.h"
+#include "registry/uninstall.h"
+
+static int is_true(const json_t *row, const char *member)
+{
+    return json_is_true(json_object_get(row, member));
+}
+
+static exia_status keep(json_t *kept, json_t *row, exia_error *err)
+{
+    exia_status rc = exia__json_set(row, "kept", json_true(), err);
+    return rc == EXIA_OK ? exia__json_append(kept, json_incref(row), err) : rc;
+}
+
+/* Call `met` for each dependency of a row that something installed meets. */
+static exia_status each_need(const json_t *rows, const json_t *row,
+                             exia_status (*met)(const json_t *row, const json_t *other,
+                                                void *payload, exia_error *err),
+                             void *payload, exia_error *err)
+{
+    const json_t *list = json_object_get(row, "dependencies");
+    exia_status rc = EXIA_OK;
+    for (size_t i = 0; rc == EXIA_OK && i < json_array_size(list); i++) {
+        const char *text = json_string_value(json_array_get(list, i));
+        exia__dependency dependency;
+        if (text == NULL || (rc = exia__dependency_parse(&dependency, text, err)) < 0)
+            continue;
+        const json_t *other = exia__installed_meet(rows, &dependency, NULL);
+        if (other != NULL)
+            rc = met(row, other, payload, err);
+    }
+    return rc;
+}
+
+static exia_status keep_other(const json_t *row, const json_t *other, void *payload,
+                              exia_error *err)
+{
+    (void)row;
+    return is_true(other, "kept") ? EXIA_OK : keep(payload, (json_t *)(uintptr_t)other, err);
+}
+
+/* Put `kept` into each row that stays. */
+static exia_status mark(const json_t *rows, exia_error *err)
+{
+    json_t *kept = json_array();
+    exia_status rc = kept ? EXIA_OK : exia__fail_memory(err);
+    for (size_t i = 0; rc == EXIA_OK && i < json_array_size(rows); i++) {
+        if (is_true(json_array_get(rows, i), "requested"))
+            rc = keep(kept, json_array_get(rows, i), err);
+    }
+    for (size_t i = 0; rc == EXIA_OK && i < json_array_size(kept); i++)
+        rc = each_need(rows, json_array_get(kept, i), keep_other, kept, err);
+    json_decref(kept);
+    return rc;
+}
+
+/* ---- the order ------------------------------------------------------------------------------- */
+
+static exia_status add_edge(const json_t *row, const json_t *other, void *payload, exia_error *err)
+{
+    uint32_t before = (uint32_t)json_integer_value(json_object_get(row, "node"));
+    uint32_t after = (uint32_t)json_integer_value(json_object_get(other, "node"));
+    return is_true(other, "kept") ? EXIA_OK : exia_dag_add_edges(payload, &before, &after, 1, err);
+}
+
+/* What goes, each before what it needs. */
+static exia_status list_unneeded(json_t **out, const json_t *rows, exia_error *err)
+{
+    json_t *list = json_array(), *ordered = json_array();
+    const uint32_t *order = NULL;
+    exia_dag *dag = NULL;
+    size_t count = 0;
+    exia_status rc = list && ordered ? mark(rows, err) : exia__fail_memory(err);
+    for (size_t i = 0; rc == EXIA_OK && i < json_array_size(rows); i++) {
+        json_t *row = json_array_get(rows, i);
+        if (is_true(row, "kept"))
+            continue;
+        rc = exia__json_set(row, "node", json_integer((json_int_t)json_array_size(list)), err);
+        if (rc == EXIA_OK)
+            rc = exia__json_append(list, json_incref(row), err);
+    }
+    if (rc == EXIA_OK)
+        rc = exia_dag_open(&dag, err);
+    if (rc == EXIA_OK && json_array_size(list) > 0)
+        rc = exia_dag_add_nodes(NULL, dag, NULL, json_array_size(list), err);
+    for (size_t i = 0; rc == EXIA_OK && i < json_array_size(list); i++)
+        rc = each_need(rows, json_array_get(list, i), add_edge, dag, err);
+    if (rc == EXIA_OK)
+        rc = exia_dag_order(&order, &count, dag, err);
+    for (size_t i = 0; rc == EXIA_OK && i < count; i++)
+        rc = exia__json_append(ordered, json_incref(json_array_get(list, order[i])), err);
+    if (rc == EXIA_OK) {
+        *out = ordered;
+        ordered = NULL;
+    }
+    exia_dag_free(dag);
+    json_decref(list);
+    json_decref(ordered);
+    return rc;
+}
+
+/* ---- prune ----------------------------------------------------------------------------------- */
+
+static exia_status add_row(exia_rows *rows, const json_t *gone, exia_error *err)
+{
+    json_t *row =
+        json_pack("{s:O, s:O, s:O, s:O, s:s}", "name", json_object_get(gone, "name"), "version",
+                  json_object_get(gone, "version"), "tag", json_object_get(gone, "tag"),
+                  "directory", json_object_get(gone, "directory"), "why", "no package needs it");
+    exia_status rc = row ? exia__rows_add(rows, row, err) : exia__fail_memory(err);
+    json_decref(row);
+    return rc;
+}
+
+static exia_status add_dead(exia_rows *rows, const exia_registry *registry, exia_error *err)
+{
+    json_t *dead = NULL;
+    exia_status rc = exia__staging_dead(&dead, registry, err);
+    for (size_t i = 0; rc == EXIA_OK && i < json_array_size(dead); i++) {
+        json_t *row = json_pack("{s:n, s:n, s:n, s:O, s:s}", "name", "version", "tag", "directory",
+                                json_array_get(dead, i), "why", "left by a process that died");
+        rc = row ? exia__rows_add(rows, row, err) : exia__fail_memory(err);
+        json_decref(row);
+    }
+    json_decref(dead);
+    return rc;
+}
+
+/* Under the home's lock, where it is applied. */
+static exia_status prune(exia_rows *rows, exia__staging *staging, const exia_registry *registry,
+                         int apply, exia_error *err)
+{
+    json_t *installed = NULL, *gone = NULL;
+    exia_status rc = exia__installed_read(&installed, registry, NULL, err);
+    if (rc == EXIA_OK)
+        rc = list_unneeded(&gone, installed, err);
+    for (size_t i = 0; rc == EXIA_OK && i < json_array_size(gone); i++)
+        rc = add_row(rows, json_array_get(gone, i), err);
+    if (rc == EXIA_OK && apply && json_array_size(gone) > 0)
+        rc = exia__uninstall_rows(staging, registry, gone, err);
+    json_decref(installed);
+    json_decref(gone);
+    return rc;
+}
+
+static exia_status apply_prune(exia_rows *rows, const exia_registry *registry, exia__work *work,
+                               exia_error *err)
+{
+    exia__staging staging = {.lock = -1};
+    int lock = -1;
+    exia_status rc = exia__staging_open(&staging, registry, work, err);
+    if (rc == EXIA_OK)
+        rc = exia__home_lock(&lock, registry, work, err);
+    if (rc == EXIA_OK)
+        rc = prune(rows, &staging, registry, 1, err);
+    exia__lock_drop(lock);
+    exia__staging_end(&staging, registry, rc);
+    return rc;
+}
+
+exia_status exia_registry_prune(exia_rows **out, exia_registry *registry,
+                                const exia_prune_options *options, const exia_job *job,
+                                exia_error *err)
+{
+    exia_prune_options ours;
+    exia_rows *rows = NULL;
+    exia__work work;
+    if (out == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "exia_registry_prune: `out` is NULL");
+    *out = NULL;
+    exia_status rc = exia__options(&ours, sizeof ours, options, err);
+    if (rc == EXIA_OK)
+        rc = ours.apply ? exia__registry_enter_write(registry, err)
+                        : exia__registry_enter(registry, err);
+    if (rc == EXIA_OK)
+        rc = exia__work_begin(&work, job, err);
+    if (rc == EXIA_OK)
+        rc = exia__rows_open(&rows, err);
+    if (rc == EXIA_OK && registry->journal != NULL)
+        rc = add_dead(rows, registry, err);
+    if (rc == EXIA_OK && ours.apply) {
+        exia__staging_recover(registry);
+        exia__transfers_forget(registry);
+        rc = apply_prune(rows, registry, &work, err);
+    } else if (rc == EXIA_OK) {
+        rc = prune(rows, NULL, registry, 0, err);
+    }
+    if (rc == EXIA_OK)
+        *out = rows;
+    else
+        exia_rows_free(rows);
+    return rc;
+}
