@@ -31,7 +31,7 @@ static int by_digest(const void *a, const void *b)
     return memcmp(one->digest, other->digest, EXIA__DIGEST_SIZE);
 }
 
-exia_status exia__delta_open(exia__delta *out, exia__index *index, exia_error *err)
+exia_status exia__delta_open(exia__delta *out, exia__index *index, uint64_t until, exia_error *err)
 {
     exia__delta delta = {.index = *index};
     *index = (exia__index){0};
@@ -44,7 +44,7 @@ exia_status exia__delta_open(exia__delta *out, exia__index *index, exia_error *e
     }
     for (size_t i = 0; i < delta.index.count; i++) {
         const exia__frame *frame = &delta.index.frames[i];
-        if (frame->digest == NULL)
+        if (frame->digest == NULL || frame->offset >= until)
             continue;
         delta.sorted[delta.sorted_count++] = frame;
         delta.missing += frame->size;
@@ -304,7 +304,7 @@ exia_status exia__delta_here(exia__delta *delta, const exia_registry *registry,
     const exia__side here = exia__side_here(registry);
     search s = {delta, registry, &here, parcel, work, 0};
     exia_job job = exia__work_rest(work);
-    exia_status rc = each_near(&s, &here, MOST_HERE, look_here, err);
+    exia_status rc = delta->missing > 0 ? each_near(&s, &here, MOST_HERE, look_here, err) : EXIA_OK;
     if (rc == EXIA_OK && delta->missing > 0)
         rc = exia__blobs_list(registry->blobs, "packages/", look_at_blob, &s, &job, err);
     return rc;

@@ -14,15 +14,15 @@ typedef struct exia__found {
 typedef struct exia__delta {
     exia__index index;          /* of the package that is to move */
     exia__found *found;         /* one a frame */
-    const exia__frame **sorted; /* the frames that have a digest, by it */
+    const exia__frame **sorted; /* the frames that are looked for, by their digests */
     size_t sorted_count;
     char **bases; /* names of those packages: what the caller calls them */
     size_t base_count, base_capacity;
-    uint64_t missing; /* bytes of frames with a digest that lie nowhere yet */
+    uint64_t missing; /* bytes of those that lie nowhere yet */
 } exia__delta;
 
-/* Takes the index over, also when it fails. */
-exia_status exia__delta_open(exia__delta *out, exia__index *index, exia_error *err);
+/* Takes the index over, also when it fails.  @param until  frames from there on are not looked for */
+exia_status exia__delta_open(exia__delta *out, exia__index *index, uint64_t until, exia_error *err);
 /* Look for what is missing in one more package; a name that gave nothing is not kept. */
 exia_status exia__delta_base(exia__delta *delta, const char *name, const exia__index *base,
                              exia_error *err);

@@ -356,7 +356,7 @@ static exia_status assembly_open(assembly *a, exia_error *err)
     if (rc == EXIA_ECORRUPT)
         exia__prefix(err, rc, "%s holds other bytes than its name says", fetch->parcel->key);
     if (rc == EXIA_OK)
-        rc = exia__delta_open(&a->delta, &index, err);
+        rc = exia__delta_open(&a->delta, &index, index.from, err); /* the rest has come with it */
     if (rc < 0)
         return rc;
     a->here = exia__zeroed(a->delta.index.count, 1);

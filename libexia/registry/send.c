@@ -70,7 +70,7 @@ static exia_status find_frames(exia__delta *out, const exia_registry *registry,
         return exia__error_pass(err, &why);
     if (rc < 0)
         return EXIA_OK;
-    rc = exia__delta_open(out, &index, err);
+    rc = exia__delta_open(out, &index, index.size, err);
     if (rc == EXIA_OK)
         rc = exia__delta_there(out, registry, side, parcel, work, err);
     if (rc < 0)
