@@ -312,6 +312,10 @@ TEST(ten_thousand_packages_in_a_chain_are_put_in_order)
     assert_int_equal(json_array_size(answer), 10000);
     assert_string_equal(exia__json_string(json_array_get(answer, 0), "name"), "p9999");
     json_decref(answer);
+    json_object_del(universe, "p9999");
+    begin = exia__clock_ns();
+    assert_int_equal(solve(&answer, "p0"), EXIA_ENOTFOUND);
+    print_message("%.1f ms: %s\n", (double)(exia__clock_ns() - begin) / 1e6, err.text);
     json_decref(universe);
 }
 
@@ -381,5 +385,73 @@ TEST(whoever_needs_itself_goes_in_a_circle)
     offer("a", "1", "\"a\"");
     assert_int_equal(solve(&answer, "a"), EXIA_ECYCLE);
     check_text("a@1 needs a");
+    json_decref(universe);
+}
+
+TEST(a_circle_of_thousands_is_refused_in_one_line)
+{
+    json_t *answer = NULL;
+    universe = json_object();
+    for (int p = 0; p < 5000; p++)
+        offer(check_format("p%d", p), "1", check_format("\"p%d\"", (p + 1) % 5000));
+    assert_int_equal(solve(&answer, "p0"), EXIA_ECYCLE);
+    check_text("p0@1 needs p1@1 needs p2@1");
+    assert_null(answer);
+    json_decref(universe);
+}
+
+static exia_status solve_again(void *payload, exia_error *error)
+{
+    const exia__question question = {payload, "here", look, NULL};
+    exia__work work;
+    json_t *answer = NULL;
+    exia_status rc = exia__work_begin(&work, NULL, error);
+    if (rc == EXIA_OK)
+        rc = exia__solve(&answer, &question, &work, error);
+    json_decref(answer);
+    /* a refusal is an answer, too */
+    return rc == EXIA_ENOTFOUND || rc == EXIA_ECYCLE ? EXIA_OK : rc;
+}
+
+TEST(a_search_without_memory_ends_and_leaves_nothing)
+{
+    universe = json_object();
+    offer("yes", "1", "\"a\", \"b\"");
+    offer("no", "1", "\"a\", \"b\", \"low < 1\"");
+    offer("round", "1", "\"a\", \"back\"");
+    offer("back", "1", "\"round\"");
+    offer("a", "2", "\"low >= 2\"");
+    offer("a", "1", NULL);
+    offer("b", "2", "\"low < 2\"");
+    offer("b", "1", "\"low == 2\", \"a < 2\"");
+    offer("low", "2", NULL);
+    offer("low", "1", NULL);
+    check_survives_no_memory(solve_again, "yes");
+    check_survives_no_memory(solve_again, "no");
+    check_survives_no_memory(solve_again, "round");
+    json_decref(universe);
+}
+
+static int stop(const char *step, uint64_t done, uint64_t total, void *payload)
+{
+    (void)step, (void)total, (void)payload;
+    return done > 0;
+}
+
+TEST(a_search_is_cancelled_between_two_conflicts)
+{
+    const exia__question question = {"p0", "here", look, NULL};
+    const exia_job job = {.struct_size = sizeof job, .progress = stop};
+    exia__work work;
+    json_t *answer = NULL;
+    universe = json_object();
+    offer("p0", "1", "\"a\", \"b\"");
+    offer("a", "2", "\"low >= 2\"");
+    offer("a", "1", NULL);
+    offer("b", "2", "\"low < 2\"");
+    offer("low", "2", NULL);
+    offer("low", "1", NULL);
+    check_ok(exia__work_begin(&work, &job, &err));
+    check_fails(EXIA_ECANCELLED, exia__solve(&answer, &question, &work, &err));
     json_decref(universe);
 }

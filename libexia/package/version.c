@@ -173,7 +173,7 @@ static int parse(parsed *out, const char *version)
         at++;
         out->release[out->release_count++] = take_digits(&at);
     }
-    if (parse_pep440(out, at))
+    if (*at == '\0' || parse_pep440(out, at))
         return 1;
     out->pre_count = out->local_count = 0;
     out->post = out->dev = (word){NULL, 0};

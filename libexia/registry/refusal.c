@@ -70,15 +70,22 @@ static const char *version_of(const exia__solver *solver, uint32_t name, uint32_
 
 /* ---- words ---- */
 
+/* How many candidates a term speaks of. */
+static uint32_t size_of(const exia__solver *solver, const exia__term *term)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 1; i <= solver->names[term->name].count; i++)
+        count += (uint32_t)exia__set_has(term->set, i);
+    return count;
+}
+
 /* "a@1.2", "a (every version)", "a 1.2, 1.1 ..." */
 static exia_status write_who(exia__buffer *text, const exia__solver *solver, const exia__term *who,
                              exia_error *err)
 {
     const exia__name *one = &solver->names[who->name];
-    uint32_t all = 0, shown = 0;
+    uint32_t all = size_of(solver, who), shown = 0;
     exia_status rc = exia__buffer_text(text, one->text, err);
-    for (uint32_t i = 0; i < one->count; i++)
-        all += (uint32_t)exia__set_has(who->set, i + 1);
     if (rc == EXIA_OK && all == one->count && all > 1)
         return exia__buffer_text(text, " (every version)", err);
     for (uint32_t i = 0; rc == EXIA_OK && i < one->count && shown < 3; i++) {
@@ -119,13 +126,17 @@ static exia_status write_there_is(exia__buffer *text, const exia__solver *solver
                                   exia_error *err)
 {
     const exia__name *one = &solver->names[name];
+    int pre = 0;
     exia_status rc =
         exia__buffer_text(text, one->count ? ": there is only " : ": there is none", err);
-    for (uint32_t i = 0; rc == EXIA_OK && i < one->count && i < SHOWN; i++)
+    for (uint32_t i = 0; rc == EXIA_OK && i < one->count && i < SHOWN; i++) {
+        pre |= exia__version_is_pre(version_of(solver, name, i));
         rc = exia__buffer_format(text, err, "%s%s", i ? ", " : "", version_of(solver, name, i));
+    }
     if (rc == EXIA_OK)
-        rc = exia__buffer_format(text, err, "%s %s", one->count > SHOWN ? " ..." : "",
-                                 solver->question->where);
+        rc = exia__buffer_format(text, err, "%s %s%s", one->count > SHOWN ? " ..." : "",
+                                 solver->question->where,
+                                 pre ? " (a pre-release only where a range names one)" : "");
     if (rc == EXIA_OK && one->choices.note != NULL)
         rc = exia__buffer_format(text, err, "; %s", one->choices.note);
     return rc;
@@ -165,33 +176,29 @@ static int find_clash(size_t *a, size_t *b, const proof *all)
     return 0;
 }
 
-/* Who had other versions, which the proof had to rule out as well. */
+/* Whose versions the proof had to rule out one by one, besides what is told. */
 static exia_status write_others(exia__buffer *text, const proof *all, const exia__nogood *a,
                                 const exia__nogood *b, exia_error *err)
 {
-    exia_status rc = EXIA_OK;
+    const exia__solver *solver = all->solver;
+    unsigned char *told = exia__zeroed(solver->name_count, 1);
+    exia_status rc = told ? EXIA_OK : exia__fail_memory(err);
     size_t count = 0;
-    for (uint32_t name = 0; rc == EXIA_OK && name < all->solver->name_count; name++) {
-        const exia__nogood *found = NULL;
-        int more = 0;
-        for (size_t i = 0; i < all->count; i++) {
-            const exia__nogood *one = leaf(all, i);
-            if (one->terms[0].name != name)
-                continue;
-            more |= found != NULL && found->terms[1].name != one->terms[1].name;
-            more |= one != a && one != b && found == NULL;
-            found = one;
-        }
-        if (found == NULL || !more || all->solver->names[name].count < 2)
+    for (size_t i = 0; rc == EXIA_OK && i < all->count; i++) {
+        const exia__nogood *one = leaf(all, i);
+        uint32_t name = one->terms[0].name;
+        if (one == a || one == b || told[name] ||
+            size_of(solver, &one->terms[0]) == solver->names[name].count)
             continue;
-        if (++count <= 3)
-            rc = exia__buffer_format(text, err, "%s%s",
-                                     count > 1 ? ", " : "; no other version helps of ",
-                                     all->solver->names[name].text);
+        told[name] = 1;
+        if (count++ < 3)
+            rc = exia__buffer_format(text, err, "%s%s", count > 1 ? ", " : "; other versions of ",
+                                     solver->names[name].text);
     }
     if (rc == EXIA_OK && count > 3)
         rc = exia__buffer_format(text, err, " and %zu more", count - 3);
-    return rc;
+    exia__release(told);
+    return rc == EXIA_OK && count > 0 ? exia__buffer_text(text, " do not help", err) : rc;
 }
 
 static exia_status write_refusal(exia__buffer *text, const proof *all, exia_error *err)

@@ -4,6 +4,7 @@
  * the two sides, what the lock file does not hold. */
 #include "registry/resolve.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +42,7 @@ typedef struct choice {
     const char *name;
     int root;
     json_t *list;
+    char other[2 * EXIA__VERSION_SIZE]; /* the first one that is for another machine */
     exia__buffer note;
 } choice;
 
@@ -145,6 +147,9 @@ static exia_status add_candidate(choice *one, const json_t *row, const char *fro
     if (one->root)
         good = (asked->tag != NULL || good) &&
                exia__spec_match(asked, one->name, exia__json_string(row, "version"), tag);
+    else if (!good && one->other[0] == '\0')
+        snprintf(one->other, sizeof one->other, "%s is for %s", exia__json_string(row, "version"),
+                 tag);
     for (size_t i = 0; good && i < json_array_size(one->list); i++) {
         const json_t *other = json_array_get(one->list, i);
         good =
@@ -328,6 +333,8 @@ static exia_status look(exia__choices *out, const char *name, void *payload, exi
         rc = add_offers(&one, &state->here, err);
     if (rc == EXIA_OK)
         rc = add_offers(&one, &state->there, err);
+    if (rc == EXIA_OK && json_array_size(one.list) == 0 && one.other[0] != '\0')
+        rc = exia__buffer_format(&one.note, err, "%s%s", one.note.size ? "; " : "", one.other);
     if (rc == EXIA_OK)
         rc = keep_pinned(&one, err);
     if (rc == EXIA_OK)
