@@ -103,5 +103,5 @@ $(BUILD)/bench-dag: $(wildcard tests/bench/*.cpp) $(library) | build/system-benc
 		-o $@ $(filter %.cpp,$^) -L$(BUILD) -lexia -Wl,-rpath,'$$ORIGIN'
 $(BUILD)/bench-blobs: tests/bench/blobs/blobs.c $(BUILD)/libexia.a | build/system-bench
 	$(call show,CC)$(CC) $(CFLAGS) $(own_flags) -Ilibexia $(pkg_cflags) -o $@ $^ $(pkg_libs) -lm -ldl
-bench: $(venv)/.bench $(BUILD)/bench-pool $(BUILD)/bench-dag $(BUILD)/bench-blobs $(venv)/.binding ## side by side with the field: time, peer, ratio; TASKFLOW=DIR
+bench: $(venv)/.bench $(BUILD)/bench-pool $(BUILD)/bench-dag $(BUILD)/bench-blobs $(venv)/.binding ## side by side with the field: time, peer, ratio; TASKFLOW=DIR, ROUNDS=5
 	@$(python) tests/bench/bench.py $(BUILD)

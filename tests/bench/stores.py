@@ -25,13 +25,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sides import Fresh, Side, contest, size_of
+from sides import FEW, Fresh, Side, contest, size_of
 
 SERVERS = Path(__file__).parent.parent / "servers"
 ALL = ("versitygw", "minio")
 BUCKET = "exia"
 WORKERS = 16  # at many objects; s5cmd has its own number, 256
-ROUNDS = 3
 SHAPES = {"1 object of 1 GiB": (1, 1 << 30), "10,000 objects of 100 kB": (10_000, 100_000)}
 
 # ---- boto3, as a program ---------------------------------------------------------------------------
@@ -228,7 +227,7 @@ def bench_shape(build: Path, name: str, scratch: Path, title: str) -> None:
                 sides,
                 {"wall": 1.0, "cpu": 1.0},
                 peers=[side for side in sides if not side.name.startswith("exia")],
-                rounds=ROUNDS,
+                rounds=FEW,
                 warm=False,
             )
     shutil.rmtree(scratch)

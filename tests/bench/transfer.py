@@ -23,11 +23,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
-from sides import MIB, WIDTH, Taken, take
+from sides import FEW, MIB, WIDTH, Taken, take
 from stores import BUCKET, is_built, s5cmd, serving
 
 SERVERS = ("versitygw",)
-ROUNDS = 3
 SIZE = 1 << 30
 FILES = 10_000
 LOCAL = 0.03  # of the bytes that a local edit may move, or
@@ -234,7 +233,7 @@ def bench_transfer(build: Path, directory: Path, servers: Sequence[str] = SERVER
     for server in ("", *filter(is_built, servers)):
         with serving(server, scratch / "server") if server else nullcontext("") as url:
             ways = s3_ways(tool, scratch, url) if url else file_ways(tool, scratch)
-            for number in range(ROUNDS):
+            for number in range(FEW):
                 packages = f"{url}/{number}" if url else f"file:{scratch}/round/depot"
                 go_round(ways, tool, scratch, packages, steps)
                 shutil.rmtree(scratch / "server" / "data" / BUCKET / f"{number}", not url)
