@@ -59,8 +59,8 @@ const struct command command_push = {
     .synopsis = "PACKAGE --to REMOTE [--dry-run]",
     .summary = "Send a package that is registered here to a remote.",
     .about =
-        "What the remote has already is not sent again; what other versions of the package have\n"
-        "there is copied on the spot, where the remote can do that.  A push that was cut goes\n"
+        "What the remote has already is not sent again; what other versions of the package have "
+        "there is copied on the spot, where the remote can do that.  A push that was cut goes "
         "on when it is repeated.",
     .keys = "package, remote, total, moved, reused",
     .least = 1,
@@ -78,9 +78,8 @@ const struct command command_pull = {
     .run = run_pull,
     .synopsis = "PACKAGE --from REMOTE [--dry-run]",
     .summary = "Fetch a package from a remote and register it here.",
-    .about =
-        "What is here already, also in other packages, is not fetched again.  A pull that was\n"
-        "cut goes on when it is repeated.",
+    .about = "What is here already, also in other packages, is not fetched again.  A pull that was "
+             "cut goes on when it is repeated.",
     .keys = "package, remote, total, moved, reused",
     .least = 1,
     .most = 1,

@@ -12,8 +12,8 @@ extern "C" {
 #endif
 
 typedef struct exia_registry exia_registry;
-typedef struct
-    exia_transfer { /* bytes: total is moved now + reused, where they had to go or near it */
+/* Bytes of a package: all; sent or fetched now; not, since they were there already. */
+typedef struct exia_transfer {
     uint64_t total, moved, reused;
 } exia_transfer;
 typedef struct exia_transfer_options { /* set struct_size to sizeof of it; zeros are the defaults */

@@ -2,8 +2,12 @@
 
 import json
 import random
+import shutil
+import subprocess
+import sys
 
 import pytest
+from vedapkg_tool import VEDAPKG
 
 MIB = 1 << 20
 COMPONENT = 64 * MIB
@@ -20,6 +24,12 @@ def components():
     return [digits(COMPONENT, seed) for seed in range(4)]
 
 
+def with_depot(host):
+    records, packages = f"sqlite:{host.directory}/depot.db", f"file:{host.directory}/depot"
+    host.run("remote", "add", "depot", "--records", records, "--packages", packages)
+    return host
+
+
 @pytest.fixture
 def hosts(tool, components):
     """Two homes with version 1 of a package, and a remote between them."""
@@ -28,11 +38,8 @@ def hosts(tool, components):
     for i, component in enumerate(components):
         (workspace / f"data-{i}.bin").write_bytes(component)
     there = tool.other_home("there")
-    for host in (tool, there):
-        host.run(
-            "remote", "add", "depot", "--records", f"sqlite:{tool.directory}/depot.db",
-            "--packages", f"file:{tool.directory}/depot",
-        )  # fmt: skip
+    with_depot(tool)
+    with_depot(there)
     publish(tool, workspace, "1")
     (moved,) = there.json("pull", "w@1", "--from", "depot")
     assert moved["moved"] == moved["total"] > 32 * MIB
@@ -51,12 +58,25 @@ def publish(host, workspace, version):
     return moved
 
 
+def memory(host, *words):
+    """The most that a command had in memory, told by a small process that started it."""
+    code = (
+        "import os, sys; pid = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:]); "
+        "_, status, used = os.wait4(pid, 0); print(used.ru_maxrss); sys.exit(status != 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code, VEDAPKG, *words, "--quiet", "--threads", "2"],
+        env=host.environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return int(done.stdout.splitlines()[-1]) * 1024
+
+
 def share(moved):
     assert moved["moved"] + moved["reused"] == moved["total"]
     return moved["moved"] / moved["total"]
 
 
-def test_after_a_local_edit_at_most_three_percent_move(hosts):
+def test_after_a_local_edit_at_most_three_percent_move_in_little_memory(hosts):
     here, there, workspace = hosts
     with open(workspace / "data-2.bin", "r+b") as file:  # 1 % of all bytes
         file.seek(20 * MIB + 12345)
@@ -68,6 +88,14 @@ def test_after_a_local_edit_at_most_three_percent_move(hosts):
     assert moved == planned and share(moved) <= 0.03
     (again,) = there.json("pull", "w@2", "--from", "depot")
     assert again["moved"] == 0 and again["reused"] == moved["total"]
+
+    most = 64 * MIB + 2 * 8 * MIB
+    third = with_depot(here.other_home("third"))
+    assert memory(third, "pull", "w@2", "--from", "depot") < most
+    assert memory(third, "pull", "w@1", "--from", "depot") < most
+    shutil.rmtree(here.directory / "depot")
+    assert memory(third, "push", "w@1", "--to", "depot") < most
+    assert memory(third, "push", "w@2", "--to", "depot") < most
 
 
 def test_after_bytes_put_in_and_a_new_file_first_at_most_three_percent_move(hosts):
@@ -83,10 +111,7 @@ def test_after_bytes_put_in_and_a_new_file_first_at_most_three_percent_move(host
 def test_a_dry_run_says_what_would_move(tool):
     tool.package()
     tool.run("register", "hello-0.1.0-any.veda")
-    tool.run(
-        "remote", "add", "depot", "--records", f"sqlite:{tool.directory}/depot.db",
-        "--packages", f"file:{tool.directory}/depot",
-    )  # fmt: skip
+    with_depot(tool)
     said = tool.run("push", "hello", "--to", "depot", "--dry-run").stderr
     assert "hello: " in said and said.rstrip().endswith("would move")
     assert not (tool.directory / "depot.db").exists()

@@ -26,7 +26,7 @@ from exia._rows import Rows, rows, take_rows
 
 
 class Transfer(NamedTuple):
-    """Bytes of a package: all, moved now, and reused where they had to go or near it."""
+    """Bytes of a package: all, sent or fetched now, and those that need not move."""
 
     total: int
     moved: int
