@@ -149,9 +149,8 @@ static int clash(const exia__solver *solver, const exia__nogood *a, const exia__
 {
     const exia__term *left = &a->terms[1], *right = &b->terms[1];
     const exia__name *one = &solver->names[left->name];
-    if (left->name != right->name || (a != b && a->terms[0].name == b->terms[0].name) ||
-        a->kind != EXIA__NEEDED || b->kind != EXIA__NEEDED)
-        return 0;
+    if (a != b && a->terms[0].name == b->terms[0].name)
+        return 0; /* two versions of one package never ask together */
     for (uint32_t i = 1; i <= one->count; i++) {
         if (!exia__set_has(left->set, i) && !exia__set_has(right->set, i))
             return 0;
@@ -159,21 +158,27 @@ static int clash(const exia__solver *solver, const exia__nogood *a, const exia__
     return 1;
 }
 
-/* The first two, or the first one twice, that clash.  Zero: it takes more of them. */
-static int find_clash(size_t *a, size_t *b, const proof *all)
+/* The first two, or the first one twice, that clash; `*found` is zero when it takes more of them. */
+static exia_status find_clash(int *found, size_t *a, size_t *b, const proof *all, exia_error *err)
 {
-    for (size_t i = 0; i < all->count; i++) {
-        for (size_t k = 0; k <= i; k++) {
-            const exia__nogood *first = leaf(all, i), *second = leaf(all, i - k);
-            if (first->kind == EXIA__NEEDED && second->kind == EXIA__NEEDED &&
-                clash(all->solver, first, second)) {
-                *a = i - k;
-                *b = i;
-                return 1;
-            }
+    /* of each package the last leaf that needs it, and of each leaf the one before, both plus one */
+    size_t *last = exia__zeroed(all->solver->name_count, sizeof *last);
+    size_t *before = exia__zeroed(all->count, sizeof *before);
+    exia_status rc = last && before ? EXIA_OK : exia__fail_memory(err);
+    *found = 0;
+    for (size_t i = 0; rc == EXIA_OK && !*found && i < all->count; i++) {
+        const exia__nogood *one = leaf(all, i);
+        before[i] = last[one->terms[1].name];
+        last[one->terms[1].name] = i + 1;
+        for (size_t k = i + 1; k > 0 && !*found; k = before[k - 1]) {
+            *found = clash(all->solver, one, leaf(all, k - 1));
+            *a = k - 1;
+            *b = i;
         }
     }
-    return 0;
+    exia__release(last);
+    exia__release(before);
+    return rc;
 }
 
 /* Whose versions the proof had to rule out one by one, besides what is told. */
@@ -201,19 +206,18 @@ static exia_status write_others(exia__buffer *text, const proof *all, const exia
     return rc == EXIA_OK && count > 0 ? exia__buffer_text(text, " do not help", err) : rc;
 }
 
+/* All leaves are needs. */
 static exia_status write_refusal(exia__buffer *text, const proof *all, exia_error *err)
 {
     size_t a = 0, b = 0;
-    exia_status rc = EXIA_OK;
-    int found = find_clash(&a, &b, all);
-    if (!found) { /* what two of them leave has needs of its own that fail: begin with the first */
-        while (a + 1 < all->count && leaf(all, a)->kind != EXIA__NEEDED)
-            a++;
-        for (b = a; b + 1 < all->count && b < a + 2;)
-            b++;
+    int found = 0;
+    exia_status rc = find_clash(&found, &a, &b, all, err);
+    if (!found) { /* what some leave has needs of its own that fail: begin with the first */
+        a = 0;
+        b = all->count < 3 ? all->count - 1 : 2;
     }
     for (size_t i = a; rc == EXIA_OK && i <= b; i++) {
-        if (leaf(all, i)->kind != EXIA__NEEDED || (found && i != a && i != b))
+        if (found && i != a && i != b)
             continue;
         if (i > a)
             rc = exia__buffer_text(text, ", ", err);
