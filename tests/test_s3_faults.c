@@ -1,4 +1,5 @@
 /* S3 through a server that fails: nothing told done is lost, nothing half done is seen, every call ends in time. */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -260,6 +261,28 @@ TEST(an_object_that_is_replaced_while_it_is_read_is_a_conflict)
     check_fails(EXIA_ECONFLICT,
                 exia__blobs_get(blobs, "k", 0, UINT64_MAX, count_bytes, &seen, NULL, &err));
     check_text("was replaced while it was read");
+    exia__blobs_free(blobs);
+    fake_stop();
+}
+
+static exia_status be_slow(const void *data, size_t size, void *payload, exia_error *error)
+{
+    poll(NULL, 0, 400);
+    return count_bytes(data, size, payload, error);
+}
+
+TEST(a_reader_that_takes_its_time_is_no_stall_of_the_server_s)
+{
+    exia__blobs *blobs = open_blobs(start());
+    exia_job job = {.struct_size = sizeof job,
+                    .timeout_ms = 600}; /* 300 without a byte are a stall */
+    size_t seen = 0;
+    check_ok(operate(PUT, blobs, NULL));
+    fake_bucket.large = 30 << 20;
+    long asked = faults_requests();
+    check_ok(exia__blobs_get(blobs, "k", 0, UINT64_MAX, be_slow, &seen, &job, &err));
+    assert_int_equal(seen, 30 << 20);
+    assert_int_equal(faults_requests() - asked, 4); /* each range once */
     exia__blobs_free(blobs);
     fake_stop();
 }

@@ -337,23 +337,29 @@ static int put_large(void)
     return rc == EXIA_OK ? 0 : 1;
 }
 
+/* A client puts "large" and is killed at its request `number`, before or after the server got it. */
+static void put_and_die(long number, int before)
+{
+    int status = 0, ready[2];
+    assert_int_equal(pipe(ready), 0);
+    client = fork();
+    if (client == 0)
+        _exit(read(ready[0], &status, 1) == 1 ? put_large() : 1);
+    assert_true(client > 0);
+    faults_act(kill_client, number, before);
+    assert_int_equal(write(ready[1], "", 1), 1);
+    assert_int_equal(close(ready[0]) + close(ready[1]), 0);
+    assert_int_equal(waitpid(client, &status, 0), client);
+    assert_true(WIFSIGNALED(status));
+}
+
 TEST(a_client_killed_at_any_request_of_a_put_leaves_nothing_half_done_and_goes_on)
 {
     start();
     exia_source source = large_source();
     check_ok(operate(PUT, through, NULL));
-    for (long step = 0; step < 2 * (STEPS + 1); step++) {
-        int status = 0, ready[2];
-        assert_int_equal(pipe(ready), 0);
-        client = fork();
-        if (client == 0)
-            _exit(read(ready[0], &status, 1) == 1 ? put_large() : 1);
-        assert_true(client > 0);
-        faults_act(kill_client, 1 + step / 2, step % 2 == 0);
-        assert_int_equal(write(ready[1], "", 1), 1);
-        assert_int_equal(close(ready[0]) + close(ready[1]), 0);
-        assert_int_equal(waitpid(client, &status, 0), client);
-        assert_true(WIFSIGNALED(status));
+    for (long step = 0; step < 2 * (STEPS + 1); step++) { /* the first one opens */
+        put_and_die(1 + step / 2, step % 2 == 0);
         int there = large_is_there();
         assert_int_equal(there, step == 2 * STEPS + 1); /* not before the last was done */
         exia_status rc = exia__blobs_put(through, "large", &source, NULL, &err);
@@ -362,6 +368,22 @@ TEST(a_client_killed_at_any_request_of_a_put_leaves_nothing_half_done_and_goes_o
         assert_int_equal(server_notes(), 0);
         check_ok(exia__blobs_remove(direct, "large", NULL, &err));
     }
+    stop();
+}
+
+TEST(an_upload_of_other_parts_is_not_gone_on_with)
+{
+    uint64_t copied = 0;
+    start();
+    exia_source source = large_source();
+    check_ok(operate(PUT, through, NULL));
+    check_ok(exia__blobs_put(direct, "base", &source, NULL, &err));
+    put_and_die(STEPS + 1, 1); /* all its parts are there */
+    assert_int_equal(server_notes(), 1 + PARTS);
+    check_ok(exia__blobs_compose(&copied, through, "large", &source, &in_base, 1, NULL, &err));
+    assert_int_equal(copied, in_base.size);
+    check_large();
+    assert_int_equal(server_notes(), 0);
     stop();
 }
 

@@ -14,6 +14,8 @@
 #include "base/error.h"
 #include "base/memory.h"
 
+/* Parts are of up to 10 MiB; of an object over 100 GB they are larger, for there are at most 10,000: then fewer
+ * are under way, and over 200 GB one, which takes its size in memory. */
 enum { ABORT_MS = 2000, MEMORY = 48 << 20 };
 
 typedef struct upload upload;
