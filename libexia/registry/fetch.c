@@ -23,9 +23,11 @@
 #include "registry/delta.h"
 
 enum {
-    SPARE = 2,           /* slots besides those in work */
-    MOST_THREADS = 64,   /* of a pass */
-    RUN_MOST = 32 << 20, /* bytes of one request, about */
+    SPARE = 2,         /* slots besides those in work */
+    MOST_THREADS = 64, /* of a pass */
+    FEW_THREADS = 2,   /* for them a driver may read ahead: requests of LONG_RUN bytes, */
+    LONG_RUN = 32 << 20,
+    SHORT_RUN = 8 << 20, /* ... while of many each holds no more than this */
     GAP_MOST = 64 << 10  /* what is here already and fetched again, to save a request */
 };
 
@@ -57,11 +59,6 @@ typedef struct assembly {
 
 static void assembly_free(assembly *a)
 {
-    for (size_t i = 0; a->tools != NULL && i < MOST_THREADS; i++) {
-        exia__release(a->tools[i].room);
-        exia__hash_free(a->tools[i].hash);
-    }
-    exia__release(a->tools);
     exia__release(a->here);
     exia__release(a->runs);
     exia__delta_free(&a->delta);
@@ -171,6 +168,16 @@ static exia_status reusing(void *payload, exia_error *err)
     return exia__work_step(a->fetch->work, "reusing", atomic_load(&a->done), a->total, err);
 }
 
+static void free_tools(assembly *a)
+{
+    for (size_t i = 0; a->tools != NULL && i < MOST_THREADS; i++) {
+        exia__release(a->tools[i].room);
+        exia__hash_free(a->tools[i].hash);
+    }
+    exia__release(a->tools);
+    a->tools = NULL;
+}
+
 static exia_status settle(assembly *a, exia_error *err)
 {
     static const exia__crew crew = {.take = take_frame, .work = settle_frame, .step = reusing};
@@ -184,7 +191,10 @@ static exia_status settle(assembly *a, exia_error *err)
         a->total += frame->size;
         a->largest = frame->size > a->largest ? frame->size : a->largest;
     }
-    return run_crew(a, &crew, count, err);
+    a->tools = exia__zeroed(MOST_THREADS, sizeof *a->tools);
+    exia_status rc = a->tools ? run_crew(a, &crew, count, err) : exia__fail_memory(err);
+    free_tools(a);
+    return rc;
 }
 
 /* ---- what is not ----------------------------------------------------------------------------------- */
@@ -193,6 +203,7 @@ static exia_status settle(assembly *a, exia_error *err)
 static exia_status plan_runs(assembly *a, exia_error *err)
 {
     uint64_t end = a->delta.index.from;
+    uint64_t most = a->fetch->work->job.threads > FEW_THREADS ? SHORT_RUN : LONG_RUN;
     a->total = 0;
     for (size_t i = 0; i < a->delta.index.count; i++) {
         const exia__frame *frame = &a->delta.index.frames[i];
@@ -201,7 +212,7 @@ static exia_status plan_runs(assembly *a, exia_error *err)
             continue;
         uint64_t to = frame->offset + frame->size < end ? frame->offset + frame->size : end;
         if (last != NULL && frame->offset - (last->at + last->size) <= GAP_MOST &&
-            to - last->at <= RUN_MOST) {
+            to - last->at <= most) {
             a->total += to - (last->at + last->size);
             last->size = to - last->at;
             continue;
@@ -360,8 +371,7 @@ static exia_status assembly_open(assembly *a, exia_error *err)
     if (rc < 0)
         return rc;
     a->here = exia__zeroed(a->delta.index.count, 1);
-    a->tools = exia__zeroed(MOST_THREADS, sizeof *a->tools);
-    return a->here != NULL && a->tools != NULL ? EXIA_OK : exia__fail_memory(err);
+    return a->here ? EXIA_OK : exia__fail_memory(err);
 }
 
 /* @param reuse  take what is here already
