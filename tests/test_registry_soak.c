@@ -100,6 +100,32 @@ static exia_status carry(const actor *self, const witness_note *note, exia_error
                          : rc;
 }
 
+/* Nobody damages anything here: only the link to a current version may wait for somebody to set it. */
+static exia_status repair(exia_registry *registry, exia_error *why)
+{
+    const exia_check_options options = {.struct_size = sizeof options, .repair = 1};
+    exia_rows *rows = NULL;
+    const char *line = NULL;
+    exia_status rc = exia_registry_check(&rows, registry, NULL, &options, NULL, why);
+    while (rc == EXIA_OK && (rc = exia_rows_next(&line, rows, why)) == EXIA_OK) {
+        json_t *row = json_loads(line, 0, NULL);
+        if (strcmp(text_of(row, "path"), "current") != 0)
+            witness_wrong("a repair found %.300s", line);
+        json_decref(row);
+    }
+    exia_rows_free(rows);
+    return rc == EXIA_DONE ? EXIA_OK : rc;
+}
+
+static exia_status prune(exia_registry *registry, exia_error *why)
+{
+    const exia_prune_options options = {.struct_size = sizeof options, .apply = 1};
+    exia_rows *rows = NULL;
+    exia_status rc = exia_registry_prune(&rows, registry, &options, NULL, why);
+    exia_rows_free(rows);
+    return rc;
+}
+
 static exia_status perform(const actor *self, witness_note *note, exia_error *why)
 {
     exia_registry *registry = self->homes[note->home];
@@ -130,6 +156,12 @@ static exia_status perform(const actor *self, witness_note *note, exia_error *wh
                                      note->deed == INSTALL ? NULL : there, NULL, NULL, why);
     case UNINSTALL:
         return exia_registry_uninstall(registry, item->package, why);
+    case ACTIVATE:
+        return exia_registry_activate(registry, item->package, NULL, why);
+    case REPAIR:
+        return repair(registry, why);
+    case PRUNE:
+        return prune(registry, why);
     case CARRY:
         return carry(self, note, why);
     default:
@@ -140,7 +172,8 @@ static exia_status perform(const actor *self, witness_note *note, exia_error *wh
 /* May a call answer this, when nothing is broken? */
 static int may_answer(witness_deed deed, exia_status rc)
 {
-    int found = deed != REGISTER && deed != REGISTER_AWAY && deed < SEE;
+    int found =
+        deed != REGISTER && deed != REGISTER_AWAY && deed != REPAIR && deed != PRUNE && deed < SEE;
     return rc == EXIA_OK || (rc == EXIA_ENOTFOUND && found) ||
            (rc == EXIA_EEXISTS && (deed == REGISTER || deed == REGISTER_AWAY || deed == PUSH ||
                                    deed == PULL || deed == INSTALL_AWAY || deed == CARRY)) ||
@@ -149,7 +182,8 @@ static int may_answer(witness_deed deed, exia_status rc)
 
 static witness_deed choose(uint32_t *dice)
 {
-    static const uint8_t shares[DEEDS] = {14, 2, 3, 2, 9, 4, 12, 13, 12, 8, 12, 4, 4, 4, 3};
+    static const uint8_t shares[DEEDS] = {14, 2,  3, 2, 9, 4, 12, 13, 12,
+                                          8,  12, 4, 2, 2, 4, 4,  4,  3};
     uint32_t all = 0, die;
     for (int i = 0; i < DEEDS; i++)
         all += shares[i];

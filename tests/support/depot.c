@@ -144,12 +144,28 @@ static void look_for_strangers(exia_registry *registry, const char *home, const 
     }
 }
 
+/* Of each name that is installed one is current. */
+static void look_for_current(const json_t *list, const char *name)
+{
+    size_t i = 0;
+    json_t *row = NULL;
+    int count = 0;
+    json_array_foreach(list, i, row)
+    {
+        count += strcmp(text_of(row, "name"), name) == 0 &&
+                 json_is_true(json_object_get(row, "current"));
+    }
+    if (count != 1)
+        witness_wrong("%d versions of %s are current", count, name);
+}
+
 static void look_at_rows(exia_registry *registry, const char *home)
 {
     size_t i = 0, k = 0;
     json_t *list = read_rows(registry, 1), *row = NULL, *need = NULL;
     json_array_foreach(list, i, row)
     {
+        look_for_current(list, text_of(row, "name"));
         json_array_foreach(json_object_get(row, "dependencies"), k, need)
         {
             if (!met(list, json_string_value(need)))
@@ -266,6 +282,18 @@ static void look_at_staged(const char *path, void *payload)
         witness_wrong("%s was left over", path);
 }
 
+/* The link to the current version leads to it. */
+static void look_at_link(const char *home, const json_t *row)
+{
+    char path[PATH], target[PATH], expected[PATH];
+    snprintf(path, sizeof path, "%s/installed/%s/current", home, text_of(row, "name"));
+    snprintf(expected, sizeof expected, "%s/%s", text_of(row, "version"), text_of(row, "tag"));
+    ssize_t size = readlink(path, target, sizeof target - 1);
+    target[size < 0 ? 0 : size] = '\0';
+    if (json_is_true(json_object_get(row, "current")) && strcmp(target, expected) != 0)
+        witness_wrong("%s leads to \"%s\", and %s is current", path, target, expected);
+}
+
 void depot_look_at_all(exia_registry *registry, const char *home)
 {
     char path[PATH];
@@ -274,6 +302,7 @@ void depot_look_at_all(exia_registry *registry, const char *home)
     look_at_rows(registry, home);
     json_array_foreach(there, i, row)
     {
+        look_at_link(home, row);
         if (!is_as_packed(home, row))
             witness_wrong("%s@%s is not what was packed", text_of(row, "name"),
                           text_of(row, "version"));

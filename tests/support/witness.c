@@ -9,10 +9,15 @@
 enum { ANY = STOCK_CONTENTS, PLACES = 2 * WITNESS_HOMES + WITNESS_REMOTES, NOT_LONGER = 600 };
 typedef enum kind { REGISTERED, INSTALLED, OFFERED } kind;
 
-const char *const witness_verbs[DEEDS] = {
-    "register",         "register there", "update", "update there", "unregister",
-    "unregister there", "push",           "pull",   "install",      "install from there",
-    "uninstall",        "carry",          "query",  "list",         "query there"};
+const char *const witness_verbs[DEEDS] = {"register",   "register there",
+                                          "update",     "update there",
+                                          "unregister", "unregister there",
+                                          "push",       "pull",
+                                          "install",    "install from there",
+                                          "uninstall",  "activate",
+                                          "repair",     "prune",
+                                          "carry",      "query",
+                                          "list",       "query there"};
 witness_table *witness;
 
 double witness_now(void)
@@ -122,6 +127,11 @@ static int tells_change(change *out, const witness_note *note, kind what, int wh
             out->sure = 0;
         }
         break;
+    case PRUNE: /* whatever nobody asked for */
+        if (what == INSTALLED)
+            out->content = STOCK_NONE;
+        out->sure = 0;
+        break;
     case CARRY:
         if (what == REGISTERED && (same || needs(stock[note->item].name, stock[item].name)))
             out->content = ANY;
@@ -161,6 +171,7 @@ static int tells_sight(int *content, const witness_note *note, kind what, int wh
     case PUSH:
         return missing && what == REGISTERED;
     case UNINSTALL:
+    case ACTIVATE:
         return missing && what == INSTALLED;
     default:
         return 0;

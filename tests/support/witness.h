@@ -25,6 +25,9 @@ typedef enum witness_deed {
     INSTALL,
     INSTALL_AWAY, /* what is missing comes from a remote */
     UNINSTALL,
+    ACTIVATE,
+    REPAIR, /* all that is installed */
+    PRUNE,
     CARRY, /* by a bundle, from the other home to this one */
     SEE,   /* these three change nothing: `seen` */
     SEE_INSTALLED,
