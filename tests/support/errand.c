@@ -438,18 +438,19 @@ const char *errands_state(const char *folder, const char *host)
 
 static exia_status begin_anew(exia_registry *home, exia_error *error)
 {
-    static const char *const packages[] = {"c@1.0", "d@1.0", "d@2.0", "e@1.0"};
-    exia_status rc = exia_registry_uninstall(home, "c@1.0", error);
-    for (size_t i = 0; i < sizeof packages / sizeof *packages; i++) {
+    static const char *const packages[] = {"c@1.0", "f@1.0", "d@1.0", "d@2.0", "e@1.0"};
+    exia_status rc = EXIA_OK;
+    for (size_t i = 0; rc == EXIA_OK && i < sizeof packages / sizeof *packages; i++) {
+        rc = exia_registry_uninstall(home, packages[i], error);
         if (rc == EXIA_OK || rc == EXIA_ENOTFOUND)
             rc = exia_registry_unregister(home, packages[i], NULL, error);
-        if (i > 0 && (rc == EXIA_OK || rc == EXIA_ENOTFOUND))
-            rc = exia_registry_register(home, item(packages[i])->file[STOCK_OTHER], NULL, NULL,
-                                        error);
+        rc = rc == EXIA_ENOTFOUND ? EXIA_OK : rc;
     }
     if (rc == EXIA_OK)
-        rc = exia_registry_install(NULL, home, "e@1.0", NULL, NULL, NULL, error);
-    return rc == EXIA_OK ? exia_registry_uninstall(home, "e@1.0", error) : rc;
+        rc = exia_registry_register(home, item("d@1.0")->file[STOCK_OTHER], NULL, NULL, error);
+    if (rc == EXIA_OK)
+        rc = exia_registry_install(NULL, home, "d@1.0", NULL, NULL, NULL, error);
+    return rc == EXIA_OK ? exia_registry_uninstall(home, "d@1.0", error) : rc;
 }
 
 exia_status errands_go_on(const char *folder, exia_error *error)
