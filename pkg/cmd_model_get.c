@@ -138,8 +138,9 @@ static exia_status run_model_get(struct call *call, exia_error *err)
         return misuse(call, err, "-o - is for the bytes of one --part, without --json");
     status = library_open(&library, call, true, err);
     if (status == EXIA_OK)
-        status =
-            exia_model_open(&model, library, call->arguments[0], part ? EXIA_OPEN_VERIFY : 0, err);
+        status = exia_model_open_with(&model, library, call->arguments[0],
+                                      part ? EXIA_OPEN_VERIFY : 0, job_begin(call), err);
+    job_end();
     if (status != EXIA_OK)
         goto done;
     facts = must(json_loads(exia_model_facts(model), 0, NULL));

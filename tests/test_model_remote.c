@@ -171,6 +171,35 @@ TEST(a_model_whose_records_are_its_user_s_own_is_trusted_from_the_cache_too)
     exia_library_free(library);
 }
 
+static int stop_while_it_comes(const char *step, uint64_t done, uint64_t total, void *payload)
+{
+    (void)step, (void)total;
+    *(uint64_t *)payload = done;
+    return done > 0;
+}
+
+TEST(an_open_that_is_cancelled_while_a_blob_comes_is_gone_on_with)
+{
+    exia_library *library = open_distant();
+    exia_model *model = NULL;
+    exia_view view;
+    uint64_t done = 0;
+    const exia_job job = {
+        .struct_size = sizeof job, .progress = stop_while_it_comes, .payload = &done};
+    write_bytes(library, 'a');
+    distant->told = 0;
+    check_fails(EXIA_ECANCELLED, exia_model_open_with(&model, library, "m", 0, &job, &err));
+    assert_null(model);
+    assert_true(done > 0 && done < SIZE);
+    distant->told = 0;
+    model = open_view(&view, library, 0);
+    check_bytes(&view, 'a');
+    assert_int_equal(distant->told, SIZE - done);
+    exia_model_free(model);
+    check_fails(EXIA_EINVAL, exia_model_open_with(NULL, library, "m", 0, &job, &err));
+    exia_library_free(library);
+}
+
 static exia_status open_anew(void *payload, exia_error *error)
 {
     exia_model *model = NULL;

@@ -156,6 +156,14 @@ enum { EXIA_OPEN_VERIFY = 1, EXIA_OPEN_POPULATE = 2, EXIA_OPEN_READ_ONLY = 4 };
 EXIA_API exia_status exia_model_open(exia_model **out, exia_library *library, const char *selector,
                                      unsigned flags, exia_error *err);
 
+/* The same where it may take long: a blob of a remote store that is not here yet comes by the job.
+ *
+ * @return EXIA_ECANCELLED, EXIA_ETIMEOUT: what came of a blob is gone on with by the next call
+ */
+EXIA_API exia_status exia_model_open_with(exia_model **out, exia_library *library,
+                                          const char *selector, unsigned flags, const exia_job *job,
+                                          exia_error *err);
+
 /* Write a version as a plain directory, which must not be there yet: version.json and one file a
  * part, named as the part.  It appears whole or not at all. */
 EXIA_API exia_status exia_library_export(exia_library *library, const char *selector,

@@ -207,6 +207,13 @@ class library : public detail::handle<exia_library, exia_library_free>
     {
         return model(detail::made<exia_model>(exia_model_open, c(), detail::text(selector), flags));
     }
+    /* Where it may come from a remote store. */
+    model open(std::string_view selector, unsigned flags, const job &how)
+    {
+        exia_model *opened = nullptr;
+        detail::work(how, exia_model_open_with, &opened, c(), detail::text(selector), flags);
+        return model(opened);
+    }
     /* What the policy lists, for what would come from elsewhere. */
     std::string policy() const
     {

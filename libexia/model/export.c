@@ -177,8 +177,10 @@ exia_status exia_library_export(exia_library *library, const char *selector, con
     exia_status rc = exia__work_begin(&now.work, job, err);
     if (rc == EXIA_OK)
         rc = exia__text_copy_n(&target, directory, size, err);
-    if (rc == EXIA_OK)
-        rc = exia_model_open(&model, library, selector, 0, err);
+    if (rc == EXIA_OK) {
+        exia_job rest = exia__work_rest(&now.work);
+        rc = exia_model_open_with(&model, library, selector, 0, &rest, err);
+    }
     now.model = model;
     if (rc == EXIA_OK)
         rc = export_to(&now, library->id, target, err);

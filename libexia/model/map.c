@@ -121,20 +121,20 @@ exia_status exia__part_from_file(exia__open_part *part, const char *path, unsign
 }
 
 static exia_status read_from_store(exia__open_part *part, exia__blobs *blobs, const char *key,
-                                   unsigned flags, exia_error *err)
+                                   unsigned flags, const exia_job *job, exia_error *err)
 {
     exia_status rc = allocate(part, err);
     part->writable = !(flags & EXIA_OPEN_READ_ONLY);
     if (rc == EXIA_OK)
-        rc = exia__blob_read(part->data, part->size, blobs, key, NULL, err);
+        rc = exia__blob_read(part->data, part->size, blobs, key, job, err);
     return rc == EXIA_OK ? check_digest(part, err) : rc;
 }
 
 exia_status exia__part_from_blob(exia__open_part *part, exia__blobs *blobs, const char *key,
-                                 unsigned flags, exia_error *err)
+                                 unsigned flags, const exia_job *job, exia_error *err)
 {
     exia__cached cached;
-    exia_status rc = exia__cache_fetch(&cached, blobs, key, part->sha256, part->size, NULL, err);
+    exia_status rc = exia__cache_fetch(&cached, blobs, key, part->sha256, part->size, job, err);
     if (rc == EXIA_OK) {
         part->fd = cached.fd;
         part->path = cached.path;
@@ -152,7 +152,7 @@ exia_status exia__part_from_blob(exia__open_part *part, exia__blobs *blobs, cons
     if (rc != EXIA_EUNSUPPORTED)
         return rc;
     exia__forgive(err);
-    return read_from_store(part, blobs, key, flags, err);
+    return read_from_store(part, blobs, key, flags, job, err);
 }
 
 exia_status exia__part_from_text(exia__open_part *part, const char *base64, unsigned flags,

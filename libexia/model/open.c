@@ -96,15 +96,16 @@ exia_status exia__model_new(exia_model **out, json_t *parts, exia_error *err)
 
 /* The local file where there is one, else the bytes by way of the store. */
 static exia_status open_blob(exia__open_part *part, exia_library *library, const char *key,
-                             unsigned flags, exia_error *err)
+                             unsigned flags, const exia__work *work, exia_error *err)
 {
+    exia_job job = exia__work_rest(work);
     char *path = NULL;
     exia_status rc = exia__blobs_local(&path, library->blobs, key, err);
     if (rc == EXIA_OK)
         rc = exia__part_from_file(part, path, flags, err);
     else if (rc == EXIA_EUNSUPPORTED) {
         exia__forgive(err);
-        rc = exia__part_from_blob(part, library->blobs, key, flags, err);
+        rc = exia__part_from_blob(part, library->blobs, key, flags, &job, err);
     }
     exia__release(path);
     /* the log says that it is there */
@@ -113,7 +114,7 @@ static exia_status open_blob(exia__open_part *part, exia_library *library, const
 }
 
 static exia_status open_parts(exia_model *model, exia_library *library, unsigned flags,
-                              exia_error *err)
+                              const exia__work *work, exia_error *err)
 {
     exia_status rc = EXIA_OK;
     for (size_t i = 0; i < model->part_count && rc == EXIA_OK; i++) {
@@ -121,7 +122,7 @@ static exia_status open_parts(exia_model *model, exia_library *library, unsigned
         const char *text = exia__json_string(stored, "inline");
         rc = text ? exia__part_from_text(&model->part[i], text, flags, err)
                   : open_blob(&model->part[i], library, exia__json_string(stored, "key"), flags,
-                              err);
+                              work, err);
         if (rc < 0)
             rc = exia__prefix(err, rc, "part %s", model->part[i].name);
     }
@@ -183,9 +184,10 @@ exia_status exia__open_flags(unsigned flags, exia_error *err)
                    : EXIA_OK;
 }
 
-exia_status exia_model_open(exia_model **out, exia_library *library, const char *selector,
-                            unsigned flags, exia_error *err)
+exia_status exia_model_open_with(exia_model **out, exia_library *library, const char *selector,
+                                 unsigned flags, const exia_job *job, exia_error *err)
 {
+    exia__work work;
     exia__selector parsed = {0};
     exia_model *model = NULL;
     origin from = {0};
@@ -195,12 +197,14 @@ exia_status exia_model_open(exia_model **out, exia_library *library, const char 
         return exia__fail(err, EXIA_EINVAL, 0, "exia_model_open: an argument is NULL");
     exia_status rc = exia__open_flags(flags, err);
     if (rc == EXIA_OK)
+        rc = exia__work_begin(&work, job, err);
+    if (rc == EXIA_OK)
         rc = exia__selector_parse(&parsed, selector, err);
     if (rc == EXIA_OK)
         rc = find(&model, &from, library, &parsed, err);
     if (rc == EXIA_OK) {
         model->blobs = exia__blobs_keep(library->blobs);
-        rc = open_parts(model, library, flags, err);
+        rc = open_parts(model, library, flags, &work, err);
         if (rc < 0)
             rc = exia__prefix(err, rc, "%s", selector);
     }
@@ -214,6 +218,12 @@ exia_status exia_model_open(exia_model **out, exia_library *library, const char 
     json_decref(from.said);
     exia__selector_free(&parsed);
     return rc;
+}
+
+exia_status exia_model_open(exia_model **out, exia_library *library, const char *selector,
+                            unsigned flags, exia_error *err)
+{
+    return exia_model_open_with(out, library, selector, flags, NULL, err);
 }
 
 void exia_model_free(exia_model *model)

@@ -124,6 +124,38 @@ def test_a_model_is_mapped_from_the_cache_and_comes_once(tool, home, bucket, lib
     assert path.stat().st_mtime_ns != entered
 
 
+def test_ctrl_c_ends_an_open_that_waits_for_the_server(tool, home, bucket, library):
+    library.write("m", {"w": weights(1)})
+    program = (
+        "import sys, exia\n"
+        "library = exia.Library(sys.argv[1], blobs=sys.argv[2])\n"
+        "print('open', flush=True)\n"
+        "input()\n"
+        "try:\n"
+        "    library.open('m')\n"
+        "except KeyboardInterrupt:\n"
+        "    sys.exit(7)\n"
+    )
+    words = (f"sqlite:{tool.directory}/catalog.db", bucket + "/models")
+    pid = int(Path(os.environ["EXIA_TEST_S3_DIRECTORY"], "pid").read_text())
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", program, *words], **pipes) as reader:
+        assert reader.stdout.readline() == "open\n"
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            while Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "T":
+                time.sleep(0.01)  # until it answers no more
+            reader.stdin.write("go\n")
+            reader.stdin.flush()
+            time.sleep(0.3)  # long enough to be in the call
+            reader.send_signal(signal.SIGINT)
+            assert reader.wait(10) == 7
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            reader.kill()
+    assert np.array_equal(library.read("m")["w"], weights(1))
+
+
 def test_without_a_cache_all_is_the_same(home, library, monkeypatch):
     library.write("m", {"w": weights(1)})
     monkeypatch.setenv("EXIA_CACHE_SIZE", "0")

@@ -1,4 +1,4 @@
-/* Bytes are told in pieces of some KiB, so that a plan can act between any two of them. */
+/* Bytes are told in pieces of some KiB, and a plan, or the caller's job, can act between any two. */
 #include "support/distant.h"
 
 #include <sched.h>
@@ -66,6 +66,7 @@ static exia_status blob_put(void *self, const char *key, const exia_source *sour
 typedef struct telling {
     exia_sink_fn *sink;
     void *payload;
+    const exia_job *job;
 } telling;
 
 static exia_status act(exia_error *err)
@@ -90,6 +91,7 @@ static exia_status act(exia_error *err)
 static exia_status tell(const void *data, size_t size, void *payload, exia_error *err)
 {
     const telling *now = payload;
+    exia_progress_fn *progress = now->job ? now->job->progress : NULL;
     const unsigned char *from = data;
     exia_status rc = EXIA_OK;
     for (size_t done = 0; done < size && rc == EXIA_OK;) {
@@ -104,6 +106,8 @@ static exia_status tell(const void *data, size_t size, void *payload, exia_error
         if (rc == EXIA_OK && due > 0 && told >= due &&
             atomic_compare_exchange_strong(&distant->act, &due, 0))
             rc = act(err);
+        if (rc == EXIA_OK && progress != NULL && progress("telling", told, 0, now->job->payload))
+            rc = exia__fail(err, EXIA_ECANCELLED, 0, "the caller asked to stop");
     }
     return rc;
 }
@@ -112,7 +116,7 @@ static exia_status blob_get(void *self, const char *key, uint64_t offset, uint64
                             exia_sink_fn *sink, void *payload, const exia_job *job, exia_error *err)
 {
     wrapped *inner = self;
-    telling now = {sink, payload};
+    telling now = {sink, payload, job};
     atomic_fetch_add(&distant->gets, 1);
     return inner->driver->blobs->get(inner->self, key, offset, size, tell, &now, job, err);
 }

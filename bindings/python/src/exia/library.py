@@ -470,7 +470,9 @@ class Library(Upkeep, Backups, Imports, Signer):
         """
         out = ffi.new("exia_model **")
         flags = open_flags(verify, populate, read_only)
-        call(lib.exia_model_open, out, self._c, text(selector, "selector"), flags)
+        with Job() as job:  # what is on a remote store and not in the cache comes now
+            name = text(selector, "selector")
+            call(lib.exia_model_open_with, out, self._c, name, flags, job.c)
         return Model(out[0])
 
     def read(self, selector: str, *, part: str | None = None) -> Any:
