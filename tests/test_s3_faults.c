@@ -280,6 +280,7 @@ TEST(a_reader_that_takes_its_time_is_no_stall_of_the_server_s)
     check_ok(operate(PUT, blobs, NULL));
     fake_bucket.large = 30 << 20;
     long asked = faults_requests();
+    faults_plan_after(LATE, 2, 2, 0); /* under way while another one is told */
     check_ok(exia__blobs_get(blobs, "k", 0, UINT64_MAX, be_slow, &seen, &job, &err));
     assert_int_equal(seen, 30 << 20);
     assert_int_equal(faults_requests() - asked, 4); /* each range once */
