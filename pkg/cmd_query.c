@@ -41,7 +41,7 @@ const struct command command_query = {
              "or, not, in, like, is null.  Versions compare as versions: version >= '1.10'; "
              "latest = true is the newest of each name and tag; 'numbers' in dependencies is what "
              "needs it; 'model' in components.kind, 'main' in entry_points are what has one.",
-    .keys = PACKAGE_KEYS ", and conflict where there is one",
+    .keys = PACKAGE_KEYS,
     .most = 1,
     .options = {REMOTE("list what is there, not here")},
 };

@@ -2,6 +2,8 @@
 #ifndef EXIA_PACKAGE_HPP
 #define EXIA_PACKAGE_HPP
 
+#include <vector>
+
 #include "exia/common.hpp"
 
 namespace exia
@@ -192,6 +194,26 @@ class registry : public detail::handle<exia_registry, exia_registry_free>
     {
         return detail::work_list(how, exia_registry_plan, c(), detail::text(package),
                                  detail::text(remote), options);
+    }
+    /* Packages with all that they need as one file, and back; what a side has, for options->have. */
+    rows export_bundle(const std::vector<std::string> &packages, std::string_view file,
+                       const exia_export_options *options = nullptr, const job &how = {})
+    {
+        std::vector<const char *> names;
+        for (const std::string &name : packages)
+            names.push_back(name.c_str());
+        return detail::work_list(how, exia_registry_export, c(), names.data(), names.size(),
+                                 detail::text(file), options);
+    }
+    rows import_bundle(std::string_view file, const job &how = {})
+    {
+        return detail::work_list(how, exia_registry_import, c(), detail::text(file));
+    }
+    std::string have(std::string_view remote = {}, const job &how = {}) const
+    {
+        char *lines = nullptr;
+        detail::work(how, exia_registry_have, &lines, c(), detail::text(remote));
+        return detail::take(lines);
     }
     rows installed(std::string_view package = {}) const
     {
