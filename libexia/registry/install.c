@@ -223,21 +223,32 @@ static exia_status sync_above(const step *one, exia_error *err)
     return rc;
 }
 
+/* NAME and NAME/VERSION, which sync_above() syncs. */
+static exia_status make_above(const step *one, exia_error *err)
+{
+    char *path = NULL;
+    exia_status rc = exia__text_copy(&path, one->place, err);
+    for (int above = 2; rc == EXIA_OK && above > 0; above--) {
+        strcpy(path, one->place);
+        for (int i = 0; i < above; i++)
+            *strrchr(path, '/') = '\0';
+        if (mkdir(path, 0755) != 0 && errno != EEXIST)
+            rc = exia__fail_errno(err, errno, "cannot make the directory", path);
+    }
+    exia__release(path);
+    return rc;
+}
+
 static exia_status move(install *state, const step *one, exia_error *err)
 {
-    char *above = NULL;
     /* what lies there without a row is nobody's */
     exia_status rc = exia__staging_take(&state->staging, state->registry, one->target, err);
     if (rc == EXIA_OK)
-        rc = exia__text_copy_n(&above, one->place, (size_t)(strrchr(one->place, '/') - one->place),
-                               err);
-    if (rc == EXIA_OK)
-        rc = exia__directory_make(above, err);
+        rc = make_above(one, err);
     if (rc == EXIA_OK && rename(one->staged, one->place) != 0)
         rc = exia__fail_errno(err, errno, "cannot move a package to", one->place);
     if (rc == EXIA_OK)
         rc = sync_above(one, err);
-    exia__release(above);
     return rc;
 }
 
