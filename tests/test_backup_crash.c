@@ -303,7 +303,8 @@ TEST(what_is_removed_and_collected_under_a_backup_at_any_call_is_no_harm)
         const char *path = check_path(names[i]), *target = check_path("target");
         trace_end end = run(exia_library_backup, check_path("live"), path, (trace_plan){0});
         trace_plan plan = {.way = TRACE_HOLD, .held = replace_and_collect, .payload = library};
-        for (plan.nth = 1; plan.nth <= end.calls; plan.nth = trace_next(plan.nth, end.calls, SAMPLE)) {
+        for (plan.nth = 1; plan.nth <= end.calls;
+             plan.nth = trace_next(plan.nth, end.calls, SAMPLE)) {
             assert_int_equal(exia__tree_remove(path, NULL), EXIA_OK);
             assert_int_equal(exia__tree_remove(target, NULL), EXIA_OK);
             run(exia_library_backup, check_path("live"), path, plan);

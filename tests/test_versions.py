@@ -35,9 +35,7 @@ def ask(tmp_path, questions):
     file = tmp_path / "questions"
     file.write_text("".join(f"{one}\t{other}\n" for one, other in questions))
     environment = {**os.environ, "EXIA_QUESTIONS": str(file)}
-    done = subprocess.run(
-        [PROGRAM, "*questions*"], capture_output=True, text=True, env=environment
-    )
+    done = subprocess.run([PROGRAM, "*questions*"], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done
     return (tmp_path / "questions.answers").read_text().splitlines()
 

@@ -203,7 +203,8 @@ def test_a_package_goes_to_another_host_and_runs_there(veda: Path, tmp_path: Pat
     planned = here.push("hello", to="depot", dry_run=True)
     assert here.query(remote="depot") == []
     sent = here.push("hello", to="depot")
-    assert sent == planned and (sent.moved, sent.reused) == (veda.stat().st_size, 0)
+    assert sent == planned
+    assert (sent.moved, sent.reused) == (veda.stat().st_size, 0)
     assert here.push("hello", to="depot").moved == 0
     assert [row["name"] for row in there.query(remote="depot")] == ["hello"]
     assert there.pull("hello", source="depot", dry_run=True).moved == sent.total
