@@ -418,10 +418,10 @@ static int upgrade_in(int blocks, const char *before, int *done)
     exia_status rc = open_catalogue(&records, EXIA_STORE_WRITE);
     exia__records_free(records);
     *done = rc == EXIA_OK;
-    /* SQLite has no better words where it cannot make its index of the WAL */
-    if (!*done && rc != EXIA_ENOSPACE && (rc != EXIA_EIO || blocks > 8))
+    if (!*done && rc != EXIA_ENOSPACE)
         return 11;
-    if (rc == EXIA_ENOSPACE && strncmp(err.text, "upgrade from schema version 1 to 2: ", 36) != 0)
+    if (!*done && strncmp(err.text, "upgrade from schema version 1 to 2: ", 36) != 0 &&
+        strncmp(err.text, "cannot extend the -shm file of ", 31) != 0) /* before it began */
         return 12;
     if (access(check_path("a.before-2.part"), F_OK) == 0)
         return 13;

@@ -3,7 +3,7 @@
 # ---- test -----------------------------------------------------------------------------------
 
 test: build/system-test ## pass the tests
-	@$(MAKE) --no-print-directory test-c test-python # anew, for which modules can be built may be known only now
+	@$(MAKE) --no-print-directory -k test-c test-python # anew, for which modules can be built may be known only now
 test-c: build/system-test $(tests) $(plugins) ## the C tests only; T=test_pool for one file
 	@failed=; for t in $(if $(T),$(BUILD)/tests/$(T),$(tests)); do \
 		echo "$$t"; $(RUN) $$t 2>&1 | sed '/^\[ RUN /d; /^\[       OK /d' || failed="$$failed $$t"; \
