@@ -180,6 +180,12 @@ class registry : public detail::handle<exia_registry, exia_registry_free>
         return moved;
     }
 
+    std::string url(std::string_view package, std::string_view remote, int64_t seconds = 3600)
+    {
+        return detail::take(detail::made<char>(exia_registry_url, c(), detail::text(package),
+                                               detail::text(remote), seconds));
+    }
+
     /* Answers the package's directory. */
     std::string install(std::string_view package, std::string_view remote = {},
                         const exia_install_options *options = nullptr, const job &how = {})
