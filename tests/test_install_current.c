@@ -138,6 +138,18 @@ TEST(uninstalling_another_version_leaves_the_current_one)
     exia_registry_free(registry);
 }
 
+TEST(with_a_tag_and_no_version_the_newest_is_meant)
+{
+    static const char *const versions[] = {"1.0", "2.0", "3.0"};
+    exia_registry *registry = open_with(versions, 3);
+    for (size_t i = 0; i < 3; i++)
+        install_x(registry, check_format("x@%s", versions[i]), 0);
+    check_ok(exia_registry_activate(registry, "x@2.0", NULL, &err));
+    check_ok(exia_registry_activate(registry, "x#any", NULL, &err));
+    check_current(registry, "3.0/any");
+    exia_registry_free(registry);
+}
+
 TEST(a_package_for_another_platform_is_current_only_when_it_is_activated_by_its_tag)
 {
     exia_registry *registry = open_home("home");

@@ -83,6 +83,26 @@ TEST(of_several_versions_that_would_do_the_current_one_stays)
     exia_registry_free(registry);
 }
 
+TEST(versions_that_were_installed_apart_and_need_each_other_go_together)
+{
+    exia_registry *registry = open_home("home");
+    add_package(registry, "a", "1.0", "\"b\"");
+    add_package(registry, "a", "2.0", NULL);
+    add_package(registry, "b", "1.0", NULL);
+    add_package(registry, "b", "2.0", "\"a\"");
+    add_package(registry, "c", "1.0", "\"a == 1.0\", \"b == 1.0\"");
+    add_package(registry, "e", "1.0", "\"b >= 2\", \"a >= 2\"");
+    install_one(registry, "c");
+    install_one(registry, "e");
+    check_ok(exia_registry_activate(registry, "a@1.0", NULL, &err));
+    check_ok(exia_registry_activate(registry, "b@2.0", NULL, &err));
+    check_ok(exia_registry_uninstall(registry, "c", &err));
+    check_ok(exia_registry_uninstall(registry, "e", &err));
+    assert_int_equal(rows_count(prune(registry, 1)), 4);
+    assert_string_equal(installed(registry, NULL), "");
+    exia_registry_free(registry);
+}
+
 TEST(a_long_chain_goes_in_such_an_order_that_nothing_lacks_what_it_needs)
 {
     enum { LINKS = 30 };

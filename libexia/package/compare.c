@@ -313,6 +313,10 @@ static exia_status tell(comparing *all, const char *path, const char *problem, j
 {
     char *encoded = NULL;
     exia_status rc = exia__percent_encode(&encoded, path, err);
+    if (rc < 0) {
+        json_decref(expected);
+        json_decref(found);
+    }
     json_t *row = rc == EXIA_OK ? json_pack("{s:s, s:s, s:o?, s:o?}", "path", encoded, "problem",
                                             problem, "expected", expected, "found", found)
                                 : NULL;

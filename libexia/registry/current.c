@@ -102,13 +102,16 @@ static int is_named(const json_t *record, const json_t *row)
            strcmp(exia__json_string(record, "tag"), exia__json_string(row, "tag")) == 0;
 }
 
-static int is_better(const json_t *row, const json_t *other)
+static int is_before(const json_t *row, const json_t *other)
 {
-    if (!exia__tag_fits(exia__json_string(row, "tag")))
-        return 0;
     return other == NULL ||
            exia__spec_before(exia__json_string(row, "version"), exia__json_string(row, "tag"),
                              exia__json_string(other, "version"), exia__json_string(other, "tag"));
+}
+
+static int is_better(const json_t *row, const json_t *other)
+{
+    return exia__tag_fits(exia__json_string(row, "tag")) && is_before(row, other);
 }
 
 exia_status exia__current_mark(json_t *rows, const exia_registry *registry, const char *name,
@@ -297,7 +300,9 @@ static const json_t *select_row(const json_t *rows, const exia__spec *selector)
     const json_t *chosen = NULL;
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *row = json_array_get(rows, i);
-        if (exia__installed_match(selector, row) && (selector->tag || is_better(row, chosen)))
+        if (exia__installed_match(selector, row) &&
+            (selector->tag != NULL || exia__tag_fits(exia__json_string(row, "tag"))) &&
+            is_before(row, chosen))
             chosen = row;
     }
     return chosen;

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/name.h"
 #include "package/read.h"
 #include "registry/publish.h"
 
@@ -82,7 +83,11 @@ static exia_status read_one(exia__files *files, const char *path, const char *fi
 {
     exia_package *package = NULL;
     listed one = {0};
-    exia_status rc = exia_package_open(&package, path, err);
+    exia_status rc = EXIA_OK;
+    if (!exia__text_valid(file, strlen(file)))
+        rc = exia__fail(err, EXIA_EINVAL, 0, "its name is no plain UTF-8");
+    if (rc == EXIA_OK)
+        rc = exia_package_open(&package, path, err);
     if (rc == EXIA_OK)
         rc = make_event(&one.text, package, file, info, err);
     if (rc == EXIA_OK)

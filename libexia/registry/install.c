@@ -136,7 +136,10 @@ static exia_status prepare(install *state, exia_error *err)
         rc = exia__staging_open(&state->staging, state->registry, state->work, err);
     if (rc < 0 || json_array_size(targets) == 0)
         goto done;
-    rc = exia__staging_intend(&state->staging, state->registry, targets, err);
+    if (comes_from(&state->steps[state->count - 1], "installed")) /* what is current may change */
+        rc = exia__json_append(targets, json_string(state->steps[state->count - 1].target), err);
+    if (rc == EXIA_OK)
+        rc = exia__staging_intend(&state->staging, state->registry, targets, err);
     state->intended = rc == EXIA_OK;
     for (size_t i = 0; rc == EXIA_OK && i < state->count; i++) {
         if (!comes_from(&state->steps[i], "installed"))

@@ -67,11 +67,14 @@ static exia_status mark(const json_t *rows, exia_error *err)
 
 /* ---- the order ------------------------------------------------------------------------------- */
 
+/* Versions that were installed apart may need each other by now: one of them goes first then. */
 static exia_status add_edge(const json_t *row, const json_t *other, void *payload, exia_error *err)
 {
     uint32_t before = (uint32_t)json_integer_value(json_object_get(row, "node"));
     uint32_t after = (uint32_t)json_integer_value(json_object_get(other, "node"));
-    return is_true(other, "kept") ? EXIA_OK : exia_dag_add_edges(payload, &before, &after, 1, err);
+    exia_status rc =
+        is_true(other, "kept") ? EXIA_OK : exia_dag_add_edges(payload, &before, &after, 1, err);
+    return rc == EXIA_ECYCLE ? exia__forgive(err) : rc;
 }
 
 /* What goes, each before what it needs. */
@@ -94,6 +97,8 @@ static exia_status list_unneeded(json_t **out, const json_t *rows, exia_error *e
         rc = exia_dag_open(&dag, err);
     if (rc == EXIA_OK && json_array_size(list) > 0)
         rc = exia_dag_add_nodes(NULL, dag, NULL, json_array_size(list), err);
+    if (rc == EXIA_OK)
+        rc = exia_dag_keep_order(NULL, &count, dag, err);
     for (size_t i = 0; rc == EXIA_OK && i < json_array_size(list); i++)
         rc = each_need(rows, json_array_get(list, i), add_edge, dag, err);
     if (rc == EXIA_OK)

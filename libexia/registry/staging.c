@@ -111,7 +111,9 @@ exia_status exia__staging_take(const exia__staging *staging, const exia_registry
     if (rc == EXIA_OK)
         rc = exia__path_join(&to, staging->path, token, err);
     if (rc == EXIA_OK && rename(from, to) != 0 && errno != ENOENT)
-        rc = exia__fail_errno(err, errno, "cannot move away", from);
+        rc = errno == EXDEV /* overlayfs moves no directory of a lower layer, but can empty it */
+                 ? exia__tree_remove(from, err)
+                 : exia__fail_errno(err, errno, "cannot move away", from);
     for (int above = 0; rc == EXIA_OK && above < 2; above++) {
         *strrchr(from, '/') = '\0';
         if (rmdir(from) != 0)

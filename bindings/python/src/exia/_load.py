@@ -30,7 +30,7 @@ class _Loader(machinery.SourceFileLoader):
 
 def _finder(directory: str) -> machinery.FileFinder:
     """Find modules in a directory of an installed package: an entry of `sys.path_hooks`."""
-    if not any(directory.startswith(home) for home in _homes):
+    if not (any(directory.startswith(home) for home in tuple(_homes)) and Path(directory).is_dir()):
         raise ImportError("no directory of an installed package", path=directory)
     return machinery.FileFinder(
         directory,
