@@ -99,7 +99,7 @@ exia_status exia__delta_base(exia__delta *delta, const char *name, const exia__i
              k++) {
             exia__found *found = &delta->found[delta->sorted[k] - delta->index.frames];
             if (found->base > 0 || delta->sorted[k]->size != frame->size)
-                continue;
+                break; /* the equal ones were all found at once: a package may have very many */
             *found = (exia__found){frame->offset, (uint32_t)delta->base_count + 1};
             delta->missing -= frame->size;
         }

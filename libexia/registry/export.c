@@ -164,6 +164,12 @@ static exia_status take_choice(exporting *now, const json_t *choice, exia_error 
         rc = pull(now, &spec, err);
     if (rc == EXIA_OK)
         rc = take_spec(now, &spec, err);
+    if (rc == EXIA_ENOTFOUND && strcmp(from, "installed") == 0 && now->remote != NULL) {
+        exia__forgive(err); /* only installed here, and there it is */
+        rc = pull(now, &spec, err);
+        if (rc == EXIA_OK)
+            rc = take_spec(now, &spec, err);
+    }
     exia__release(spec.text);
     return rc;
 }
@@ -193,7 +199,8 @@ static exia_status take_all(exporting *now, const char *package, exia_error *err
     return rc;
 }
 
-/* Two files of one name, as a-1 1 and a 1-1 would have: one of them is named by what it holds. */
+/* Two files of one name, as a-1 1 and a 1-1 would have: one of them is named by what it holds.  So is one
+ * with a name that is too long for a file. */
 static exia_status tell_apart(const json_t *packages, exia_error *err)
 {
     json_t *names = json_object();
@@ -202,7 +209,8 @@ static exia_status tell_apart(const json_t *packages, exia_error *err)
         json_t *item = json_array_get(packages, i);
         const char *file = exia__json_string(item, "file");
         char *other = NULL;
-        if (json_object_get(names, file) != NULL || strcmp(file, EXIA__BUNDLE_LIST) == 0)
+        if (json_object_get(names, file) != NULL || strcmp(file, EXIA__BUNDLE_LIST) == 0 ||
+            strlen(file) > EXIA__MOST_PART)
             rc = exia__text_format(&other, err, "%s.veda", exia__json_string(item, "sha256"));
         if (rc == EXIA_OK && other != NULL)
             rc = exia__json_set(item, "file", json_string(other), err);

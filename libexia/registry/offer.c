@@ -259,6 +259,8 @@ static exia_status add_event(fold *state, const char *token, const char *text, e
     if (bad < 0) {
         json_decref(event);
         event = json_pack("{s:s, s:i, s:s}", "token", token, "status", (int)bad, "why", why.text);
+    } else {
+        (void)json_object_del(event, "why"); /* that is ours: it tells what cannot be read */
     }
     rc = exia__json_append(state->events, event, err);
     event = NULL;

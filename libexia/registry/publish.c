@@ -263,7 +263,9 @@ exia_status exia__publish(exia_transfer *moved, const exia_registry *registry,
         goto done;
     if (offer == NULL)
         rc = record(side, parcel, facts, none, work, err);
-    else if (strcmp(exia__json_string(offer->event, "key"), parcel->key) != 0)
+    else if (strcmp(exia__json_string(offer->event, "key"), parcel->key) != 0 &&
+             /* somebody may have come between, with a signed one */
+             (rc = is_complete(&known, side, offer, parcel, work, err)) == EXIA_OK && !known)
         rc = replace(side, parcel, offer, work, err);
     if (rc == EXIA_OK && !exia__records_can_put(side->records))
         rc = look(&offer, &offers, side, parcel, work, err); /* has somebody come between? */

@@ -8,8 +8,8 @@
 #include "registry/delta.h"
 
 /* A source that is hashed as it is read.  Its last bytes are not given out unless all of them are
- * what was verified, so no store ends up with something else; a driver that jumps about is on its
- * own, and whoever fetches the blob compares again. */
+ * what was verified, so no store ends up with something else; for a driver that jumps about all of it was
+ * compared before. */
 typedef struct checked {
     const exia__parcel *parcel;
     exia__hash *hash;
@@ -78,7 +78,8 @@ static exia_status find_frames(exia__delta *out, const exia_registry *registry,
     return rc;
 }
 
-/* The driver reads of the source only what it sends, so what it copies is compared before. */
+/* A remote's driver reads of the source only what it sends: the rest it copies, or has from an upload that
+ * was cut short, so all of it is compared before. */
 static exia_status check_whole(const exia__parcel *parcel, exia__work *work, exia_error *err)
 {
     unsigned char digest[EXIA__DIGEST_SIZE];
@@ -96,11 +97,10 @@ static exia_status put_once(uint64_t *copied, const exia__side *side, const exia
     size_t count = 0;
     exia_status rc = exia__hash_open(&state.hash, err);
     *copied = 0;
-    if (rc == EXIA_OK && delta->base_count > 0) {
+    if (rc == EXIA_OK && delta->base_count > 0)
         rc = exia__delta_pieces(&pieces, &count, delta, err);
-        if (rc == EXIA_OK)
-            rc = check_whole(parcel, work, err);
-    }
+    if (rc == EXIA_OK && side->name != NULL)
+        rc = check_whole(parcel, work, err);
     exia_job job = exia__work_rest(work);
     if (rc == EXIA_OK)
         rc = exia__blobs_compose(copied, side->blobs, parcel->key, &source, pieces, count, &job,

@@ -110,6 +110,10 @@ static exia_status plan_push(exia_transfer *out, const exia_registry *registry,
 {
     int known = 0;
     *out = (exia_transfer){.total = parcel->size, .moved = parcel->size};
+    if (side->files != NULL)
+        return exia__fail(err, EXIA_EUNSUPPORTED, 0,
+                          "%s is a directory of packages, which is only read: copy files there",
+                          side->name);
     if (side->records == NULL)
         return EXIA_OK;
     exia_status rc = exia__publish_known(&known, side, parcel, work, err);

@@ -393,9 +393,11 @@ exia_status exia__s3_upload_run(const exia__s3_upload *what, exia__s3_plan *plan
         exia__fail(err, EXIA_ENOTFOUND, why.native, "%s", why.text);
     }
     rc = rc < 0 && u->uncopied ? EXIA_ENOTFOUND : rc;
-    if (rc == EXIA_EEXISTS || (rc < 0 && (u->uncopied || *u->scope == '\0')))
+    /* of a source that is not what its digest says no part is to be gone on with */
+    int over = rc == EXIA_EEXISTS || rc == EXIA_ECORRUPT || u->uncopied;
+    if (over || (rc < 0 && *u->scope == '\0'))
         give_up(u);
-    if (rc == EXIA_OK || rc == EXIA_EEXISTS || u->uncopied)
+    if (rc == EXIA_OK || over)
         forget(u);
     for (size_t i = 0; i < EXIA__S3_WIDTH; i++)
         exia__release(u->slots[i].bytes);
