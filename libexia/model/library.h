@@ -411,7 +411,7 @@ typedef struct exia__open_part {
 exia_status exia__part_from_file(exia__open_part *part, const char *path, unsigned flags,
                                  exia_error *err);
 exia_status exia__part_from_blob(exia__open_part *part, exia__blobs *blobs, const char *key,
-                                 unsigned flags, const exia_job *job, exia_error *err);
+                                 unsigned flags, const exia__work *work, exia_error *err);
 exia_status exia__part_from_text(exia__open_part *part, const char *base64, unsigned flags,
                                  exia_error *err);
 void exia__part_close(exia__open_part *part);

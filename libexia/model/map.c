@@ -131,10 +131,11 @@ static exia_status read_from_store(exia__open_part *part, exia__blobs *blobs, co
 }
 
 exia_status exia__part_from_blob(exia__open_part *part, exia__blobs *blobs, const char *key,
-                                 unsigned flags, const exia_job *job, exia_error *err)
+                                 unsigned flags, const exia__work *work, exia_error *err)
 {
     exia__cached cached;
-    exia_status rc = exia__cache_fetch(&cached, blobs, key, part->sha256, part->size, job, err);
+    exia_job job = exia__work_rest(work);
+    exia_status rc = exia__cache_fetch(&cached, blobs, key, part->sha256, part->size, &job, err);
     if (rc == EXIA_OK) {
         part->fd = cached.fd;
         part->path = cached.path;
@@ -152,7 +153,8 @@ exia_status exia__part_from_blob(exia__open_part *part, exia__blobs *blobs, cons
     if (rc != EXIA_EUNSUPPORTED)
         return rc;
     exia__forgive(err);
-    return read_from_store(part, blobs, key, flags, job, err);
+    job = exia__work_rest(work); /* the cache took its time */
+    return read_from_store(part, blobs, key, flags, &job, err);
 }
 
 exia_status exia__part_from_text(exia__open_part *part, const char *base64, unsigned flags,

@@ -98,14 +98,13 @@ exia_status exia__model_new(exia_model **out, json_t *parts, exia_error *err)
 static exia_status open_blob(exia__open_part *part, exia_library *library, const char *key,
                              unsigned flags, const exia__work *work, exia_error *err)
 {
-    exia_job job = exia__work_rest(work);
     char *path = NULL;
     exia_status rc = exia__blobs_local(&path, library->blobs, key, err);
     if (rc == EXIA_OK)
         rc = exia__part_from_file(part, path, flags, err);
     else if (rc == EXIA_EUNSUPPORTED) {
         exia__forgive(err);
-        rc = exia__part_from_blob(part, library->blobs, key, flags, &job, err);
+        rc = exia__part_from_blob(part, library->blobs, key, flags, work, err);
     }
     exia__release(path);
     /* the log says that it is there */

@@ -71,22 +71,13 @@ void exia__cache_forget(const exia__cached *damaged)
 
 /* ---- the part that is there ----------------------------------------------------------------- */
 
-static int still_named(const bringing *now)
-{
-    struct stat ours, named;
-    return fstat(now->fd, &ours) == 0 &&
-           fstatat(now->cache.folder, now->name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-           ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
-}
-
 /* Hold the part alone.  @return EXIA_DONE: it was renamed or removed while we waited */
 static exia_status hold_part(bringing *now, exia_error *err)
 {
     now->fd = openat(now->cache.folder, now->name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (now->fd < 0)
         return exia__fail_errno(err, errno, "cannot write in", now->cache.path);
-    exia_status rc = exia__cache_lock(now->fd, &now->work, err);
-    return rc == EXIA_OK && !still_named(now) ? EXIA_DONE : rc;
+    return exia__cache_lock(now->fd, &now->cache, now->name, &now->work, err);
 }
 
 /* What came stays for the next one, unless it is of no use. */
@@ -197,9 +188,12 @@ static exia_status bring_all(bringing *now, exia_error *err)
     if (rc < 0)
         return rc;
     now->remote = 0;
-    if (fdatasync(now->fd) != 0 || fchmod(now->fd, 0400) != 0 ||
+    if (fdatasync(now->fd) != 0 ||
         renameat(now->cache.folder, now->name, now->cache.folder, now->sha256) != 0)
-        rc = exia__fail_errno(err, errno, "cannot write in", now->cache.path);
+        return exia__fail_errno(err, errno, "cannot write in", now->cache.path);
+    (void)fchmod(
+        now->fd,
+        0400); /* not before: who dies between the two would leave a part that nobody opens */
     return rc;
 }
 

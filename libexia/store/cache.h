@@ -51,7 +51,8 @@ exia_status exia__cache_reserve(const exia__cache *cache, uint64_t size, const c
 void exia__cache_give_back(const exia__cache *cache, uint64_t size, exia__work *work);
 
 /* Wait for the lock of an open file, as long as that file grows.
- * @return EXIA_EUNSUPPORTED: nothing moves */
-exia_status exia__cache_lock(int fd, exia__work *work, exia_error *err);
+ * @return EXIA_DONE: it has lost its name meanwhile, EXIA_EUNSUPPORTED: nothing moves */
+exia_status exia__cache_lock(int fd, const exia__cache *cache, const char *name, exia__work *work,
+                             exia_error *err);
 
 #endif

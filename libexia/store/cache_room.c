@@ -136,13 +136,26 @@ void exia__cache_close(exia__cache *cache)
 
 /* ---- locks ---------------------------------------------------------------------------------- */
 
-exia_status exia__cache_lock(int fd, exia__work *work, exia_error *err)
+static int still_named(int fd, const exia__cache *cache, const char *name)
+{
+    struct stat ours, named;
+    return fstat(fd, &ours) == 0 &&
+           fstatat(cache->folder, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
+}
+
+/* A part that is whole has another name, and the shared locks of those who use it: its lock may not be
+ * had for as long as a model is open. */
+exia_status exia__cache_lock(int fd, const exia__cache *cache, const char *name, exia__work *work,
+                             exia_error *err)
 {
     const struct timespec pause = {.tv_nsec = LOCK_EVERY_MS * 1000000};
     int64_t moved = exia__clock_ms();
     off_t size = -1;
     struct stat info;
     while (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        if (!still_named(fd, cache, name))
+            return EXIA_DONE;
         int64_t now = exia__clock_ms();
         if (fstat(fd, &info) == 0 && info.st_size != size) {
             size = info.st_size;
@@ -155,7 +168,7 @@ exia_status exia__cache_lock(int fd, exia__work *work, exia_error *err)
             return rc;
         nanosleep(&pause, NULL);
     }
-    return EXIA_OK; /* also where there are no locks */
+    return still_named(fd, cache, name) ? EXIA_OK : EXIA_DONE; /* also where there are no locks */
 }
 
 /* ---- what is there -------------------------------------------------------------------------- */
@@ -293,7 +306,9 @@ static exia_status open_total(total *out, const exia__cache *cache, exia__work *
         .fd = openat(cache->folder, total_name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600)};
     if (out->fd < 0)
         return exia__fail_errno(err, errno, "cannot write in", cache->path);
-    exia_status rc = exia__cache_lock(out->fd, work, err);
+    exia_status rc = exia__cache_lock(out->fd, cache, total_name, work, err);
+    if (rc == EXIA_DONE) /* somebody cleans up by hand: the next one counts anew */
+        rc = EXIA_OK;
     if (rc == EXIA_OK && pread(out->fd, text, sizeof text - 1, 0) > 0 &&
         sscanf(text, "%" SCNu64 " %" SCNd64 "\n", &out->used, &out->counted_ms) != 2)
         out->counted_ms = 0;

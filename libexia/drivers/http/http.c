@@ -7,7 +7,9 @@
 #include "drivers/http/http.h"
 
 #include <curl/curl.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +56,33 @@ struct exia__http {
     uint64_t seed;
     char *shown, *ca_file;
 };
+
+/* ---- no signal ------------------------------------------------------------------------------ */
+
+/* libcurl before 7.87 lets OpenSSL write to its sockets, which raises SIGPIPE where the server has gone. */
+typedef struct pipe_signal {
+    sigset_t before, pending;
+} pipe_signal;
+
+static void hold_pipe_signal(pipe_signal *held)
+{
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    sigpending(&held->pending);
+    pthread_sigmask(SIG_BLOCK, &pipe, &held->before);
+}
+
+static void release_pipe_signal(const pipe_signal *held)
+{
+    static const struct timespec now = {0};
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    while (!sigismember(&held->pending, SIGPIPE) && sigtimedwait(&pipe, NULL, &now) > 0)
+        continue;
+    pthread_sigmask(SIG_SETMASK, &held->before, NULL);
+}
 
 /* ---- lines ---------------------------------------------------------------------------------- */
 
@@ -123,6 +152,8 @@ exia_status exia__http_open(exia__http **out, const exia__http_options *options,
 
 static void drop(exia__http *http, int ours)
 {
+    pipe_signal held;
+    hold_pipe_signal(&held); /* to close is to say so */
     while (http->free_lines != NULL) {
         line *next = http->free_lines->next;
         if (ours)
@@ -135,6 +166,7 @@ static void drop(exia__http *http, int ours)
     if (ours)
         pthread_mutex_destroy(&http->lock);
     exia__release(http);
+    release_pipe_signal(&held);
 }
 
 void exia__http_free(exia__http *http)
@@ -248,6 +280,15 @@ static int on_move(void *payload, curl_off_t to_get, curl_off_t got, curl_off_t 
     return 0;
 }
 
+/* A program that the caller starts does not get the connection. */
+static int on_socket(void *payload, curl_socket_t fd, curlsocktype purpose)
+{
+    (void)payload;
+    (void)purpose;
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return CURL_SOCKOPT_OK;
+}
+
 static exia_status set_up(attempt *a, const exia__http *http, int64_t stall_ms, exia_error *err)
 {
     exia__exchange *x = a->exchange;
@@ -287,6 +328,7 @@ static exia_status set_up(attempt *a, const exia__http *http, int64_t stall_ms, 
     SET(CURLOPT_NOPROGRESS, 0L);
     SET(CURLOPT_XFERINFOFUNCTION, on_move);
     SET(CURLOPT_XFERINFODATA, a);
+    SET(CURLOPT_SOCKOPTFUNCTION, on_socket);
     SET(CURLOPT_PRIVATE, a);
 #undef SET
     return rc == CURLE_OK ? EXIA_OK
@@ -479,9 +521,11 @@ exia_status exia__http_run(exia__http *http, exia__exchange *const *list, size_t
                            exia__course *course, exia_error *err)
 {
     line *used = NULL;
+    pipe_signal held;
     int64_t stall_ms = exia__given->work_stall(course->work);
     attempt *all = exia__zeroed(count, sizeof *all);
     exia_status rc = all ? take_line(&used, http, err) : exia__fail_memory(err);
+    hold_pipe_signal(&held);
     for (size_t i = 0; all != NULL && i < count; i++) {
         all[i].exchange = list[i];
         list[i]->attempt = &all[i];
@@ -512,5 +556,6 @@ exia_status exia__http_run(exia__http *http, exia__exchange *const *list, size_t
     if (used != NULL)
         give_line(http, used);
     exia__release(all);
+    release_pipe_signal(&held);
     return rc;
 }

@@ -194,6 +194,7 @@ static const struct {
     {"NoSuchKey", EXIA_ENOTFOUND, ""},
     {"NoSuchBucket", EXIA_EINVAL, ": make it first"}, /* this driver never does */
     {"NoSuchUpload", EXIA_ENOTFOUND, ""},
+    {"InvalidPart", EXIA_ENOTFOUND, ""}, /* noted, and not there: of another upload */
     {"AccessDenied", EXIA_EDENIED, ": this key may not do it"},
     {"InvalidAccessKeyId", EXIA_EDENIED, ": the server does not know this key"},
     {"SignatureDoesNotMatch", EXIA_EDENIED, ": the secret is not this key's"},

@@ -96,6 +96,9 @@ static exia_status answered(exia__s3_call *call, exia_error *err)
     exia_status rc = exia__s3_xml(call->x.text.data, call->x.text.size, take_element, p, err);
     if (rc == EXIA_OK)
         rc = decode_keys(p, err);
+    if (rc == EXIA_OK && p->more && p->token == NULL)
+        return exia__fail(err, EXIA_EUNSUPPORTED, 200,
+                          "%s: list: it breaks off, and cannot be gone on with", call->self->shown);
     if (rc == EXIA_ECORRUPT || rc == EXIA_EINVAL) /* garbled: perhaps not the next time */
         return exia__fail(err, EXIA_EUNAVAILABLE, 200, "%s: list: its answer is no XML of S3",
                           call->self->shown);

@@ -372,7 +372,9 @@ static exia_status run_or_go_on(upload *u, exia_error *err)
         rc = run(u, err);
         if (rc != EXIA_ENOTFOUND || u->uncopied || left == 0)
             return rc;
-        forget(u); /* the upload is not there: it was completed, or is too old */
+        give_up(
+            u); /* not all of its parts are there: two had begun one, and noted both in one place */
+        forget(u); /* or it is not there: it was completed, or is too old */
         rc = look_for(u, err);
     }
     return rc;
@@ -393,8 +395,8 @@ exia_status exia__s3_upload_run(const exia__s3_upload *what, exia__s3_plan *plan
         exia__fail(err, EXIA_ENOTFOUND, why.native, "%s", why.text);
     }
     rc = rc < 0 && u->uncopied ? EXIA_ENOTFOUND : rc;
-    /* of a source that is not what its digest says no part is to be gone on with */
-    int over = rc == EXIA_EEXISTS || rc == EXIA_ECORRUPT || u->uncopied;
+    /* of a source that changed, or is not what its digest says, no part is to be gone on with */
+    int over = rc == EXIA_EEXISTS || rc == EXIA_ECONFLICT || rc == EXIA_ECORRUPT || u->uncopied;
     if (over || (rc < 0 && *u->scope == '\0'))
         give_up(u);
     if (rc == EXIA_OK || over)
