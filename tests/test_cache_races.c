@@ -59,6 +59,9 @@ TEST(of_many_processes_that_want_one_blob_one_brings_it)
     exia__blobs_free(blobs);
 }
 
+static pthread_barrier_t all_have_it;
+
+/* Each keeps it open until all have it. */
 static void *fetch_in_thread(void *payload)
 {
     exia_error error = {0};
@@ -66,6 +69,7 @@ static void *fetch_in_thread(void *payload)
     exia__cached cached;
     exia_status rc = cached_fetch(&cached, blobs, &wanted[0], 0, &error);
     intptr_t failed = rc < 0 || !cached_right(cached.fd, &wanted[0]);
+    pthread_barrier_wait(&all_have_it);
     cached_close(&cached);
     return (void *)failed;
 }
@@ -74,7 +78,9 @@ TEST(of_many_threads_that_want_one_blob_one_brings_it)
 {
     exia__blobs *blobs = cached_open(NULL);
     pthread_t threads[MANY];
+    int64_t begin = exia__clock_ms();
     wanted[0] = cached_put(blobs, 1, 1024 * KIB);
+    assert_int_equal(pthread_barrier_init(&all_have_it, NULL, MANY), 0);
     for (int i = 0; i < MANY; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, fetch_in_thread, blobs), 0);
     for (int i = 0; i < MANY; i++) {
@@ -83,6 +89,7 @@ TEST(of_many_threads_that_want_one_blob_one_brings_it)
         assert_null(failed);
     }
     assert_int_equal(distant->gets, 1);
+    assert_true(exia__clock_ms() - begin < 25000); /* nobody waited in vain */
     exia__blobs_free(blobs);
 }
 

@@ -126,9 +126,10 @@ static json_t *strange_value(void)
     return json_loads(texts[roll(sizeof texts / sizeof *texts)], JSON_DECODE_ANY, NULL);
 }
 
-/* One to three members are something else, or not there. */
+/* One to three members are something else, not there, or there for the first time. */
 static const char *forge_members(const char *text)
 {
+    static const char *const names[] = {"why", "status", "event", "bad", "conflict"};
     json_t *event = json_loads(text, 0, NULL);
     for (size_t times = 1 + roll(3); times > 0; times--) {
         place places[MOST_PLACES];
@@ -139,6 +140,8 @@ static const char *forge_members(const char *text)
             json_array_set_new(at.above, at.index, strange_value());
         else if (roll(6) == 0)
             json_object_del(at.above, at.key);
+        else if (roll(6) == 0)
+            json_object_set_new(event, names[roll(sizeof names / sizeof *names)], strange_value());
         else
             json_object_set_new(at.above, at.key, strange_value());
     }

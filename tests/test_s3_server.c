@@ -306,3 +306,29 @@ TEST(a_source_that_breaks_in_the_middle_is_no_fault_of_the_server_s)
     check_range(blobs, "large", 0, UINT64_MAX, 0, 60 * MIB);
     exia__blobs_free(blobs);
 }
+
+/* ---- a source that changes ------------------------------------------------------------------ */
+
+static exia_status read_changing(void *into, uint64_t offset, size_t size, void *payload,
+                                 exia_error *error)
+{
+    if (offset + size > 45 * MIB)
+        return exia__fail(error, EXIA_ECONFLICT, 0, "its bytes changed while they were read");
+    exia_status rc = read_large(into, offset, size, payload, error);
+    if (offset > 0)
+        *(unsigned char *)into ^= 1;
+    return rc;
+}
+
+TEST(what_was_sent_of_a_source_that_changed_is_sent_again)
+{
+    exia__blobs *blobs = open_blobs();
+    large all;
+    exia_source source = make_source(&all, 60 * MIB);
+    source.read = read_changing;
+    check_fails(EXIA_ECONFLICT, exia__blobs_put(blobs, "large", &source, NULL, &err));
+    source.read = read_large;
+    check_ok(exia__blobs_put(blobs, "large", &source, NULL, &err));
+    check_range(blobs, "large", 0, UINT64_MAX, 0, 60 * MIB);
+    exia__blobs_free(blobs);
+}
