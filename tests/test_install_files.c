@@ -89,7 +89,8 @@ TEST(broken_files_are_passed_over_and_named_when_they_might_have_helped)
     mkdir(check_path("shop/directory.veda"), 0755);
     assert_int_equal(mkfifo(check_path("shop/fifo-1.0-any.veda"), 0644), 0);
     assert_int_equal(symlink("/nowhere", check_path("shop/link-1.0-any.veda")), 0);
-    assert_int_equal(link(put_in_shop("caf", "1.0", NULL, "x"), check_path("shop/caf\xe9.veda")), 0);
+    assert_int_equal(link(put_in_shop("caf", "1.0", NULL, "x"), check_path("shop/caf\xe9.veda")),
+                     0);
     check_fails(EXIA_ENOTFOUND, install(registry, "app"));
     check_text("app@1.0 needs \"base >= 2\": there is only 1.0 here");
     check_text("base-2.0-any.veda is passed over");

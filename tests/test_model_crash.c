@@ -161,8 +161,9 @@ TEST(a_process_killed_at_any_system_call_leaves_all_or_nothing)
     for (size_t i = 0; i < deed_count; i++) {
         scene now;
         open_scene(&now, &deeds[i]);
-        for (long nth = trace_next(0, now.whole.calls, KILLS); nth <= now.whole.calls;
-             nth = trace_next(nth, now.whole.calls, KILLS)) {
+        for (long nth = trace_next(0, now.whole.calls, check_rounds(KILLS, 1));
+             nth <= now.whole.calls;
+             nth = trace_next(nth, now.whole.calls, check_rounds(KILLS, 1))) {
             place_of_failure = check_format("killed at call %ld of %ld", nth, now.whole.calls);
             trace_end end = run(&now, (trace_plan){.way = TRACE_KILL, .nth = nth}, 0);
             kills += killed(&now, end);
@@ -206,8 +207,9 @@ static void fail_each(trace_plan plan, const char *title)
         scene now;
         open_scene(&now, &deeds[i]);
         int repeat = !plan.for_ever && now.deed->again;
-        for (long nth = trace_next(0, now.whole.writes, FAILURES); nth <= now.whole.writes;
-             nth = trace_next(nth, now.whole.writes, FAILURES)) {
+        for (long nth = trace_next(0, now.whole.writes, check_rounds(FAILURES, 1));
+             nth <= now.whole.writes;
+             nth = trace_next(nth, now.whole.writes, check_rounds(FAILURES, 1))) {
             place_of_failure = check_format("%s at write %ld of %ld", title, nth, now.whole.writes);
             plan.nth = nth;
             trace_end end = run(&now, plan, repeat);
@@ -297,8 +299,9 @@ TEST(a_writer_stopped_at_any_system_call_while_a_collector_runs_writes_all_or_fa
         if (!deeds[i].writes)
             continue;
         open_scene(&now, &deeds[i]);
-        for (long nth = trace_next(0, now.whole.calls, KILLS); nth <= now.whole.calls;
-             nth = trace_next(nth, now.whole.calls, KILLS)) {
+        for (long nth = trace_next(0, now.whole.calls, check_rounds(KILLS, 1));
+             nth <= now.whole.calls;
+             nth = trace_next(nth, now.whole.calls, check_rounds(KILLS, 1))) {
             stop(&now, nth);
         }
     }

@@ -226,8 +226,9 @@ TEST(a_home_killed_at_any_system_call_leaves_all_or_nothing_and_sends_nothing_tw
     for (size_t i = 0; i < errand_count; i++) {
         scene now;
         open_scene(&now, &errands[i]);
-        for (long nth = trace_next(0, now.whole.calls, KILLS); nth <= now.whole.calls;
-             nth = trace_next(nth, now.whole.calls, KILLS)) {
+        for (long nth = trace_next(0, now.whole.calls, check_rounds(KILLS, 1));
+             nth <= now.whole.calls;
+             nth = trace_next(nth, now.whole.calls, check_rounds(KILLS, 1))) {
             place_of_failure = check_format("killed at call %ld of %ld", nth, now.whole.calls);
             kills += killed(&now, run(&now, (trace_plan){.way = TRACE_KILL, .nth = nth}));
             int done = said->ended && said->status == EXIA_OK;
@@ -258,8 +259,9 @@ static void fail_each(trace_plan plan, const char *title)
         if (!is_its_turn(i, (size_t)plan.way + (size_t)plan.code))
             continue;
         open_scene(&now, &errands[i]);
-        for (long nth = trace_next(0, now.whole.writes, FAILURES); nth <= now.whole.writes;
-             nth = trace_next(nth, now.whole.writes, FAILURES)) {
+        for (long nth = trace_next(0, now.whole.writes, check_rounds(FAILURES, 1));
+             nth <= now.whole.writes;
+             nth = trace_next(nth, now.whole.writes, check_rounds(FAILURES, 1))) {
             place_of_failure = check_format("%s at write %ld of %ld", title, nth, now.whole.writes);
             plan.nth = nth;
             trace_end end = run(&now, plan);
@@ -345,8 +347,8 @@ TEST(on_a_disk_with_any_room_an_errand_is_done_or_says_that_there_is_none)
         if (!is_its_turn(i, 0))
             continue;
         open_scene(&now, &errands[i]);
-        for (long nth = trace_next(0, count, FAILURES); nth <= count;
-             nth = trace_next(nth, count, FAILURES)) {
+        for (long nth = trace_next(0, count, check_rounds(FAILURES, 1)); nth <= count;
+             nth = trace_next(nth, count, check_rounds(FAILURES, 1))) {
             place_of_failure = check_format("with room for %ld kB", rooms[nth - 1]);
             assert_int_equal(exia__tree_remove(now.folder, NULL), EXIA_OK);
             assert_int_equal(exia__tree_copy(now.begin, now.folder, NULL), EXIA_OK);

@@ -211,16 +211,11 @@ trace_end trace_run(int (*work)(void *payload), void *payload, trace_plan plan)
     return now.end;
 }
 
-static long sample_size(long usual)
-{
-    const char *given = getenv("EXIA_CRASH_SAMPLE");
-    return given ? atol(given) : check_rounds(usual, 1);
-}
-
 long trace_next(long nth, long count, long usual)
 {
     static unsigned dice = 1;
-    long wanted = sample_size(usual);
+    const char *given = getenv("EXIA_CRASH_SAMPLE");
+    long wanted = given ? atol(given) : usual;
     if (wanted <= 0 || wanted >= count)
         return nth + 1;
     dice = dice * 1103515245u + 12345u;
