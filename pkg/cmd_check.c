@@ -29,8 +29,8 @@ static exia_status print_problems(const struct call *call, exia_rows *rows, exia
         print_table(problems, columns);
     json_decref(problems);
     if (left > 0)
-        return fail(err, EXIA_ECORRUPT, "problems that are left: %zu, mended: %zu", left,
-                    index - left);
+        return fail(err, EXIA_ECORRUPT, "problems that are left: %zu, mended: %zu%s", left,
+                    index - left, call_has(call, OPTION_REPAIR) ? "" : "; --repair mends them");
     say(call, index > 0 ? "all is as it was installed again" : "all is as it was installed");
     return EXIA_OK;
 }

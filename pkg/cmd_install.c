@@ -111,6 +111,28 @@ const struct command command_uninstall = {
     .most = 1,
 };
 
+/* Which version is current now: a bare name does not tell. */
+static exia_status say_current(const struct call *call, exia_registry *registry, exia_error *err)
+{
+    exia_rows *rows = NULL;
+    json_t *installed = NULL, *row = NULL;
+    size_t index = 0;
+    exia_status status = exia_registry_installed(&rows, registry, call->arguments[0], err);
+
+    if (status == EXIA_OK)
+        status = rows_take(&installed, rows, err);
+    json_array_foreach(installed, index, row)
+    {
+        if (json_is_true(json_object_get(row, "current")))
+            say(call, "%s@%s#%s is current", json_string_value(json_object_get(row, "name")),
+                json_string_value(json_object_get(row, "version")),
+                json_string_value(json_object_get(row, "tag")));
+    }
+    json_decref(installed);
+    exia_rows_free(rows);
+    return status;
+}
+
 static exia_status run_activate(struct call *call, exia_error *err)
 {
     const char *package = call->arguments[0];
@@ -119,11 +141,11 @@ static exia_status run_activate(struct call *call, exia_error *err)
 
     if (status == EXIA_OK)
         status = exia_registry_activate(registry, package, call_option(call, OPTION_EXPECT), err);
-    exia_registry_free(registry);
     if (status == EXIA_OK) {
         print_answer(call, json_pack("{s:s}", "package", package), NULL);
-        say(call, "%s is current", package);
+        status = say_current(call, registry, err);
     }
+    exia_registry_free(registry);
     return status;
 }
 
@@ -149,6 +171,8 @@ static exia_status run_prune(struct call *call, exia_error *err)
     };
     exia_registry *registry = NULL;
     exia_rows *rows = NULL;
+    json_t *gone = NULL, *row = NULL;
+    size_t index = 0;
     const exia_prune_options options = {.struct_size = sizeof options,
                                         .apply = call_has(call, OPTION_APPLY)};
     exia_status status = exia_registry_open(&registry, NULL, err);
@@ -156,9 +180,19 @@ static exia_status run_prune(struct call *call, exia_error *err)
     if (status == EXIA_OK)
         status = exia_registry_prune(&rows, registry, &options, job_begin(call), err);
     if (status == EXIA_OK)
-        status = print_rows(call, rows, columns, "everything is needed", err);
-    if (status == EXIA_OK && !options.apply)
+        status = rows_take(&gone, rows, err);
+    json_array_foreach(gone, index, row)
+    {
+        if (call->json)
+            print_json(row);
+    }
+    if (status == EXIA_OK && !call->json && json_array_size(gone) > 0)
+        print_table(gone, columns);
+    if (status == EXIA_OK && json_array_size(gone) == 0)
+        say(call, "everything is needed");
+    else if (status == EXIA_OK && !options.apply)
         say(call, "nothing was changed: --apply does it");
+    json_decref(gone);
     exia_rows_free(rows);
     exia_registry_free(registry);
     return status;

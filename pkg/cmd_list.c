@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fts.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -71,7 +72,10 @@ static exia_status run_list(struct call *call, exia_error *err)
     if (status == EXIA_OK)
         status = exia_registry_installed(&rows, registry, package, err);
     if (status == EXIA_OK && !call_has(call, OPTION_FILES)) {
-        status = print_rows(call, rows, columns, "nothing is installed", err);
+        char *none = package != NULL ? format_text("%s is not installed", package)
+                                     : format_text("nothing is installed");
+        status = print_rows(call, rows, columns, none, err);
+        free(none);
         goto done;
     }
     if (status == EXIA_OK)

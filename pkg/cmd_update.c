@@ -47,8 +47,11 @@ static exia_status run_update(struct call *call, exia_error *err)
         status =
             exia_registry_update(registry, package, text, call_option(call, OPTION_REMOTE), err);
     if (status == EXIA_OK) {
+        char *shown =
+            json_object_size(facts) > 0 ? value_text(facts, CELL_TEXT) : format_text("none");
         print_answer(call, json_pack("{s:s, s:O}", "package", package, "facts", facts), NULL);
-        say(call, "the facts about %s are now %s", package, text);
+        say(call, "the facts about %s are now %s", package, shown);
+        free(shown);
     }
     free(text);
     json_decref(facts);
