@@ -60,8 +60,9 @@ const struct command command_push = {
     .summary = "Send a package that is registered here to a remote.",
     .about =
         "What the remote has already is not sent again; what other versions of the package have "
-        "there is copied on the spot, where the remote can do that.  A push that was cut goes "
-        "on when it is repeated.",
+        "there is copied on the spot, where the remote can do that.  A dry run tells the least "
+        "that "
+        "would move: S3 may need some MiB more.  A push that was cut goes on when it is repeated.",
     .keys = "package, remote, total, moved, reused",
     .least = 1,
     .most = 1,

@@ -39,8 +39,9 @@ const struct command command_query = {
     .about = "FILTER is an expression over the keys of the rows: name like 'digit%' and "
              "facts.stage = 'prod' order by time desc limit 10.  It has = != < <= > >=, and, "
              "or, not, in, like, is null.  Versions compare as versions: version >= '1.10'; "
-             "latest = true is the newest of each name and tag; 'numbers' in dependencies is what "
-             "needs it; 'model' in components.kind, 'main' in entry_points are what has one.",
+             "latest = true is the newest of each name and tag, a final version before a "
+             "pre-release; 'numbers' in dependencies is what needs it; 'model' in components.kind, "
+             "'main' in entry_points are what has one; time > '2026-01-31' is UTC.",
     .keys = PACKAGE_KEYS,
     .most = 1,
     .options = {REMOTE("list what is there, not here")},

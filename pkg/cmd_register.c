@@ -64,6 +64,9 @@ const struct command command_unregister = {
     .run = run_unregister,
     .synopsis = "NAME@VERSION[#TAG]",
     .summary = "Forget a registered package.",
+    .about =
+        "What is installed stays.  A remote keeps the file and the identity, as others may have "
+        "it: there the same content may come back, and other content needs a new version.",
     .keys = "package",
     .least = 1,
     .most = 1,
