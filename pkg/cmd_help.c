@@ -68,10 +68,9 @@ void help_overview(void)
     for (const struct option_info *info = common_options; info->key != 0; info++)
         list_option(info);
     list_option(version_option);
-    puts(
-        "\nPACKAGE is name, name@1.2 or name@1.2#tag.  REMOTE is the name of one that was added; "
-        "what only"
-        "\nreads takes ./DIR, too, a directory of .veda files.  More of one: vedapkg help COMMAND");
+    puts("\nPACKAGE is name, name@1.2 or name@1.2#tag.  REMOTE is the name of one that was added;\n"
+         "what only reads takes ./DIR, too, a directory of .veda files.\n"
+         "More of one: vedapkg help COMMAND");
 }
 
 void help_family(const char *word)

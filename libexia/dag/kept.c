@@ -62,7 +62,8 @@ void exia__kept_free(exia_dag *dag)
 
 static void take_order(exia__kept *kept, const uint32_t *order, size_t nodes)
 {
-    memcpy(kept->order, order, nodes * sizeof *order);
+    if (nodes > 0)
+        memcpy(kept->order, order, nodes * sizeof *order);
     for (size_t i = 0; i < nodes; i++)
         kept->places[order[i]].rank = (uint32_t)i;
 }

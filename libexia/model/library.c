@@ -199,7 +199,7 @@ static exia_status open_stores(exia_library *library, const char *url,
     if (rc == EXIA_OK && blobs == NULL && options->blobs_url == NULL) {
         /* an unknown scheme is the better word; nothing is created to find that out */
         rc = exia__records_open(&library->records, records, EXIA_STORE_READ, NULL, err);
-        if (rc != EXIA_EINVAL && rc != EXIA_ENOMEM)
+        if (rc != EXIA_EINVAL && rc != EXIA_EUNSUPPORTED && rc != EXIA_ENOMEM)
             rc = exia__fail(err, EXIA_EINVAL, 0,
                             "a library at a records URL needs blobs_url, where its files are kept");
     }
