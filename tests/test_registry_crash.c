@@ -313,7 +313,7 @@ TEST(a_write_of_an_errand_that_is_cut_short_goes_on)
 static int mount_disk(const char *path)
 {
     return mkdir(path, 0700) == 0 && unshare(CLONE_NEWNS) == 0 &&
-           mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("none", "/", "none", MS_REC | MS_PRIVATE, "") == 0 &&
            mount("none", path, "tmpfs", 0, "size=40m") == 0;
 }
 
