@@ -49,8 +49,8 @@ fuzz: build/system-fuzz ## each fuzzer for SECONDS=60; T=package for one; what t
 		EXIA_FUZZ=$$t build/fuzz/fuzz -max_total_time=$(or $(SECONDS),60) -max_len=20000 -rss_limit_mb=1024 -timeout=10 \
 			-artifact_prefix=build/fuzz/$$t- -verbosity=0 -print_final_stats=1 build/fuzz/corpus/$$t tests/fuzz/corpus/$$t; \
 	done
-# What moves many megabytes, or kills processes by the hundred, is left to the sanitizers.
-not_watched := $(addprefix $(BUILD)/tests/test_,backup_crash cache_races delta delta_lies model_crash model_gc_races registry_crash registry_soak)
+# What moves many megabytes, kills processes by the hundred or tells a stall from haste is left to the sanitizers.
+not_watched := $(addprefix $(BUILD)/tests/test_,backup_crash cache_races delta delta_lies model_crash model_gc_races registry_crash registry_soak s3_faults)
 valgrind: build/system-check ## the C tests under valgrind
 	@$(MAKE) --no-print-directory test-c tests="$(filter-out $(not_watched),$(tests))" \
 		RUN="valgrind -q --fair-sched=try --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9"
