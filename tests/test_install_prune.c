@@ -1,7 +1,9 @@
 /* What nobody needs any more goes, and nothing else. */
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "support/packages.h"
@@ -166,4 +168,51 @@ TEST(what_a_dead_process_left_is_told_and_cleared_away)
     assert_string_equal(prune(long_open, 0), "");
     exia_registry_free(long_open);
     assert_int_equal(rmdir(check_path("home/staging")), 0);
+}
+
+static void make_old(const char *path)
+{
+    const struct timespec old = {.tv_sec = time(NULL) - 25 * 3600};
+    assert_int_equal(utimensat(AT_FDCWD, path, (const struct timespec[2]){old, old}, 0), 0);
+}
+
+/* Beside a registered package the file of one whose register died before its record. */
+static const char *leave_orphan(void)
+{
+    const char *blob = check_path("home/packages/blobs/packages/"
+                                  "0123456789abcdef0123456789abcdef"
+                                  "0123456789abcdef0123456789abcdef.veda");
+    check_write_file(blob, "bytes", 5);
+    return blob;
+}
+
+TEST(the_file_of_a_package_that_no_record_names_goes_when_it_is_a_day_old)
+{
+    exia_registry *registry = open_home("home");
+    add_package(registry, "x", "1.0", NULL);
+    const char *kept = blob_of(registry, NULL, check_path("home/packages/blobs"));
+    const char *blob = leave_orphan();
+    make_old(kept);
+    assert_string_equal(prune(registry, 1), "");
+    make_old(blob);
+    const char *text = prune(registry, 0);
+    assert_int_equal(rows_count(text), 1);
+    assert_true(has(text, blob) && has(text, "no record names it"));
+    assert_string_equal(prune(registry, 1), text);
+    assert_int_not_equal(access(blob, F_OK), 0);
+    assert_int_equal(access(kept, F_OK), 0);
+    exia_registry_free(registry);
+}
+
+TEST(no_file_goes_while_a_record_cannot_be_read)
+{
+    exia_registry *registry = open_home("home");
+    add_package(registry, "x", "1.0", NULL);
+    make_old(leave_orphan());
+    exia__records *records = open_records(check_path("home"));
+    check_ok(exia__records_put(NULL, records, "package", "z/1.0/any/0123", "{\"format\": 2}",
+                               EXIA_ABSENT, NULL, NULL, &err));
+    exia__records_free(records);
+    assert_string_equal(prune(registry, 1), "");
+    exia_registry_free(registry);
 }

@@ -204,7 +204,8 @@ typedef struct exia_prune_options {
 } exia_prune_options;
 
 /* Uninstall what only came along for packages that are gone or do well without, and clear away what
- * processes left that died: rows {name, version, tag, directory, why}, of a leftover only the last two.
+ * processes left that died, files of packages too that no record has named for a day: rows {name, version, tag,
+ * directory, why}, of a leftover only the last two.
  *
  * @param options  NULL: only tell what would go
  */

@@ -1,6 +1,6 @@
 /* What came along for others and is needed by nobody any more: all that cannot be reached, by what each
  * package needs, from one that was asked for.  It goes in such an order that, wherever a crash ends it,
- * what is left has all that it needs. */
+ * what is left has all that it needs.  So do files of packages that no record names. */
 #include <stdint.h>
 
 #include "base/error.h"
@@ -10,6 +10,7 @@
 #include "exia/dag.h"
 #include "registry/installed.h"
 #include "registry/journal.h"
+#include "registry/orphans.h"
 #include "registry/uninstall.h"
 
 static int is_true(const json_t *row, const char *member)
@@ -128,23 +129,51 @@ static exia_status add_row(exia_rows *rows, const json_t *gone, exia_error *err)
     return rc;
 }
 
+static exia_status add_leftover(exia_rows *rows, const char *path, const char *why, exia_error *err)
+{
+    json_t *row = json_pack("{s:n, s:n, s:n, s:s, s:s}", "name", "version", "tag", "directory",
+                            path, "why", why);
+    exia_status rc = row ? exia__rows_add(rows, row, err) : exia__fail_memory(err);
+    json_decref(row);
+    return rc;
+}
+
 static exia_status add_dead(exia_rows *rows, const exia_registry *registry, exia_error *err)
 {
     json_t *dead = NULL;
     exia_status rc = exia__staging_dead(&dead, registry, err);
-    for (size_t i = 0; rc == EXIA_OK && i < json_array_size(dead); i++) {
-        json_t *row = json_pack("{s:n, s:n, s:n, s:O, s:s}", "name", "version", "tag", "directory",
-                                json_array_get(dead, i), "why", "left by a process that died");
-        rc = row ? exia__rows_add(rows, row, err) : exia__fail_memory(err);
-        json_decref(row);
-    }
+    for (size_t i = 0; rc == EXIA_OK && i < json_array_size(dead); i++)
+        rc = add_leftover(rows, json_string_value(json_array_get(dead, i)),
+                          "left by a process that died", err);
     json_decref(dead);
+    return rc;
+}
+
+static exia_status prune_orphans(exia_rows *rows, const exia_registry *registry, int apply,
+                                 exia__work *work, exia_error *err)
+{
+    exia_job job = exia__work_rest(work);
+    json_t *keys = NULL;
+    exia_status rc = exia__orphans(&keys, registry, &job, err);
+    for (size_t i = 0; rc == EXIA_OK && i < json_array_size(keys); i++) {
+        const char *key = json_string_value(json_array_get(keys, i));
+        char *path = NULL;
+        rc = exia__blobs_local(&path, registry->blobs, key, err);
+        if (rc == EXIA_OK)
+            rc = add_leftover(rows, path, "no record names it", err);
+        if (rc == EXIA_OK && apply)
+            rc = exia__blobs_remove(registry->blobs, key, &job, err);
+        if (rc == EXIA_ENOTFOUND) /* of a dry run, beside somebody who changes things */
+            rc = exia__forgive(err);
+        exia__release(path);
+    }
+    json_decref(keys);
     return rc;
 }
 
 /* Under the home's lock, where it is applied. */
 static exia_status prune(exia_rows *rows, exia__staging *staging, const exia_registry *registry,
-                         int apply, exia_error *err)
+                         int apply, exia__work *work, exia_error *err)
 {
     json_t *installed = NULL, *gone = NULL;
     exia_status rc = exia__installed_read(&installed, registry, NULL, err);
@@ -152,6 +181,8 @@ static exia_status prune(exia_rows *rows, exia__staging *staging, const exia_reg
         rc = list_unneeded(&gone, installed, err);
     for (size_t i = 0; rc == EXIA_OK && i < json_array_size(gone); i++)
         rc = add_row(rows, json_array_get(gone, i), err);
+    if (rc == EXIA_OK)
+        rc = prune_orphans(rows, registry, apply, work, err);
     if (rc == EXIA_OK && apply && json_array_size(gone) > 0)
         rc = exia__uninstall_rows(staging, registry, gone, err);
     json_decref(installed);
@@ -168,7 +199,7 @@ static exia_status apply_prune(exia_rows *rows, const exia_registry *registry, e
     if (rc == EXIA_OK)
         rc = exia__home_lock(&lock, registry, work, err);
     if (rc == EXIA_OK)
-        rc = prune(rows, &staging, registry, 1, err);
+        rc = prune(rows, &staging, registry, 1, work, err);
     exia__lock_drop(lock);
     exia__staging_end(&staging, registry, rc);
     return rc;
@@ -199,7 +230,7 @@ exia_status exia_registry_prune(exia_rows **out, exia_registry *registry,
         exia__transfers_forget(registry);
         rc = apply_prune(rows, registry, &work, err);
     } else if (rc == EXIA_OK) {
-        rc = prune(rows, NULL, registry, 0, err);
+        rc = prune(rows, NULL, registry, 0, &work, err);
     }
     if (rc == EXIA_OK)
         *out = rows;

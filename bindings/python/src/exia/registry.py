@@ -372,7 +372,8 @@ class Registry(Handle):
         Returns
         -------
         Rows
-            A row {name, version, tag, directory, why} a package, or a leftover of a dead process.
+            A row {name, version, tag, directory, why} a package, or a leftover of a dead process:
+            of that `directory`, which may be a file, and `why`.
         """
         options = ffi.new("exia_prune_options *")
         options.struct_size = ffi.sizeof("exia_prune_options")
