@@ -162,7 +162,8 @@ static exia_status do_repair(exia_transfer *moved, exia_registry *home, exia_err
     while (rc == EXIA_OK && (rc = exia_rows_next(&line, rows, error)) == EXIA_OK) {
         json_t *row = json_loads(line, 0, NULL);
         if (!json_is_true(json_object_get(row, "repaired"))) {
-            rc = error->status = EXIA_EIO; /* it says why in the row */
+            /* it says why in the row */
+            rc = error->status = strstr(line, "No space left") ? EXIA_ENOSPACE : EXIA_EIO;
             snprintf(error->text, sizeof error->text, "%.200s", line);
         }
         json_decref(row);
