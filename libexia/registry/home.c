@@ -2,6 +2,7 @@
  * is never removed, so that two processes cannot hold two of them. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/name.h"
 #include "base/url.h"
 #include "registry/journal.h"
 #include "registry/registry.h"
@@ -164,6 +166,10 @@ exia_status exia_registry_open(exia_registry **out, const char *home, exia_error
         return exia__fail_memory(err);
     registry->generation = exia__generation();
     exia_status rc = exia__home(&registry->home, home, err);
+    if (rc == EXIA_OK && !exia__text_valid(registry->home, strlen(registry->home)))
+        rc = exia__fail(err, EXIA_EINVAL, 0,
+                        "the home %s is no plain UTF-8, and rows tell where packages lie in it",
+                        registry->home);
     if (rc < 0)
         goto done;
     /* What somebody else keeps for all to read is opened for reading. */
