@@ -31,6 +31,28 @@ TEST(a_home_under_a_file_is_refused)
     assert_null(registry);
 }
 
+TEST(a_home_whose_path_no_row_can_tell_is_refused_before_anything_is_made)
+{
+    static const char *const names[] = {"h\xf6me", "new\nline", "\x1b[2J"};
+    exia_registry *registry = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        check_fails(EXIA_EINVAL, exia_registry_open(&registry, check_path(names[i]), &err));
+        check_text("UTF-8");
+        assert_false(exists(names[i]));
+    }
+}
+
+TEST(a_home_whose_path_is_too_long_for_a_database_is_refused_with_the_reason)
+{
+    exia_registry *registry = NULL;
+    const char *path = check_directory();
+    while (strlen(path) < 480)
+        path = check_format("%s/a-name-of-16-bytes", path);
+    check_fails(EXIA_EINVAL,
+                exia_registry_open(&registry, check_format("%s/a-name-of-16-bytes", path), &err));
+    check_text("SQLite opens none of more than 504");
+}
+
 TEST(a_catalogue_that_is_no_database_is_refused)
 {
     exia_registry *registry = NULL;

@@ -88,6 +88,12 @@ exia_status exia__sqlite_fail(exia__sqlite *self, const char *what, exia_error *
     int code = sqlite3_system_errno(self->connection);
     if (native == SQLITE_IOERR_SHMSIZE && (code == ENOSPC || code == EDQUOT))
         return exia__fail_errno(err, code, "cannot extend the -shm file of", self->path);
+    const sqlite3_vfs *files = sqlite3_vfs_find(NULL);
+    size_t most = (size_t)files->mxPathname - strlen("-journal"), size = strlen(self->path);
+    if ((native & 0xff) == SQLITE_CANTOPEN && size > most)
+        return exia__fail(err, EXIA_EINVAL, native,
+                          "a path has %zu bytes, and SQLite opens none of more than %zu: %s", size,
+                          most, self->path);
     code = (native & 0xff) == SQLITE_CANTOPEN ? code : 0;
     if (code != 0 && code != EACCES && code != EPERM && code != EROFS && code != ENOENT)
         return exia__fail_errno(err, code, "cannot open", self->path);
