@@ -29,7 +29,8 @@ static const char *start(void)
     }
     fake_bucket.there = fake_bucket.stored = fake_bucket.replace_after = 0;
     fake_bucket.large = fake_bucket.copied = 0;
-    fake_bucket.parts = fake_bucket.cannot_copy = 0;
+    fake_bucket.parts = fake_bucket.cannot_copy = fake_bucket.full = 0;
+    fake_bucket.touches = fake_bucket.touch_each = 0;
     return check_format("s3+http://key:hidden@127.0.0.1:%d/bucket/p",
                         faults_start(fake_bucket_answer, NULL));
 }
@@ -265,6 +266,20 @@ TEST(an_object_that_is_replaced_while_it_is_read_is_a_conflict)
     fake_stop();
 }
 
+TEST(a_long_read_survives_any_number_of_touches)
+{
+    exia__blobs *blobs = open_blobs(start());
+    size_t seen = 0;
+    check_ok(operate(PUT, blobs, NULL));
+    fake_bucket.large = 17 * (8 << 20) + 1;
+    fake_bucket.touch_each = 1;
+    check_ok(exia__blobs_get(blobs, "k", 0, UINT64_MAX, count_bytes, &seen, NULL, &err));
+    assert_int_equal(seen, 17 * (8 << 20) + 1);
+    assert_in_range(fake_bucket.touches, 17, 1000);
+    exia__blobs_free(blobs);
+    fake_stop();
+}
+
 static exia_status be_slow(const void *data, size_t size, void *payload, exia_error *error)
 {
     poll(NULL, 0, 400);
@@ -301,6 +316,8 @@ TEST(what_is_too_large_for_one_copy_is_touched_in_parts)
     fake_bucket.cannot_copy = 1;
     check_fails(EXIA_ENOTFOUND, exia__blobs_touch(blobs, "k", NULL, &err)); /* then it is put */
     check_text("501");
+    fake_bucket.full = 1; /* which is no reason to put it */
+    check_fails(EXIA_ENOSPACE, exia__blobs_touch(blobs, "k", NULL, &err));
     exia__blobs_free(blobs);
     fake_stop();
 }

@@ -30,8 +30,9 @@ static unsigned char byte_at(uint64_t offset)
 }
 
 typedef struct large {
-    uint64_t size, asked; /* bytes that were asked for so far */
-    uint64_t act_at;      /* when what is asked for reaches this */
+    uint64_t size,
+        asked; /* bytes that were asked for to be sent; what is only hashed comes by the MiB */
+    uint64_t act_at; /* when what is asked for reaches this */
     void (*act)(void);
     char sha256[EXIA__HEX_SIZE];
 } large;
@@ -47,7 +48,7 @@ static exia_status read_large(void *into, uint64_t offset, size_t size, void *pa
     }
     for (size_t i = 0; i < size; i++)
         ((unsigned char *)into)[i] = byte_at(offset + i);
-    all->asked += size;
+    all->asked += size > MIB ? size : 0;
     return EXIA_OK;
 }
 
@@ -307,6 +308,44 @@ TEST(a_source_that_breaks_in_the_middle_is_no_fault_of_the_server_s)
     exia__blobs_free(blobs);
 }
 
+/* ---- copies --------------------------------------------------------------------------------- */
+
+static exia_status read_rotten(void *into, uint64_t offset, size_t size, void *payload,
+                               exia_error *error)
+{
+    exia_status rc = read_large(into, offset, size, payload, error);
+    if (offset <= 20 * MIB && 20 * MIB < offset + size)
+        ((unsigned char *)into)[20 * MIB - offset] ^= 1;
+    return rc;
+}
+
+static void check_composed(exia__blobs *blobs, const exia_piece *piece, uint64_t copied_most)
+{
+    large all;
+    uint64_t copied = 0;
+    exia_source source = make_source(&all, 40 * MIB);
+    check_ok(exia__blobs_compose(&copied, blobs, "made", &source, piece, 1, NULL, &err));
+    assert_int_equal(copied, copied_most);
+    check_range(blobs, "made", 0, UINT64_MAX, 0, 40 * MIB);
+    check_ok(exia__blobs_remove(blobs, "made", NULL, &err));
+}
+
+TEST(a_range_of_an_object_that_rotted_on_the_server_is_not_copied)
+{
+    exia__blobs *blobs = open_blobs();
+    large all;
+    const exia_piece piece = {.at = 4 * MIB, .size = 30 * MIB, .key = "base", .offset = 4 * MIB};
+    exia_source source = make_source(&all, 40 * MIB);
+    check_ok(exia__blobs_put(blobs, "base", &source, NULL, &err));
+    check_composed(blobs, &piece, 30 * MIB - MIB); /* what is sent has 5 MiB at least */
+    check_ok(exia__blobs_remove(blobs, "base", NULL, &err));
+    source.sha256 = NULL;
+    source.read = read_rotten;
+    check_ok(exia__blobs_put(blobs, "base", &source, NULL, &err));
+    check_composed(blobs, &piece, 0);
+    exia__blobs_free(blobs);
+}
+
 /* ---- a source that changes ------------------------------------------------------------------ */
 
 static exia_status read_changing(void *into, uint64_t offset, size_t size, void *payload,
@@ -318,6 +357,39 @@ static exia_status read_changing(void *into, uint64_t offset, size_t size, void 
     if (offset > 0)
         *(unsigned char *)into ^= 1;
     return rc;
+}
+
+static exia_status read_changing_and_die(void *into, uint64_t offset, size_t size, void *payload,
+                                         exia_error *error)
+{
+    if (offset + size > 45 * MIB)
+        die();
+    return read_changing(into, offset, size, payload, error);
+}
+
+static int put_changing_and_die(void)
+{
+    exia__blobs *blobs = NULL;
+    large all;
+    if (exia__blobs_open(&blobs, server_url_own(), EXIA_STORE_WRITE, NULL, &err) < 0)
+        return 1;
+    exia_source source = make_source(&all, 60 * MIB);
+    source.read = read_changing_and_die;
+    exia__blobs_put(blobs, "large", &source, NULL, &err);
+    return 2;
+}
+
+TEST(what_a_killed_process_sent_of_a_source_that_changed_is_sent_again)
+{
+    exia__blobs *blobs = open_blobs();
+    large all;
+    assert_int_equal(check_in_child(put_changing_and_die), 9);
+    assert_true(server_notes() > 1);
+    exia_source source = make_source(&all, 60 * MIB);
+    check_ok(exia__blobs_put(blobs, "large", &source, NULL, &err));
+    check_range(blobs, "large", 0, UINT64_MAX, 0, 60 * MIB);
+    assert_int_equal(server_notes(), 0);
+    exia__blobs_free(blobs);
 }
 
 TEST(what_was_sent_of_a_source_that_changed_is_sent_again)

@@ -30,6 +30,12 @@ static size_t object_size(void)
     return fake_bucket.large ? fake_bucket.large : OPERATE_SIZE;
 }
 
+/* Of what the object is now. */
+static const char *etag(void)
+{
+    return text("\"e%zu-%d\"", object_size(), fake_bucket.touches);
+}
+
 static void say_range(fake_reply *out, const fake_request *request)
 {
     const char *range = strcasestr(request->head, "\r\nRange: bytes=");
@@ -42,8 +48,7 @@ static void say_range(fake_reply *out, const fake_request *request)
     }
     if (fake_bucket.replace_after > 0 && --fake_bucket.replace_after == 0)
         fake_bucket.large += 1;
-    if (fake_has(request, "if-match", NULL) &&
-        !fake_has(request, "if-match", text("\"e%zu\"", all))) {
+    if (fake_has(request, "if-match", NULL) && !fake_has(request, "if-match", etag())) {
         faults_say_error(out, "412 Precondition Failed", date, "PreconditionFailed", 0);
         return;
     }
@@ -55,10 +60,11 @@ static void say_range(fake_reply *out, const fake_request *request)
     to = range == NULL || to >= all ? all - 1 : to;
     if (fake_bucket.large > 0 && zeros == NULL)
         zeros = calloc(1, 9 << 20);
-    fake_say(
-        out, "206 Partial Content",
-        text("%sETag: \"e%zu\"\r\nContent-Range: bytes %zu-%zu/%zu\r\n", date, all, from, to, all),
-        fake_bucket.large ? zeros : OPERATE_BYTES + from, to - from + 1, 0);
+    fake_say(out, "206 Partial Content",
+             text("%sETag: \"e%zu-%d\"\r\nContent-Range: bytes %zu-%zu/%zu\r\n", date, all,
+                  fake_bucket.touches, from, to, all),
+             fake_bucket.large ? zeros : OPERATE_BYTES + from, to - from + 1, 0);
+    fake_bucket.touches += fake_bucket.touch_each;
 }
 
 /* An upload whose parts are copied ranges of the object, of which it gets another ETag. */
@@ -72,8 +78,10 @@ static void serve_upload(fake_reply *out, const fake_request *request)
         size_t from = 0, to = 0;
         const char *range = strcasestr(request->head, "x-amz-copy-source-range: bytes=");
         if (fake_bucket.cannot_copy || range == NULL ||
-            !fake_has(request, "x-amz-copy-source-if-match", text("\"e%zu\"", object_size()))) {
-            faults_say_error(out, "501 Not Implemented", date, "NotImplemented", 0);
+            !fake_has(request, "x-amz-copy-source-if-match", etag())) {
+            faults_say_error(out,
+                             fake_bucket.full ? "507 Insufficient Storage" : "501 Not Implemented",
+                             date, fake_bucket.full ? "XMinioStorageFull" : "NotImplemented", 0);
             return;
         }
         sscanf(range + 31, "%zu-%zu", &from, &to);
@@ -107,7 +115,8 @@ static void serve_object(fake_reply *out, const fake_request *request)
         const char *xml = "<CopyObjectResult></CopyObjectResult>";
         fake_say(out, "200 OK", date, xml, strlen(xml), 0);
     } else if (head) {
-        fake_say(out, "200 OK", text("%sETag: \"e%zu\"\r\n", date, object_size()), "",
+        fake_say(out, "200 OK",
+                 text("%sETag: \"e%zu-%d\"\r\n", date, object_size(), fake_bucket.touches), "",
                  object_size(), 1);
     } else {
         say_range(out, request);

@@ -30,7 +30,8 @@ struct reading {
     exia_sink_fn *sink;
     void *payload;
     exia__course course;
-    int looks;         /* how often its ETag had changed */
+    int looks;         /* how often its ETag had changed since bytes came, */
+    uint64_t looked;   /* ... of which these are the first that had not */
     exia_error broken; /* how the sink failed */
     range window[EXIA__S3_WIDTH];
 };
@@ -110,12 +111,16 @@ static exia_status open_range(range *r, reading *of, uint64_t offset, uint64_t s
 
 enum { MOST_LOOKS = 8 };
 
-/* The ETag changed: a touch, or another object? */
+/* The ETag changed: a touch, or another object?  A long read may see many of them, as long as bytes come
+ * between two. */
 static exia_status look_again(reading *r, exia_error *err)
 {
     uint64_t total = 0;
     int64_t modified_ms = 0;
     exia__forgive(err);
+    if (r->offset != r->looked)
+        r->looks = 0;
+    r->looked = r->offset;
     exia_status rc =
         exia__s3_look(&total, &modified_ms, r->etag, r->self, r->key, r->course.work, err);
     if (rc == EXIA_OK && (total != r->total || ++r->looks > MOST_LOOKS))

@@ -96,6 +96,13 @@ static exia_status take_etag(const char *name, const char *text, void *payload, 
     return EXIA_OK;
 }
 
+/* Does the failure say that the range cannot be copied, so that it may be sent?  Not where nothing can be done. */
+static int cannot_copy(exia_status rc, const exia__s3_upload *what)
+{
+    return rc == EXIA_ENOTFOUND || rc == EXIA_ECONFLICT || rc == EXIA_EUNSUPPORTED ||
+           rc == EXIA_EINVAL || rc == EXIA_EIO || (rc == EXIA_EDENIED && !what->replace);
+}
+
 /* Of a copy the ETag is in the body, and so may a failure be. */
 static exia_status read_etag(slot *s, exia_error *err)
 {
@@ -109,7 +116,7 @@ static exia_status read_etag(slot *s, exia_error *err)
         rc = exia__s3_call_checked(call, err);
         if (rc == EXIA_DONE)
             rc = exia__s3_xml(call->x.text.data, call->x.text.size, take_etag, s->part->etag, err);
-        s->of->uncopied |= rc < 0 && rc != EXIA_EUNAVAILABLE;
+        s->of->uncopied |= cannot_copy(rc, s->of->what);
     }
     if (rc == EXIA_OK && *s->part->etag == '\0')
         rc = exia__fail(err, EXIA_EUNAVAILABLE, 200, "%s: put: a part has no ETag",
@@ -129,7 +136,10 @@ static exia_status part_answered(exia__s3_call *call, exia_error *err)
     if (*u->scope != '\0')
         (void)exia__given->note_put(u->scope, name, s->part->etag, NULL);
     u->course.done += s->part->size;
-    rc = load_part(s, &u->broken);
+    if (s->part->key != NULL && u->what->source != NULL) /* now, while the server copies others */
+        rc = exia__s3_sum(s->part, u->what->source, &u->broken);
+    if (rc == EXIA_OK)
+        rc = load_part(s, &u->broken);
     /* whatever its status: it is not the server's, and the part that was sent is not sent again */
     return rc < 0 ? exia__fail(err, EXIA_EUSER, 0, "the source cannot be read") : rc;
 }
@@ -259,6 +269,7 @@ static exia_status take_note(const char *key, const char *text, void *payload, e
     unsigned long number = *key == 'p' ? strtoul(key + 1, &end, 10) : ULONG_MAX;
     if (number < u->plan->count && *end == '\0' && strlen(text) < EXIA__S3_ETAG_SIZE) {
         strcpy(u->plan->parts[number].etag, text);
+        u->plan->parts[number].noted = 1;
         u->course.done += u->plan->parts[number].size;
     }
     return EXIA_OK;
@@ -283,7 +294,7 @@ static void forget(upload *u)
     }
     exia__buffer_free(&names);
     for (size_t i = 0; i < u->plan->count; i++)
-        *u->plan->parts[i].etag = '\0';
+        u->plan->parts[i].noted = *u->plan->parts[i].etag = '\0';
     exia__release(u->id);
     u->id = NULL;
     u->course.done = 0;
@@ -360,6 +371,8 @@ static exia_status run(upload *u, exia_error *err)
     exia_status rc = u->id == NULL ? begin(u, err) : EXIA_OK;
     if (rc == EXIA_OK)
         rc = send_parts(u, err);
+    if (rc == EXIA_OK)
+        rc = exia__s3_sums_compare(u->what->self, u->plan, u->what->source, err);
     return rc == EXIA_OK ? complete(u, err) : rc;
 }
 
@@ -369,12 +382,18 @@ static exia_status run_or_go_on(upload *u, exia_error *err)
     if (rc == EXIA_OK)
         rc = look_for(u, err);
     for (int left = 1; rc == EXIA_OK; left--) {
+        int recalled = u->id != NULL;
+        u->uncopied = 0;
         rc = run(u, err);
-        if (rc != EXIA_ENOTFOUND || u->uncopied || left == 0)
+        int gone = rc == EXIA_ENOTFOUND && (recalled || !u->uncopied);
+        int differs = rc == EXIA_ECORRUPT && recalled && u->broken.status == 0;
+        if (left == 0 || !(gone || differs))
             return rc;
-        give_up(
-            u); /* not all of its parts are there: two had begun one, and noted both in one place */
-        forget(u); /* or it is not there: it was completed, or is too old */
+        /* not all of its parts are there: two had begun one, and noted both in one place; or it is not there:
+         * it was completed, or is too old; or what was sent is of a source that was changing */
+        exia__forgive(err);
+        give_up(u);
+        forget(u);
         rc = look_for(u, err);
     }
     return rc;

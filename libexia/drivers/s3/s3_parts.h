@@ -12,6 +12,8 @@ typedef struct exia__s3_part {
     uint64_t offset;
     const char *pin;               /* that object's ETag; NULL: whichever */
     char etag[EXIA__S3_ETAG_SIZE]; /* "" where the server does not have the part */
+    int noted;                     /* ... which an earlier upload sent or copied */
+    char md5[33];                  /* "" where it is not known */
 } exia__s3_part;
 
 typedef struct exia__s3_plan {
@@ -39,7 +41,16 @@ typedef struct exia__s3_upload {
 } exia__s3_upload;
 
 /* Store by this plan.  Where the source's digest is known it goes on where an earlier one with the same plan
- * was.  @return EXIA_EEXISTS, EXIA_ENOTFOUND: what was to be copied is not there, or cannot be */
+ * was.  @return EXIA_EEXISTS, EXIA_ENOTFOUND: what was to be copied is not there, or cannot be; EXIA_ECORRUPT: it
+ * is damaged */
 exia_status exia__s3_upload_run(const exia__s3_upload *what, exia__s3_plan *plan, exia_error *err);
+
+/* ---- s3_sums.c ------------------------------------------------------------------------------- */
+
+/* Fill the part's MD5 from the source, unless it is known. */
+exia_status exia__s3_sum(exia__s3_part *part, const exia_source *source, exia_error *err);
+/* Compare parts that were copied or noted with the source, where their ETags tell.  @return EXIA_ECORRUPT */
+exia_status exia__s3_sums_compare(const exia__s3 *self, exia__s3_plan *plan,
+                                  const exia_source *source, exia_error *err);
 
 #endif
