@@ -183,11 +183,11 @@ static exia_status place_link(const exia__staging *staging, const char *link, co
 
 static exia_status remove_link(char *link, exia_error *err)
 {
-    if (unlink(link) != 0 && errno != ENOENT && errno != ENOTDIR && errno != EISDIR)
+    int gone = unlink(link) == 0;
+    if (!gone && errno != ENOENT && errno != ENOTDIR && errno != EISDIR)
         return exia__fail_errno(err, errno, "cannot remove", link);
     *strrchr(link, '/') = '\0';
-    (void)rmdir(link); /* where something else is in it, it stays */
-    return EXIA_OK;
+    return exia__staging_clear(link, 1, gone, err);
 }
 
 /* The link of a name, and where it should lead: NULL where `row`, that of the current one, is. */

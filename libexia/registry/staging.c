@@ -101,24 +101,36 @@ exia_status exia__staging_sync(const exia__staging *staging, exia_error *err)
     return rc;
 }
 
+exia_status exia__staging_clear(char *folder, int most, int changed, exia_error *err)
+{
+    while (most-- > 0 && rmdir(folder) == 0) { /* else others are in it, or it never was */
+        changed = 1;
+        *strrchr(folder, '/') = '\0';
+    }
+    return changed ? exia__directory_sync(folder, err) : EXIA_OK;
+}
+
 exia_status exia__staging_take(const exia__staging *staging, const exia_registry *registry,
                                const char *target, exia_error *err)
 {
     char *from = NULL, *to = NULL, token[EXIA__TOKEN_SIZE];
+    int moved = 0;
     exia_status rc = exia__token(token, err);
     if (rc == EXIA_OK)
         rc = exia__text_format(&from, err, "%s/installed/%s", registry->home, target);
     if (rc == EXIA_OK)
         rc = exia__path_join(&to, staging->path, token, err);
-    if (rc == EXIA_OK && rename(from, to) != 0 && errno != ENOENT)
-        rc = errno == EXDEV /* overlayfs moves no directory of a lower layer, but can empty it */
-                 ? exia__tree_remove(from, err)
-                 : exia__fail_errno(err, errno, "cannot move away", from);
-    for (int above = 0; rc == EXIA_OK && above < 2; above++) {
-        *strrchr(from, '/') = '\0';
-        if (rmdir(from) != 0)
-            break; /* others are in it, or it never was */
+    if (rc == EXIA_OK)
+        moved = rename(from, to) == 0;
+    if (rc == EXIA_OK && !moved && errno != ENOENT) {
+        moved = errno == EXDEV; /* overlayfs moves nothing of a lower layer, but can empty it */
+        rc = moved ? exia__tree_remove(from, err)
+                   : exia__fail_errno(err, errno, "cannot move away", from);
     }
+    if (rc == EXIA_OK)
+        *strrchr(from, '/') = '\0';
+    if (rc == EXIA_OK)
+        rc = exia__staging_clear(from, 2, moved, err);
     exia__release(from);
     exia__release(to);
     return rc;

@@ -25,6 +25,10 @@ exia_status exia__staging_sync(const exia__staging *staging, exia_error *err);
  * are empty then.  Under the home's lock only. */
 exia_status exia__staging_take(const exia__staging *staging, const exia_registry *registry,
                                const char *target, exia_error *err);
+/* Something left this directory below installed/: drop it and those above it, so many at most, as far as they
+ * are empty, and bring that to the disk, so that it holds when the intent is gone.  `folder` is cut to what
+ * stays.  @param changed  0: nothing left, if none of them was empty */
+exia_status exia__staging_clear(char *folder, int most, int changed, exia_error *err);
 /* Let go of it as a crash would: exia__staging_recover() finishes it. */
 void exia__staging_leave(exia__staging *staging);
 /* The same, and say why in the log. */
