@@ -130,7 +130,8 @@ static exia_status exchange(const exia__staging *staging, const exia_registry *r
     exia_status rc = exia__path_folder(&folder, place, err);
     if (rc < 0 || renameat2(AT_FDCWD, staged, AT_FDCWD, place, RENAME_EXCHANGE) == 0)
         goto done;
-    if (errno != ENOENT && errno != ENOTDIR && errno != EINVAL && errno != ENOSYS) {
+    if (errno != ENOENT && errno != ENOTDIR && errno != EINVAL && errno != ENOSYS &&
+        errno != EXDEV) { /* that is overlayfs, and a package of a lower layer */
         rc = exia__fail_errno(err, errno, "cannot move a package to", place);
         goto done;
     }
