@@ -204,8 +204,7 @@ const struct command command_prune = {
     .synopsis = "[--apply]",
     .summary = "Uninstall what only came along for packages that are gone, or only tell.",
     .about = "What processes left that died is cleared away, too, and files of packages that no "
-             "record has "
-             "named for a day.  Without --apply nothing is changed.",
+             "record has named for a day.  Without --apply nothing is changed.",
     .keys = "name, version, tag, directory, why",
     .options = {{OPTION_APPLY, 0, "apply", NULL, "do it", false}},
 };
