@@ -1,4 +1,4 @@
-/* update: replace the free facts about a package. */
+/* update: replace the free facts about a package, or some of them. */
 #include <stdlib.h>
 
 #include "options.h"
@@ -35,6 +35,7 @@ static exia_status run_update(struct call *call, exia_error *err)
 {
     const char *package = call->arguments[0];
     exia_registry *registry = NULL;
+    bool merge = call_has(call, OPTION_MERGE);
     json_t *facts = NULL;
     char *text = NULL;
     exia_status status = read_facts(&facts, call, err);
@@ -44,13 +45,16 @@ static exia_status run_update(struct call *call, exia_error *err)
     text = must(json_dumps(facts, JSON_COMPACT));
     status = exia_registry_open(&registry, NULL, err);
     if (status == EXIA_OK)
-        status =
-            exia_registry_update(registry, package, text, call_option(call, OPTION_REMOTE), err);
+        status = (merge ? exia_registry_merge : exia_registry_update)(
+            registry, package, text, call_option(call, OPTION_REMOTE), err);
     if (status == EXIA_OK) {
         char *shown =
             json_object_size(facts) > 0 ? value_text(facts, CELL_TEXT) : format_text("none");
         print_answer(call, json_pack("{s:s, s:O}", "package", package, "facts", facts), NULL);
-        say(call, "the facts about %s are now %s", package, shown);
+        if (merge)
+            say(call, "merged into the facts about %s: %s", package, shown);
+        else
+            say(call, "the facts about %s are now %s", package, shown);
         free(shown);
     }
     free(text);
@@ -64,15 +68,17 @@ const struct command command_update = {
     .run = run_update,
     .synopsis = "PACKAGE (KEY=VALUE... | --facts JSON)",
     .summary = "Replace the free facts about a registered package.",
-    .about = "The facts given replace all that were there.  A VALUE that is a JSON number, "
-             "true, false or null is kept as that, one in double quotes and everything else "
-             "as text.",
+    .about =
+        "The facts given replace all that were there; with --merge the others stay, and one that "
+        "is null goes.  A VALUE that is a JSON number, true, false or null is kept as that, one "
+        "in double quotes and everything else as text.",
     .keys = "package, facts",
     .least = 1,
     .most = -1,
     .options =
         {
             {OPTION_FACTS, 0, "facts", "JSON", "the facts as one JSON object", false},
+            {OPTION_MERGE, 0, "merge", NULL, "keep the facts that are not named", false},
             REMOTE("update it there, not here"),
         },
 };

@@ -46,6 +46,7 @@ enum option_key {
     OPTION_LOCK,
     OPTION_LOCKED,
     OPTION_MAN,
+    OPTION_MERGE,
     OPTION_MESSAGE,
     OPTION_METRIC,
     OPTION_NO_DEPS,

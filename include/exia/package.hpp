@@ -159,6 +159,11 @@ class registry : public detail::handle<exia_registry, exia_registry_free>
         detail::call(exia_registry_update, c(), detail::text(package), detail::text(facts),
                      detail::text(remote));
     }
+    void merge(std::string_view package, std::string_view facts, std::string_view remote = {})
+    {
+        detail::call(exia_registry_merge, c(), detail::text(package), detail::text(facts),
+                     detail::text(remote));
+    }
     rows query(std::string_view filter = {}, std::string_view remote = {}) const
     {
         return detail::list(exia_registry_query, c(), detail::text(filter), detail::text(remote));

@@ -60,9 +60,14 @@ EXIA_API exia_status exia_registry_register(exia_registry *registry, const char 
 EXIA_API exia_status exia_registry_unregister(exia_registry *registry, const char *package,
                                               const char *remote, exia_error *err);
 
-/* Replace the free facts about a package.  @param facts  a JSON object of at most 1 MiB */
+/* Change what is said about a package; the package itself never changes.  `update` puts `facts` in the
+ * place of all that were there.  `merge` keeps the others: a member replaces the one of its name, in
+ * objects inside objects too, and null takes it away (RFC 7396).  Where the store writes several records
+ * at once, as sqlite: does, nothing is lost that somebody else merges at the same time.  @param facts  a JSON object of at most 1 MiB */
 EXIA_API exia_status exia_registry_update(exia_registry *registry, const char *package,
                                           const char *facts, const char *remote, exia_error *err);
+EXIA_API exia_status exia_registry_merge(exia_registry *registry, const char *package,
+                                         const char *facts, const char *remote, exia_error *err);
 
 /* The packages that a filter selects (NULL: all): by name, newest version first, unless it orders.
  * Rows {name, version, tag, digest, file, size, time, facts, signed, description, components,

@@ -102,20 +102,19 @@ static exia_status event_head(json_t **out, char token[EXIA__TOKEN_SIZE], const 
     return *out ? EXIA_OK : exia__fail_memory(err);
 }
 
+/* The event, and with it the claim of its identity (NULL: none), which stands at `expect`. */
 static exia_status write_event(const exia__side *side, const char *identity, const char *token,
-                               const json_t *event, const json_t *claim, const exia_job *job,
-                               exia_error *err)
+                               const json_t *event, const char *claim, int64_t expect,
+                               const exia_job *job, exia_error *err)
 {
-    char *key = NULL, *text = NULL, *claim_text = NULL;
+    char *key = NULL, *text = NULL;
     exia_status rc = exia__text_format(&key, err, "%s/%s", identity, token);
     if (rc == EXIA_OK)
         rc = exia__json_text(&text, event, err);
-    if (rc == EXIA_OK && claim != NULL)
-        rc = exia__json_text(&claim_text, claim, err);
     if (rc < 0)
         goto done;
-    exia_put puts[2] = {{"identity", identity, claim_text, EXIA_ABSENT, token},
-                        {"package", key, text, EXIA_ABSENT, token}};
+    const exia_put puts[2] = {{"identity", identity, claim, expect, token},
+                              {"package", key, text, EXIA_ABSENT, token}};
     if (!exia__records_can_put(side->records))
         rc = exia__records_append(side->records, "package", key, text, token, job, err);
     else if (claim != NULL)
@@ -126,7 +125,6 @@ static exia_status write_event(const exia__side *side, const char *identity, con
 done:
     exia__release(key);
     exia__release(text);
-    exia__release(claim_text);
     return rc;
 }
 
@@ -136,8 +134,8 @@ static exia_status record(const exia__side *side, const exia__parcel *parcel, co
                           json_t *supersedes, exia__work *work, exia_error *err)
 {
     exia_job job = exia__work_rest(work);
-    char token[EXIA__TOKEN_SIZE], *identity = NULL, *file = NULL;
-    json_t *event = NULL, *claim = NULL;
+    char token[EXIA__TOKEN_SIZE], *identity = NULL, *file = NULL, *claim = NULL;
+    json_t *event = NULL;
     exia_error caught;
     exia_status rc = identity_key(&identity, parcel->name, parcel->version, parcel->tag, err);
     if (rc == EXIA_OK)
@@ -151,25 +149,26 @@ static exia_status record(const exia__side *side, const exia__parcel *parcel, co
                              "file", file, "size", (json_int_t)parcel->size, "key", parcel->key,
                              "signed", parcel->is_signed, "metadata", parcel->metadata, "facts",
                              facts ? json_deep_copy(facts) : json_object());
-    claim = json_pack("{s:i, s:s}", "format", 1, "digest", parcel->digest);
-    if (rest == NULL || claim == NULL || json_object_update(event, rest) != 0)
+    if (rest == NULL || json_object_update(event, rest) != 0)
         rc = exia__fail_memory(err);
     else if (parcel->index[0] != '\0')
         rc = exia__json_set(event, "index", json_string(parcel->index), err);
     json_decref(rest);
+    if (rc == EXIA_OK) /* a digest needs no quoting */
+        rc = exia__text_format(&claim, err, "{\"format\":1,\"digest\":\"%s\"}", parcel->digest);
     if (rc < 0)
         goto done;
-    rc = write_event(side, identity, token, event, claim, &job, &caught);
+    rc = write_event(side, identity, token, event, claim, EXIA_ABSENT, &job, &caught);
     if (rc == EXIA_ECONFLICT) { /* the identity is there: whose is it? */
         rc = check_identity(side, parcel, work, err);
         if (rc == EXIA_OK)
-            rc = write_event(side, identity, token, event, NULL, &job, err);
+            rc = write_event(side, identity, token, event, NULL, EXIA_ANY, &job, err);
     } else if (rc < 0) {
         exia__error_pass(err, &caught);
     }
 done:
     json_decref(event);
-    json_decref(claim);
+    exia__release(claim);
     exia__release(identity);
     exia__release(file);
     return rc;
@@ -278,8 +277,24 @@ done:
     return rc < 0 ? exia__side_fail(side, rc, err) : EXIA_OK;
 }
 
+exia_status exia__claim_read(exia__claim *out, const exia__side *side, const exia__offer *offer,
+                             exia_error *err)
+{
+    char *identity = NULL;
+    *out = (exia__claim){0};
+    if (!exia__records_can_batch(side->records))
+        return EXIA_OK;
+    exia_status rc = identity_key(&identity, offer->name, offer->version, offer->tag, err);
+    if (rc == EXIA_OK)
+        rc = exia__records_get(&out->text, &out->revision, side->records, "identity", identity,
+                               NULL, err);
+    exia__release(identity);
+    return rc == EXIA_ENOTFOUND ? exia__forgive(err) : rc;
+}
+
 exia_status exia__event_follow(const exia__side *side, const char *what, const exia__offer *offer,
-                               json_t *facts, const exia_job *job, exia_error *err)
+                               json_t *facts, const exia__claim *claim, const exia_job *job,
+                               exia_error *err)
 {
     static const char *const kept[] = {"digest", "file",   "size",    "key",
                                        "index",  "signed", "metadata"};
@@ -298,7 +313,8 @@ exia_status exia__event_follow(const exia__side *side, const char *what, const e
             rc = exia__json_set(event, "facts", json_incref(facts), err);
     }
     if (rc == EXIA_OK)
-        rc = write_event(side, identity, token, event, NULL, job, err);
+        rc = write_event(side, identity, token, event, claim ? claim->text : NULL,
+                         claim ? claim->revision : EXIA_ANY, job, err);
     json_decref(event);
     exia__release(identity);
     return rc < 0 ? exia__side_fail(side, rc, err) : EXIA_OK;

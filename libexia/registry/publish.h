@@ -57,8 +57,22 @@ exia_status exia__publish(exia_transfer *moved, const exia_registry *registry,
                           const exia__side *side, const exia__parcel *parcel, const json_t *facts,
                           exia__work *work, exia_error *err);
 
-/* Write an event that follows `offer`'s: its content with other facts, or without both: its end. */
+/* The claim of an identity, put again as it is with an event: so of two who follow the same events one
+ * is told.  `text` NULL: there is none, or the store has no batches. */
+typedef struct exia__claim {
+    char *text;
+    int64_t revision;
+} exia__claim;
+exia_status exia__claim_read(exia__claim *out, const exia__side *side, const exia__offer *offer,
+                             exia_error *err);
+
+/* Write an event that follows `offer`'s: its content with other facts, or without both: its end.
+ *
+ * @param claim  NULL, or what was read before the offer was
+ * @return EXIA_ECONFLICT: somebody has put the claim again since then
+ */
 exia_status exia__event_follow(const exia__side *side, const char *what, const exia__offer *offer,
-                               json_t *facts, const exia_job *job, exia_error *err);
+                               json_t *facts, const exia__claim *claim, const exia_job *job,
+                               exia_error *err);
 
 #endif

@@ -74,3 +74,11 @@ def test_bad_input_is_told(tool):
     said = tool.run("import", "app-0.1.0-any.veda", code=1).stderr
     assert "no bundle" in said and said.count("\n") == 1
     tool.run("import", "none.tar", code=1)
+
+
+def test_facts_are_replaced_or_merged(tool):
+    with_two(tool)
+    tool.run("update", "app", "stage=test", "owner=me")
+    tool.run("update", "app", "stage=prod", "owner=null", "--merge")
+    (row,) = tool.json("query", "'base' in dependencies")
+    assert row["facts"] == {"stage": "prod"} and row["latest"] is True

@@ -50,6 +50,15 @@ def test_queries_know_versions_lists_and_the_latest(full: exia.Registry) -> None
         full.query("version > 'new'")
 
 
+def test_facts_are_replaced_or_merged(full: exia.Registry) -> None:
+    full.update("app", {"stage": "test", "owner": {"team": "a", "who": "b"}})
+    full.update("app", {"stage": "prod", "owner": {"who": None}}, merge=True)
+    (row,) = full.query("name = 'app'")
+    assert row["facts"] == {"stage": "prod", "owner": {"team": "a"}}
+    full.update("app", {"x": 1})
+    assert full.query("facts.x = 1")[0]["facts"] == {"x": 1}
+
+
 def test_a_bundle_goes_to_another_home(full: exia.Registry, tmp_path: Path) -> None:
     file = tmp_path / "b.tar"
     rows = full.export_bundle("app", file)

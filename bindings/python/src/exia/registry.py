@@ -107,11 +107,19 @@ class Registry(Handle):
                 text_or_null(remote, "remote"), job.c,
             )  # fmt: skip
 
-    def update(self, package: str, facts: Mapping[str, Any], remote: str | None = None) -> None:
-        """Replace the free facts about a package."""
+    def update(
+        self,
+        package: str,
+        facts: Mapping[str, Any],
+        remote: str | None = None,
+        *,
+        merge: bool = False,
+    ) -> None:
+        """Replace the free facts about a package; `merge` keeps those not named, None drops one."""
         said = json.dumps(plain(mapping(facts, "facts"), "facts"))
+        change = lib.exia_registry_merge if flag(merge, "merge") else lib.exia_registry_update
         call(
-            lib.exia_registry_update, self._c, text(package, "package"), said.encode(),
+            change, self._c, text(package, "package"), said.encode(),
             text_or_null(remote, "remote"),
         )  # fmt: skip
 
