@@ -75,13 +75,13 @@ TEST(what_cannot_be_met_is_told_with_who_asks)
     add_package(registry, "app", "1.0", "\"gone >= 1\"");
     check_fails(EXIA_ENOTFOUND,
                 exia_registry_install(NULL, registry, "app", NULL, NULL, NULL, &err));
-    check_text("app@1.0 needs \"gone >= 1\": there is none here");
+    check_text("app@1.0 needs \"gone >= 1\": there is no gone here");
     add_package(registry, "low", "1.0", NULL);
     add_package(registry, "low", "2.0", NULL);
     add_package(registry, "tool", "1.0", "\"low > 2\"");
     check_fails(EXIA_ENOTFOUND,
                 exia_registry_install(NULL, registry, "tool", NULL, NULL, NULL, &err));
-    check_text("tool@1.0 needs \"low > 2\": there is only 2.0, 1.0 here");
+    check_text("tool@1.0 needs \"low > 2\": of low there is only 2.0, 1.0 here");
     add_package(registry, "a", "1.0", "\"low < 2\"");
     add_package(registry, "b", "1.0", "\"low >= 2\"");
     add_package(registry, "top", "1.0", "\"a\", \"b\"");
@@ -124,7 +124,7 @@ TEST(a_search_without_an_answer_ends)
                 "\"p0\", \"p1\", \"p2\", \"p3\", \"p4\", \"p5\", \"p6\", \"p7\"");
     check_fails(EXIA_ENOTFOUND,
                 exia_registry_install(NULL, registry, "top", NULL, NULL, NULL, &err));
-    check_text("p7 (every version) needs \"low < 1, > 5\": there is only 3.0 here");
+    check_text("p7 (every version) needs \"low < 1, > 5\": of low there is only 3.0 here");
     exia_registry_free(registry);
 }
 
@@ -137,7 +137,7 @@ TEST(a_package_for_another_platform_is_installed_only_by_its_full_name)
     check_fails(EXIA_ENOTFOUND, exia_registry_install(NULL, registry, "x", NULL, NULL, NULL, &err));
     check_fails(EXIA_ENOTFOUND,
                 exia_registry_install(NULL, registry, "app", NULL, NULL, NULL, &err));
-    check_text("app@1.0 needs \"x\": there is none here; 1.0 is for linux_other");
+    check_text("app@1.0 needs \"x\": there is no x here; x 1.0 is for linux_other");
     check_ok(exia_registry_install(NULL, registry, "x@1.0#linux_other", NULL, NULL, NULL, &err));
     assert_true(exists("home/installed/x/1.0/linux_other/veda.json"));
     exia_registry_free(registry);

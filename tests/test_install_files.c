@@ -92,7 +92,7 @@ TEST(broken_files_are_passed_over_and_named_when_they_might_have_helped)
     assert_int_equal(link(put_in_shop("caf", "1.0", NULL, "x"), check_path("shop/caf\xe9.veda")),
                      0);
     check_fails(EXIA_ENOTFOUND, install(registry, "app"));
-    check_text("app@1.0 needs \"base >= 2\": there is only 1.0 here");
+    check_text("app@1.0 needs \"base >= 2\": of base there is only 1.0 here");
     check_text("base-2.0-any.veda is passed over");
     assert_string_equal(installed(registry, NULL), "");
     check_ok(install(registry, "base"));

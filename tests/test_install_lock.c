@@ -126,7 +126,7 @@ TEST(what_the_lock_lists_and_nobody_has_is_told)
     add_package(registry, "base", "2.0", NULL);
     check_ok(exia_registry_unregister(registry, "base@1.0", NULL, &err));
     check_fails(EXIA_ENOTFOUND, install(registry, "app", with(lock, 0, 0)));
-    check_text("app@1.0 needs \"base >= 1\": there is none here");
+    check_text("app@1.0 needs \"base >= 1\": there is no base here");
     check_text("holds base@1.0#any");
     check_fails(EXIA_ENOTFOUND, install(registry, "base@2.0", with(lock, 0, 0)));
     check_text("holds base@1.0#any");

@@ -141,7 +141,7 @@ TEST(a_record_that_hides_a_dependency_is_found_out_before_anything_is_installed)
     check_text("is not the package that its record describes");
     assert_string_equal(installed(two, NULL), "");
     check_fails(EXIA_ENOTFOUND, exia_registry_install(NULL, two, "x", NULL, NULL, NULL, &err));
-    check_text("x@1.0 needs \"base >= 1\": there is none here");
+    check_text("x@1.0 needs \"base >= 1\": there is no base here");
     exia_registry_free(one);
     exia_registry_free(two);
 }

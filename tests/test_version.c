@@ -129,6 +129,17 @@ TEST(a_dependency_that_is_not_clear_is_refused)
                                         "other 1.2.* 3",
                                         "other ^=1",
                                         "other || >1",
+                                        "other >1 ||",
+                                        "other >1 || ",
+                                        "other >1 |",
+                                        "other >1 | >2",
+                                        "other >1 ||| >2",
+                                        "other >1 || || >2",
+                                        "other >1, || >2",
+                                        "other >1 ||, >2",
+                                        "other ^1 ^2",
+                                        "other||",
+                                        "||",
                                         "other == 1+x.*",
                                         "other 1.2",
                                         "other => 1",
@@ -143,6 +154,9 @@ TEST(a_dependency_that_is_not_clear_is_refused)
         assert_string_equal(d.name, "");
     }
     check_fails(EXIA_EINVAL, exia__dependency_parse(&d, "x>1,>1,>1,>1,>1,>1,>1,>1,>1", &err));
+    check_text("8 clauses");
+    check_fails(EXIA_EINVAL,
+                exia__dependency_parse(&d, "x>1||>1||>1||>1||>1||>1||>1||>1||>1", &err));
     check_text("8 clauses");
 }
 
@@ -179,6 +193,35 @@ TEST(a_dependency_admits_what_its_clauses_admit)
     admits("other > 1.post1", "1.post2", 1);
     admits("other <= 1", "1.0.0", 1);
     admits("other >= 1", "x", 0);
+}
+
+TEST(of_alternatives_one_must_hold)
+{
+    admits("other ^1.2 || ^2", "1.9", 1);
+    admits("other ^1.2 || ^2", "2.5", 1);
+    admits("other ^1.2 || ^2", "1.1", 0);
+    admits("other ^1.2 || ^2", "3", 0);
+    admits("other<1||>=3,<4||==7.*", "0.9", 1);
+    admits("other<1||>=3,<4||==7.*", "3.9", 1);
+    admits("other<1||>=3,<4||==7.*", "7.1", 1);
+    admits("other<1||>=3,<4||==7.*", "1", 0);
+    admits("other<1||>=3,<4||==7.*", "4", 0);
+    admits("other > 5, < 4 || == 2", "2", 1);
+    admits("other > 5, < 4 || == 2", "6", 0);
+    admits("other == 2 || > 5, < 4", "6", 0);
+    admits("other * || == 1.0rc1", "3", 1);
+}
+
+/* As npm has it: who allows a pre-release in one range does not allow them in the other. */
+TEST(a_pre_release_is_admitted_by_the_alternative_that_names_one)
+{
+    admits("other >= 2.0rc1 || < 1", "2.0rc2", 1);
+    admits("other >= 2.0rc1 || < 1", "0.9rc1", 0);
+    admits("other < 1 || >= 2.0rc1", "0.9rc1", 0);
+    admits("other < 1 || >= 2.0rc1", "2.1.dev1", 1);
+    admits("other < 1 || >= 2.0rc1", "0.9", 1);
+    admits("other * || == 1.0rc1", "1.0rc1", 1);
+    admits("other * || == 1.0rc1", "1.0rc2", 0);
 }
 
 TEST(what_is_compatible_begins_with_the_same_numbers)

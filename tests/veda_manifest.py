@@ -18,7 +18,7 @@ SEMVER = rf"{RELEASE}-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*{LOCAL}"
 VERSION = rf"(?=[^ ,]{{1,128}}(?:[ ,]|\Z))(?i:{PEP440}|{SEMVER})"
 STAR = rf"(?:(?:==|!=) *)?(?=[^ ,]{{1,128}}(?:[ ,]|\Z)){RELEASE}\.\*|(?:== *)?\*"
 CLAUSE = rf" *(?:(?:(?:==|!=|<=|>=|<|>|\^|~) *|~= *(?=[0-9]+\.[0-9])){VERSION}|{STAR}) *"
-DEPENDENCY = rf" *(?P<name>{NAME}) *(?:{CLAUSE}(?:,{CLAUSE}){{0,7}})?"
+DEPENDENCY = rf" *(?P<name>{NAME}) *(?:{CLAUSE}(?:(?:,|\|\|){CLAUSE}){{0,7}})?"
 KINDS = ("code", "model", "data", "env", "doc")
 FIELDS = {
     "format": int, "digest": str, "members": int, "size": int, "record": int, "frames": dict,

@@ -12,17 +12,19 @@ extern "C" {
 typedef struct exia_package exia_package;
 
 /* What a package needs, `dependencies` in its veda.json: a list of texts, each a name and up to eight
- * clauses with commas between, which all must hold.  "other" alone admits every final version.
+ * clauses with commas between, which all must hold; "||" stands between alternatives, one of which must.
+ * "other" alone admits every final version.
  *
  *     other >= 1.2, < 2     also ==, !=, <=, >
  *     other ~= 1.4.2        1.4.2 or later, within 1.4 (Python)
  *     other ^1.2.3          1.2.3 or later, below 2; ^0.2.3 below 0.3, ^0.0.3 below 0.0.4 (npm, Cargo)
  *     other ~1.2.3          1.2.3 or later, within 1.2; ~1 within 1
  *     other == 1.2.*        whatever begins with 1.2; also != 1.2.*, 1.2.* alone, and * for any
+ *     other ^1.2 || >= 3, < 3.4     one or the other (npm); the comma binds more tightly
  *
  * Versions are Python's (PEP 440, but no epoch) or semantic ones, in one order: 1.0.dev1, 1.0a1 (also
  * written 1.0-alpha.1), 1.0b1, 1.0rc1, 1.0, 1.0+cpu, 1.0.post1, 1.0.1; 1.0 and 1.0.0 are the same.  A
- * pre-release or development release is admitted only where a clause of the text names one, as in
+ * pre-release or development release is admitted only where a clause of the alternative names one, as in
  * ">= 2.0rc1".  "< 2" does not admit 2.0rc1 nor "> 1" 1.0.post1; "== 1.2" admits 1.2+cpu. */
 
 /* Start a workspace: `directory` (made if need be) with a veda.json of version 0.1.0.

@@ -312,7 +312,7 @@ static exia_status parse_clause(exia__dependency *out, const char **at, const ch
     strcpy(op, operators[which % OPERATORS]); /* none: "==", which a * may go without */
     *at += which < OPERATORS ? strlen(op) : 0;
     *at += strspn(*at, " ");
-    size_t size = strcspn(*at, " ,");
+    size_t size = strcspn(*at, " ,|");
     if (size >= EXIA__VERSION_SIZE)
         return bad_dependency(text, "has a version of more than 128 characters", err);
     memcpy(version, *at, size);
@@ -336,40 +336,43 @@ static exia_status parse_clause(exia__dependency *out, const char **at, const ch
     return EXIA_OK;
 }
 
-static const char name_ends[] = " =!<>~^*,";
+static const char name_ends[] = " =!<>~^*,|";
+
+const char *exia__dependency_name(size_t *size, const char *text)
+{
+    text += strspn(text, " ");
+    *size = strcspn(text, name_ends);
+    return text;
+}
 
 exia_status exia__dependency_parse(exia__dependency *out, const char *text, exia_error *err)
 {
     memset(out, 0, sizeof *out);
-    const char *at = text + strspn(text, " ");
-    size_t size = strcspn(at, name_ends);
+    size_t size = 0;
+    const char *at = exia__dependency_name(&size, text);
     if (size >= sizeof out->name)
         return bad_dependency(text, "has a name of more than 128 characters", err);
     memcpy(out->name, at, size);
     exia_status rc = exia__name_check_lower(out->name, "name of the dependency", err);
     at += size;
     at += strspn(at, " ");
-    if (rc == EXIA_OK && *at != '\0') {
+    for (int begins = 0; rc == EXIA_OK && *at != '\0';) {
         rc = parse_clause(out, &at, text, err);
-        while (rc == EXIA_OK && *at == ',') {
-            at++;
-            rc = parse_clause(out, &at, text, err);
-        }
-        if (rc == EXIA_OK && *at != '\0')
-            rc = bad_dependency(text, "has no comma where one should be", err);
+        if (rc < 0)
+            break;
+        out->clauses[out->count - 1].begins = begins;
+        if (*at == '\0')
+            break;
+        begins = strncmp(at, "||", 2) == 0;
+        if (!begins && *at != ',')
+            rc = bad_dependency(text, "has no comma and no || where one should be", err);
+        at += 1 + begins;
+        if (rc == EXIA_OK && *at == '\0')
+            rc = bad_dependency(text, "ends where a clause should be", err);
     }
     if (rc < 0)
         memset(out, 0, sizeof *out);
     return rc;
-}
-
-void exia__dependency_name(char out[EXIA__VERSION_SIZE], const char *text)
-{
-    text += strspn(text, " ");
-    size_t size = strcspn(text, name_ends);
-    size = size < EXIA__VERSION_SIZE ? size : EXIA__VERSION_SIZE - 1;
-    memcpy(out, text, size);
-    out[size] = '\0';
 }
 
 /* How many numbers of a release the versions that are compatible with it share: up to the first one
@@ -418,12 +421,17 @@ int exia__dependency_match(const exia__dependency *dependency, const char *versi
     parsed v, asked;
     if (!parse(&v, version))
         return 0;
-    int pre_named = !is_pre(&v);
+    int holds = 1, pre_named = !is_pre(&v); /* so far, in the alternative */
     for (size_t i = 0; i < dependency->count; i++) {
-        if (!parse(&asked, dependency->clauses[i].version) ||
-            !clause_match(dependency->clauses[i].op, &asked, &v))
-            return 0;
-        pre_named |= is_pre(&asked);
+        if (dependency->clauses[i].begins) {
+            if (holds && pre_named)
+                return 1;
+            holds = 1;
+            pre_named = !is_pre(&v);
+        }
+        holds = holds && parse(&asked, dependency->clauses[i].version) &&
+                clause_match(dependency->clauses[i].op, &asked, &v);
+        pre_named |= holds && is_pre(&asked);
     }
-    return pre_named;
+    return holds && pre_named;
 }

@@ -19,11 +19,12 @@ int exia__version_compare(const char *a, const char *b);
 /* Is it a pre-release or a development release?  Nobody gets one without asking. */
 int exia__version_is_pre(const char *version);
 
-/* "other >= 1.2, < 2", taken apart. */
+/* "other >= 1.2, < 2 || ^3", taken apart. */
 typedef struct exia__dependency {
     char name[EXIA__VERSION_SIZE];
     size_t count; /* 0: any version */
     struct {
+        int begins; /* behind "||": an alternative to all clauses before it; not of the first one */
         char
             op[3]; /* "==", "!=", "<", "<=", ">", ">=", "~=", "^", "~"; "=*", "!*": of 1.2.*; "*" */
         char version[EXIA__VERSION_SIZE];
@@ -33,10 +34,10 @@ typedef struct exia__dependency {
 /* @return EXIA_EINVAL, naming what is wrong in `text` */
 exia_status exia__dependency_parse(exia__dependency *out, const char *text, exia_error *err);
 
-/* The name at the beginning of a text that was read before, for whoever needs no more. */
-void exia__dependency_name(char out[EXIA__VERSION_SIZE], const char *text);
+/* Where the name stands in a text, for whoever needs no more. */
+const char *exia__dependency_name(size_t *size, const char *text);
 
-/* Does a version fulfil every clause?  What each admits, exia/package.h says: as PEP 440, and for ^ and
+/* Does a version fulfil every clause of an alternative?  What each admits, exia/package.h says: as PEP 440, and for ^ and
  * ~ as npm and Cargo. */
 int exia__dependency_match(const exia__dependency *dependency, const char *version);
 

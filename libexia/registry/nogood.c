@@ -1,6 +1,7 @@
 /* What cannot be, as nogoods: made of dependencies when a candidate that has them is chosen for the
- * first time.  Versions of a package mostly need the same, or more: one nogood speaks for all whose
- * range lies within. */
+ * first time.  Versions of a package mostly need the same, or more: one nogood speaks for all of a block
+ * whose range lies within. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,35 @@
 #include "base/memory.h"
 #include "registry/solver.h"
 
-enum { MOST_BYTES = 256 << 20 };
+enum { MOST_BYTES = 256 << 20, OF_NAME = 128 /* of the index */ };
+enum { OF_NEED = 200, OF_MATCH = 300, ASK_EVERY = 1 << 22 }; /* steps */
+#define MOST_STEPS (UINT64_C(1) << 34)
+
+static exia_status give_up(const exia__solver *solver, exia_error *err)
+{
+    return exia__fail(err, EXIA_EUNSUPPORTED, 0,
+                      "the dependencies of %s have too many combinations: ask for exact versions",
+                      solver->question->root);
+}
+
+exia_status exia__spend(exia__solver *solver, uint64_t steps, exia_error *err)
+{
+    solver->spent += steps;
+    if (solver->spent > MOST_STEPS)
+        return give_up(solver, err);
+    if (solver->spent - solver->told < ASK_EVERY)
+        return EXIA_OK;
+    solver->told = solver->spent;
+    return exia__work_step(solver->work, "resolving", solver->conflicts, 0, err);
+}
+
+exia_status exia__hold(exia__solver *solver, size_t bytes, exia_error *err)
+{
+    if (bytes > MOST_BYTES - solver->bytes)
+        return give_up(solver, err);
+    solver->bytes += bytes;
+    return EXIA_OK;
+}
 
 void exia__nogoods_free(exia__solver *solver)
 {
@@ -19,7 +48,9 @@ void exia__nogoods_free(exia__solver *solver)
         exia__name *one = &solver->names[i];
         exia__release(one->text);
         exia__release(one->all);
-        exia__release(one->needs);
+        for (uint32_t k = 0; one->blocks != NULL && k <= one->count / EXIA__BLOCK; k++)
+            exia__release(one->blocks[k].needs);
+        exia__release(one->blocks);
         exia__release(one->nogoods);
         exia__release(one->choices.note);
         json_decref(one->choices.candidates);
@@ -37,8 +68,10 @@ exia_status exia__name_of(uint32_t *out, exia__solver *solver, const char *text,
         *out = (uint32_t)json_integer_value(known);
         return EXIA_OK;
     }
-    exia_status rc = exia__grow(&solver->names, &solver->name_room, solver->name_count + 1,
-                                sizeof *solver->names, err);
+    exia_status rc = exia__hold(solver, sizeof *solver->names + OF_NAME + strlen(text), err);
+    if (rc == EXIA_OK)
+        rc = exia__grow(&solver->names, &solver->name_room, solver->name_count + 1,
+                        sizeof *solver->names, err);
     if (rc < 0)
         return rc;
     exia__name *one = &solver->names[solver->name_count];
@@ -61,7 +94,8 @@ exia_status exia__name_look(exia__solver *solver, uint32_t name, exia_error *err
     one->count = (uint32_t)json_array_size(one->choices.candidates);
     one->words = one->count / 64 + 1;
     one->all = exia__zeroed(2 * (size_t)one->words, sizeof *one->all);
-    if (one->all == NULL)
+    one->blocks = exia__zeroed(one->count / EXIA__BLOCK + 1, sizeof *one->blocks);
+    if (one->all == NULL || one->blocks == NULL)
         return exia__fail_memory(err);
     one->asked = one->all + one->words;
     for (uint32_t value = 0; value <= one->count; value++)
@@ -82,13 +116,10 @@ exia_status exia__nogood_add(exia__nogood **out, exia__solver *solver, exia__nog
     size_t bytes = sizeof(exia__nogood) + count * sizeof(exia__term) + words * sizeof(uint64_t) +
                    reasons * sizeof(uint32_t);
     *out = NULL;
-    if (bytes > MOST_BYTES - solver->bytes)
-        return exia__fail(err, EXIA_EUNSUPPORTED, 0,
-                          "the dependencies of %s have too many combinations: ask for exact "
-                          "versions",
-                          solver->question->root);
-    exia_status rc =
-        exia__grow(&solver->nogoods, &solver->nogood_room, number + 1, sizeof(exia__nogood *), err);
+    exia_status rc = exia__hold(solver, bytes, err);
+    if (rc == EXIA_OK)
+        rc = exia__grow(&solver->nogoods, &solver->nogood_room, number + 1, sizeof(exia__nogood *),
+                        err);
     for (uint32_t i = 0; rc == EXIA_OK && i < count; i++) {
         exia__name *one = &solver->names[names[i]];
         rc = exia__grow(&one->nogoods, &one->nogood_room, one->nogood_count + 1, sizeof(uint32_t),
@@ -109,7 +140,6 @@ exia_status exia__nogood_add(exia__nogood **out, exia__solver *solver, exia__nog
     nogood->reasons = reasons;
     nogood->reason = (uint32_t *)set;
     solver->nogoods[solver->nogood_count++] = nogood;
-    solver->bytes += bytes;
     *out = nogood;
     return EXIA_OK;
 }
@@ -124,40 +154,56 @@ static int by_package(const void *left, const void *right)
     return (a->candidate > b->candidate) - (a->candidate < b->candidate);
 }
 
-/* List what each candidate of a package needs; the packages that they need are not looked at. */
-static exia_status read_needs(exia__solver *solver, uint32_t name, exia_error *err)
+/* List what one candidate needs; the packages that it needs are not looked at. */
+static exia_status list_needs(exia__block *block, exia__solver *solver, uint32_t name,
+                              uint32_t candidate, exia_error *err)
 {
-    exia_status rc = EXIA_OK;
-    if (solver->names[name].read)
-        return EXIA_OK;
-    for (uint32_t i = 0; rc == EXIA_OK && i < solver->names[name].count; i++) {
-        const json_t *list = json_object_get(exia__row_of(solver, name, i), "dependencies");
-        for (size_t k = 0; rc == EXIA_OK && k < json_array_size(list); k++) {
-            exia__need need = {.candidate = i, .text = json_string_value(json_array_get(list, k))};
-            char on[EXIA__VERSION_SIZE];
-            exia__dependency_name(on, need.text);
-            rc = exia__name_of(&need.on, solver, on, err);
-            exia__name *one = &solver->names[name];
-            if (rc == EXIA_OK)
-                rc =
-                    exia__grow(&one->needs, &one->need_room, one->need_count + 1, sizeof need, err);
-            if (rc == EXIA_OK)
-                one->needs[one->need_count++] = need;
-        }
+    const json_t *list = json_object_get(exia__row_of(solver, name, candidate), "dependencies");
+    exia_status rc = exia__spend(solver, OF_NEED * json_array_size(list), err);
+    if (rc == EXIA_OK)
+        rc = exia__hold(solver, sizeof(exia__need) * json_array_size(list), err);
+    for (size_t i = 0; rc == EXIA_OK && i < json_array_size(list); i++) {
+        exia__need need = {.candidate = candidate,
+                           .text = json_string_value(json_array_get(list, i))};
+        char on[EXIA__VERSION_SIZE];
+        size_t size = 0;
+        const char *text = exia__dependency_name(&size, need.text);
+        snprintf(on, sizeof on, "%.*s", (int)size, text);
+        rc = exia__name_of(&need.on, solver, on, err);
+        if (rc == EXIA_OK)
+            rc = exia__grow(&block->needs, &block->room, block->count + 1, sizeof need, err);
+        if (rc == EXIA_OK)
+            block->needs[block->count++] = need;
     }
-    exia__name *one = &solver->names[name];
-    if (rc == EXIA_OK && one->need_count > 0)
-        qsort(one->needs, one->need_count, sizeof *one->needs, by_package);
-    one->read = rc == EXIA_OK;
+    return rc;
+}
+
+/* The block of a candidate, with its needs. */
+static exia_status read_block(exia__block **out, exia__solver *solver, uint32_t name,
+                              uint32_t candidate, exia_error *err)
+{
+    exia__block *block = &solver->names[name].blocks[candidate / EXIA__BLOCK];
+    uint32_t first = candidate / EXIA__BLOCK * EXIA__BLOCK, count = solver->names[name].count;
+    exia_status rc = EXIA_OK;
+    *out = block;
+    if (block->read)
+        return EXIA_OK;
+    for (uint32_t i = first; rc == EXIA_OK && i < count && i < first + EXIA__BLOCK; i++)
+        rc = list_needs(block, solver, name, i, err);
+    if (rc == EXIA_OK && block->count > 0)
+        qsort(block->needs, block->count, sizeof *block->needs, by_package);
+    block->read = rc == EXIA_OK;
     return rc;
 }
 
 /* The candidates of `on` that a text admits. */
-static exia_status admit(uint64_t *set, const exia__solver *solver, uint32_t on, const char *text,
+static exia_status admit(uint64_t *set, exia__solver *solver, uint32_t on, const char *text,
                          exia_error *err)
 {
     exia__dependency range;
     exia_status rc = exia__dependency_parse(&range, text, err);
+    if (rc == EXIA_OK)
+        rc = exia__spend(solver, OF_MATCH * (uint64_t)solver->names[on].count, err);
     for (uint32_t i = 0; rc == EXIA_OK && i < solver->names[on].count; i++) {
         const char *version = exia__json_string(exia__row_of(solver, on, i), "version");
         if (exia__dependency_match(&range, version))
@@ -200,6 +246,8 @@ static exia_status add_pair(exia__solver *solver, uint32_t name, const exia__nee
             same++;
         if (same < i)
             continue;
+        if ((rc = exia__spend(solver, 2 * (uint64_t)count * words, err)) < 0)
+            break;
         rc = exia__nogood_add(&nogood, solver, EXIA__NEEDED, pair, 2, 0, err);
         if (rc < 0)
             break;
@@ -217,13 +265,16 @@ static exia_status add_pair(exia__solver *solver, uint32_t name, const exia__nee
 exia_status exia__needs_add(exia__solver *solver, uint32_t name, uint32_t candidate,
                             exia_error *err)
 {
+    exia__block *block = NULL;
     if (exia__set_has(solver->names[name].asked, candidate + 1))
         return EXIA_OK;
-    exia_status rc = read_needs(solver, name, err);
-    for (size_t i = 0, end; rc == EXIA_OK && i < solver->names[name].need_count; i = end) {
-        const exia__need *needs = solver->names[name].needs + i;
+    exia_status rc = read_block(&block, solver, name, candidate, err);
+    if (rc == EXIA_OK)
+        rc = exia__spend(solver, block->count, err);
+    for (size_t i = 0, end; rc == EXIA_OK && i < block->count; i = end) {
+        exia__need *needs = block->needs + i;
         int has = 0;
-        for (end = i; end < solver->names[name].need_count && needs[end - i].on == needs->on; end++)
+        for (end = i; end < block->count && needs[end - i].on == needs->on; end++)
             has |= needs[end - i].candidate == candidate;
         if (!has || needs->done)
             continue;
@@ -234,7 +285,7 @@ exia_status exia__needs_add(exia__solver *solver, uint32_t name, uint32_t candid
             rc = sets ? add_pair(solver, name, needs, end - i, sets, err) : exia__fail_memory(err);
             exia__release(sets);
         }
-        solver->names[name].needs[i].done = 1;
+        needs->done = 1;
     }
     exia__set_put(solver->names[name].asked, candidate + 1);
     return rc;

@@ -71,8 +71,9 @@ exia_status exia__offer_row(json_t **out, const exia__offer *offer, exia_error *
 /* A bare name is met by every dependency on it. */
 static int compare_needs(const char *a, const char *b)
 {
-    static const char ends[] = " =!<>~^*,";
-    size_t x = strcspn(a, ends), y = strcspn(b, ends);
+    size_t x = 0, y = 0;
+    a = exia__dependency_name(&x, a);
+    b = exia__dependency_name(&y, b);
     if (a[x] != '\0' && b[y] != '\0')
         return strcmp(a, b);
     int order = memcmp(a, b, x < y ? x : y);

@@ -1,6 +1,10 @@
 /* Why nothing can be chosen.  The proof is a tree of nogoods whose leaves are what packages say of
  * themselves; the log gets all of these.  One line has room for the heart of it: the first leaves that
- * leave nothing of one package, what there is of that, and whose other versions were of no use. */
+ * leave nothing of one package, what there is of that, whose other versions were of no use, and by whom
+ * the packages that ask came in:
+ *
+ *     d@1 needs "low >= 2", b@3 needs "low < 2": of low there is only 2, 1 here; other versions of b do
+ *     not help; top needs a needs c needs d */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +14,8 @@
 #include "base/memory.h"
 #include "registry/solver.h"
 
-enum { SHOWN = 5, LOGGED = 100 };
+enum { SHOWN = 5, LOGGED = 100, MOST_PAIRS = 1 << 20 };
+enum { LINKS_FIRST = 3, LINKS_LAST = 2 }; /* of a chain that is too long to show */
 
 typedef struct proof {
     const exia__solver *solver;
@@ -73,10 +78,8 @@ static const char *version_of(const exia__solver *solver, uint32_t name, uint32_
 /* How many candidates a term speaks of. */
 static uint32_t size_of(const exia__solver *solver, const exia__term *term)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 1; i <= solver->names[term->name].count; i++)
-        count += (uint32_t)exia__set_has(term->set, i);
-    return count;
+    return exia__set_count(term->set, solver->names[term->name].words) -
+           (uint32_t)exia__set_has(term->set, 0);
 }
 
 /* "a@1.2", "a (every version)", "a 1.2, 1.1 ..." */
@@ -121,24 +124,98 @@ static exia_status write_circle(exia__buffer *text, const exia__solver *solver,
                                         solver->names[circle->terms[0].name].text);
 }
 
-/* "there is only 1.2, 1.1 here", and what was passed over. */
+/* ": of x there is only 1.2, 1.1 here", and what was left out. */
 static exia_status write_there_is(exia__buffer *text, const exia__solver *solver, uint32_t name,
                                   exia_error *err)
 {
     const exia__name *one = &solver->names[name];
+    const char *there = solver->question->there;
     int pre = 0;
-    exia_status rc =
-        exia__buffer_text(text, one->count ? ": there is only " : ": there is none", err);
+    exia_status rc = exia__buffer_format(
+        text, err, one->count ? ": of %s there is only " : ": there is no %s", one->text);
     for (uint32_t i = 0; rc == EXIA_OK && i < one->count && i < SHOWN; i++) {
         pre |= exia__version_is_pre(version_of(solver, name, i));
         rc = exia__buffer_format(text, err, "%s%s", i ? ", " : "", version_of(solver, name, i));
     }
     if (rc == EXIA_OK)
-        rc = exia__buffer_format(text, err, "%s %s%s", one->count > SHOWN ? " ..." : "",
-                                 solver->question->where,
+        rc = exia__buffer_format(text, err, "%s here%s%s%s", one->count > SHOWN ? " ..." : "",
+                                 there == NULL ? ""
+                                 : one->count  ? " and on "
+                                               : " or on ",
+                                 there ? there : "",
                                  pre ? " (a pre-release only where a range names one)" : "");
     if (rc == EXIA_OK && one->choices.note != NULL)
         rc = exia__buffer_format(text, err, "; %s", one->choices.note);
+    return rc;
+}
+
+/* ---- by whom it came in ---- */
+
+/* Of each package the one that needed it first, from the root on; EXIA__NONE: the root, or nobody. */
+static exia_status find_parents(uint32_t **out, const exia__solver *solver, exia_error *err)
+{
+    uint32_t *parents = exia__array(NULL, solver->name_count, sizeof *parents);
+    uint32_t *queue = exia__array(NULL, solver->name_count, sizeof *queue), count = 0;
+    *out = parents;
+    if (parents == NULL || queue == NULL) {
+        exia__release(queue);
+        return exia__fail_memory(err);
+    }
+    memset(parents, 0xff, solver->name_count * sizeof *parents);
+    queue[count++] = 0; /* the root was the first to be named */
+    for (uint32_t i = 0; i < count; i++) {
+        const exia__name *one = &solver->names[queue[i]];
+        for (uint32_t k = 0; one->looked && k <= one->count / EXIA__BLOCK; k++) {
+            for (size_t n = 0; n < one->blocks[k].count; n++) {
+                const exia__need *need = &one->blocks[k].needs[n];
+                if (need->on == 0 || parents[need->on] != EXIA__NONE ||
+                    !exia__set_has(one->asked, need->candidate + 1))
+                    continue;
+                parents[need->on] = queue[i];
+                queue[count++] = need->on;
+            }
+        }
+    }
+    exia__release(queue);
+    return EXIA_OK;
+}
+
+/* "; top needs a needs b": nothing where the root itself needs it, which is told already. */
+static exia_status write_chain(exia__buffer *text, const exia__solver *solver,
+                               const uint32_t *parents, uint32_t name, exia_error *err)
+{
+    uint32_t length = 1, at = name;
+    for (; parents[at] != EXIA__NONE; at = parents[at])
+        length++;
+    uint32_t *chain = exia__array(NULL, length, sizeof *chain);
+    if (chain == NULL)
+        return exia__fail_memory(err);
+    at = name;
+    for (uint32_t i = length; i > 0; i--, at = parents[at])
+        chain[i - 1] = at;
+    exia_status rc = EXIA_OK;
+    int all = length <= LINKS_FIRST + LINKS_LAST + 1;
+    for (uint32_t i = 0; rc == EXIA_OK && length > 2 && i < length; i++) {
+        if (all || i < LINKS_FIRST || i >= length - LINKS_LAST)
+            rc = exia__buffer_format(text, err, "%s%s", i ? " needs " : "; ",
+                                     solver->names[chain[i]].text);
+        else if (i == LINKS_FIRST)
+            rc = exia__buffer_text(text, " needs ...", err);
+    }
+    exia__release(chain);
+    return rc;
+}
+
+static exia_status write_chains(exia__buffer *text, const exia__solver *solver,
+                                const exia__nogood *a, const exia__nogood *b, exia_error *err)
+{
+    uint32_t *parents = NULL;
+    exia_status rc = find_parents(&parents, solver, err);
+    if (rc == EXIA_OK)
+        rc = write_chain(text, solver, parents, a->terms[0].name, err);
+    if (rc == EXIA_OK && b->terms[0].name != a->terms[0].name)
+        rc = write_chain(text, solver, parents, b->terms[0].name, err);
+    exia__release(parents);
     return rc;
 }
 
@@ -151,26 +228,28 @@ static int clash(const exia__solver *solver, const exia__nogood *a, const exia__
     const exia__name *one = &solver->names[left->name];
     if (a != b && a->terms[0].name == b->terms[0].name)
         return 0; /* two versions of one package never ask together */
-    for (uint32_t i = 1; i <= one->count; i++) {
-        if (!exia__set_has(left->set, i) && !exia__set_has(right->set, i))
-            return 0;
-    }
-    return 1;
+    uint64_t open = 0;
+    for (uint32_t i = 0; i < one->words; i++)
+        open |= one->all[i] & ~(left->set[i] | right->set[i]);
+    return open == 0;
 }
 
-/* The first two, or the first one twice, that clash; `*found` is zero when it takes more of them. */
+/* The first two, or the first one twice, that clash; `*found` is zero when it takes more of them, or too
+ * long. */
 static exia_status find_clash(int *found, size_t *a, size_t *b, const proof *all, exia_error *err)
 {
     /* of each package the last leaf that needs it, and of each leaf the one before, both plus one */
     size_t *last = exia__zeroed(all->solver->name_count, sizeof *last);
     size_t *before = exia__zeroed(all->count, sizeof *before);
     exia_status rc = last && before ? EXIA_OK : exia__fail_memory(err);
+    size_t pairs = 0;
     *found = 0;
     for (size_t i = 0; rc == EXIA_OK && !*found && i < all->count; i++) {
         const exia__nogood *one = leaf(all, i);
         before[i] = last[one->terms[1].name];
         last[one->terms[1].name] = i + 1;
-        for (size_t k = i + 1; k > 0 && !*found; k = before[k - 1]) {
+        for (size_t k = i + 1; k > 0 && !*found && pairs < MOST_PAIRS; k = before[k - 1]) {
+            pairs++;
             *found = clash(all->solver, one, leaf(all, k - 1));
             *a = k - 1;
             *b = i;
@@ -226,7 +305,9 @@ static exia_status write_refusal(exia__buffer *text, const proof *all, exia_erro
     }
     if (rc == EXIA_OK && found)
         rc = write_there_is(text, all->solver, leaf(all, a)->terms[1].name, err);
-    return rc < 0 ? rc : write_others(text, all, leaf(all, a), leaf(all, b), err);
+    if (rc == EXIA_OK)
+        rc = write_others(text, all, leaf(all, a), leaf(all, b), err);
+    return rc < 0 ? rc : write_chains(text, all->solver, leaf(all, a), leaf(all, b), err);
 }
 
 static void log_leaves(const proof *all)
@@ -266,4 +347,50 @@ exia_status exia__refuse(exia__solver *solver, exia_error *err)
     exia__buffer_free(&text);
     exia__release(all.leaves);
     return rc;
+}
+
+/* ---- what was not chosen ---- */
+
+/* Does a term hold of the answer, with the candidate `instead` of its package chosen in the place of the
+ * one that is?  What nothing chosen needs could come along for it, unless there is none of it. */
+static int holds(const exia__solver *solver, const exia__term *term, uint32_t name,
+                 uint32_t instead)
+{
+    uint32_t chosen = term->name == name ? instead : exia__chosen_of(solver, term->name);
+    const exia__name *one = &solver->names[term->name];
+    if (chosen == EXIA__NONE)
+        return size_of(solver, term) == one->count && exia__set_has(term->set, 0);
+    return exia__set_has(term->set, chosen + 1);
+}
+
+exia_status exia__passed_over(char **out, const exia__solver *solver, uint32_t name,
+                              exia_error *err)
+{
+    const exia__name *one = &solver->names[name];
+    const exia__nogood *why = NULL;
+    uint32_t chosen = exia__chosen_of(solver, name), better = 0;
+    *out = NULL;
+    while (better < chosen && exia__version_compare(version_of(solver, name, better),
+                                                    version_of(solver, name, chosen)) <= 0)
+        better++;
+    if (better == chosen)
+        return EXIA_OK;
+    for (size_t i = 0; why == NULL && i < one->nogood_count; i++) {
+        const exia__nogood *nogood = solver->nogoods[one->nogoods[i]];
+        if (nogood->kind == EXIA__NEEDED && holds(solver, &nogood->terms[0], name, better) &&
+            holds(solver, &nogood->terms[1], name, better))
+            why = nogood;
+    }
+    const char *version = version_of(solver, name, better);
+    if (why == NULL)
+        return exia__text_format(out, err,
+                                 "%s %s was passed over: it does not go together with the rest",
+                                 one->text, version);
+    if (why->terms[0].name == name)
+        return exia__text_format(out, err, "%s %s was passed over: it needs \"%s\"", one->text,
+                                 version, why->text);
+    uint32_t who = why->terms[0].name;
+    return exia__text_format(out, err, "%s %s was passed over: %s@%s needs \"%s\"", one->text,
+                             version, solver->names[who].text,
+                             version_of(solver, who, exia__chosen_of(solver, who)), why->text);
 }

@@ -42,7 +42,7 @@ typedef struct choice {
     const char *name;
     int root;
     json_t *list;
-    char other[2 * EXIA__VERSION_SIZE]; /* the first one that is for another machine */
+    char other[3 * EXIA__VERSION_SIZE]; /* the first one that is for another machine */
     exia__buffer note;
 } choice;
 
@@ -148,8 +148,8 @@ static exia_status add_candidate(choice *one, const json_t *row, const char *fro
         good = (asked->tag != NULL || good) &&
                exia__spec_match(asked, one->name, exia__json_string(row, "version"), tag);
     else if (!good && one->other[0] == '\0')
-        snprintf(one->other, sizeof one->other, "%s is for %s", exia__json_string(row, "version"),
-                 tag);
+        snprintf(one->other, sizeof one->other, "%s %s is for %s", one->name,
+                 exia__json_string(row, "version"), tag);
     for (size_t i = 0; good && i < json_array_size(one->list); i++) {
         const json_t *other = json_array_get(one->list, i);
         good =
@@ -428,9 +428,11 @@ exia_status exia__resolve(json_t **out, const exia__wish *wish, const exia_job *
                     .job = job,
                     .here = {.side = &here, .from = "here"},
                     .there = {.side = wish->there, .from = "there"}};
-    exia__question question = {.root = wish->package->name, .look = look, .payload = &state};
+    const exia__question question = {.root = wish->package->name,
+                                     .there = wish->there ? wish->there->name : NULL,
+                                     .look = look,
+                                     .payload = &state};
     exia__work work;
-    char *where = NULL;
     *out = NULL;
     exia_status rc = exia__work_begin(&work, job, err);
     if (rc == EXIA_OK)
@@ -438,14 +440,9 @@ exia_status exia__resolve(json_t **out, const exia__wish *wish, const exia_job *
     if (rc == EXIA_OK)
         rc = check_roots(&state, err);
     if (rc == EXIA_OK)
-        rc = exia__text_format(&where, err, "here%s%s", wish->there ? " and on " : "",
-                               wish->there ? wish->there->name : "");
-    question.where = where;
-    if (rc == EXIA_OK)
         rc = exia__solve(out, &question, &work, err);
     exia__offers_free(&state.here.offers);
     exia__offers_free(&state.there.offers);
     json_decref(state.installed);
-    exia__release(where);
     return rc;
 }

@@ -44,8 +44,12 @@ static exia_status extend(exia__solver *solver, uint32_t name, const uint64_t *s
                           exia_error *err)
 {
     uint32_t words = solver->names[name].words;
-    exia_status rc = exia__grow(&solver->trail, &solver->trail_room, solver->trail_count + 1,
-                                sizeof *solver->trail, err);
+    size_t bytes = solver->bytes;
+    exia_status rc = exia__hold(solver, solver->word_count * sizeof *solver->words, err);
+    solver->bytes = bytes; /* the trail may shrink again */
+    if (rc == EXIA_OK)
+        rc = exia__grow(&solver->trail, &solver->trail_room, solver->trail_count + 1,
+                        sizeof *solver->trail, err);
     if (rc == EXIA_OK)
         rc = exia__grow(&solver->words, &solver->word_room, solver->word_count + words,
                         sizeof *solver->words, err);
@@ -86,6 +90,7 @@ static exia_status check(exia__solver *solver, uint32_t number, exia_error *err)
         const exia__term *term = &nogood->terms[i];
         const uint64_t *left = values_of(solver, term->name);
         uint32_t words = solver->names[term->name].words;
+        solver->spent += 4 + 2 * (uint64_t)words;
         if (exia__set_within(left, term->set, words))
             continue;
         if (open != NULL || exia__set_apart(left, term->set, words))
@@ -109,7 +114,8 @@ static exia_status propagate(uint32_t *conflict, exia__solver *solver, exia_erro
             return EXIA_OK;
         uint32_t name = solver->trail[solver->head++].name;
         uint32_t chosen = only_one(values_of(solver, name), solver->names[name].words);
-        if (chosen != EXIA__NONE)
+        rc = exia__spend(solver, solver->names[name].words, err);
+        if (rc == EXIA_OK && chosen != EXIA__NONE)
             rc = exia__needs_add(solver, name, chosen, err);
         for (size_t i = solver->names[name].nogood_count; rc == EXIA_OK && i-- > 0;) {
             *conflict = solver->names[name].nogoods[i];
@@ -179,12 +185,13 @@ static uint32_t satisfier(const exia__solver *solver, const exia__term *term)
 }
 
 /* The last entry that the nogood needs to hold, and the highest level of the others. */
-static uint32_t last_of(size_t *level, const exia__solver *solver)
+static uint32_t last_of(size_t *level, exia__solver *solver)
 {
     uint32_t last = 0, second = 0;
     int first = 1;
     for (size_t i = 0; i < solver->term_count; i++) {
         uint32_t at = satisfier(solver, &solver->terms[i]);
+        solver->spent += 8 + 2 * (uint64_t)solver->names[solver->terms[i].name].words;
         uint32_t lower = first ? at : at < last ? at : last;
         if (!first && solver->trail[lower].level > second)
             second = solver->trail[lower].level;
@@ -233,6 +240,8 @@ static exia_status learn(exia__solver *solver, uint32_t conflict, exia_error *er
     while (rc == EXIA_OK && solver->term_count > 0) {
         const exia__step *last = &solver->trail[last_of(&level, solver)];
         if (last->level > level)
+            break;
+        if ((rc = exia__spend(solver, 0, err)) < 0)
             break;
         rc = resolve_with(solver, last->cause, last->name, err);
     }
@@ -283,32 +292,33 @@ static exia_status decide(exia__solver *solver, uint32_t name, exia_error *err)
 
 /* ---- the answer ---- */
 
-static uint32_t chosen_of(const exia__solver *solver, uint32_t name)
+uint32_t exia__chosen_of(const exia__solver *solver, uint32_t name)
 {
     const exia__name *one = &solver->names[name];
     return one->looked ? only_one(values_of(solver, name), one->words) : EXIA__NONE;
 }
 
 /* The graph of what is chosen: node i of it is the package `names[i]`. */
-static exia_status make_graph(exia_dag *dag, uint32_t *names, size_t *count,
-                              const exia__solver *solver, exia_error *err)
+static exia_status make_graph(exia_dag *dag, uint32_t *names, size_t *count, exia__solver *solver,
+                              exia_error *err)
 {
     exia_status rc = EXIA_OK;
     *count = 0;
     for (uint32_t name = 0; rc == EXIA_OK && name < solver->name_count; name++) {
         const char *text = solver->names[name].text;
-        if (chosen_of(solver, name) == EXIA__NONE)
+        if (exia__chosen_of(solver, name) == EXIA__NONE)
             continue;
         rc = exia_dag_add_nodes(NULL, dag, &text, 1, err);
         names[(*count)++] = name;
     }
     for (uint32_t after = 0; rc == EXIA_OK && after < *count; after++) {
-        const exia__name *one = &solver->names[names[after]];
-        uint32_t chosen = chosen_of(solver, names[after]), before = 0;
-        for (size_t i = 0; rc == EXIA_OK && i < one->need_count; i++) {
-            if (one->needs[i].candidate != chosen)
+        uint32_t chosen = exia__chosen_of(solver, names[after]), before = 0;
+        const exia__block *block = exia__block_of(solver, names[after], chosen);
+        rc = exia__spend(solver, block->count, err);
+        for (size_t i = 0; rc == EXIA_OK && i < block->count; i++) {
+            if (block->needs[i].candidate != chosen)
                 continue;
-            rc = exia_dag_find(&before, dag, solver->names[one->needs[i].on].text, err);
+            rc = exia_dag_find(&before, dag, solver->names[block->needs[i].on].text, err);
             if (rc == EXIA_OK)
                 rc = exia_dag_add_edges(dag, &before, &after, 1, err);
         }
@@ -333,13 +343,30 @@ static exia_status add_circle(exia__solver *solver, const exia_dag *dag, const u
         circle[i] = names[nodes[(first + count - i) % count]];
     rc = exia__nogood_add(&nogood, solver, EXIA__CIRCLE, circle, (uint32_t)count, 0, err);
     for (size_t i = 0; rc == EXIA_OK && i < count; i++) {
-        const exia__name *one = &solver->names[circle[i]];
-        for (size_t k = 0; k < one->need_count; k++) {
-            if (one->needs[k].on == circle[(i + 1) % count])
-                exia__set_put(nogood->terms[i].set, one->needs[k].candidate + 1);
+        const exia__block *block =
+            exia__block_of(solver, circle[i], exia__chosen_of(solver, circle[i]));
+        for (size_t k = 0; k < block->count; k++) {
+            if (block->needs[k].on == circle[(i + 1) % count])
+                exia__set_put(nogood->terms[i].set, block->needs[k].candidate + 1);
         }
     }
     exia__release(circle);
+    return rc;
+}
+
+/* A chosen candidate goes to the answer, with what was passed over for it. */
+static exia_status add_chosen(json_t *list, const exia__solver *solver, uint32_t name,
+                              exia_error *err)
+{
+    json_t *row = json_copy((json_t *)exia__row_of(solver, name, exia__chosen_of(solver, name)));
+    char *passed = NULL;
+    exia_status rc = row ? exia__passed_over(&passed, solver, name, err) : exia__fail_memory(err);
+    if (rc == EXIA_OK && passed != NULL)
+        rc = exia__json_set(row, "passed_over", json_string(passed), err);
+    if (rc == EXIA_OK)
+        rc = exia__json_append(list, json_incref(row), err);
+    exia__release(passed);
+    json_decref(row);
     return rc;
 }
 
@@ -361,11 +388,8 @@ static exia_status put_in_order(json_t **out, exia__solver *solver, exia_error *
         rc = add_circle(solver, dag, names, err);
         rc = rc < 0 ? rc : EXIA_DONE;
     }
-    for (size_t i = 0; rc == EXIA_OK && i < count; i++) {
-        uint32_t name = names[order[i]];
-        const json_t *row = exia__row_of(solver, name, chosen_of(solver, name));
-        rc = exia__json_append(list, json_incref((json_t *)row), err);
-    }
+    for (size_t i = 0; rc == EXIA_OK && i < count; i++)
+        rc = add_chosen(list, solver, names[order[i]], err);
     if (rc == EXIA_OK) {
         *out = list;
         list = NULL;

@@ -19,16 +19,17 @@ typedef exia_status exia__look_fn(exia__choices *out, const char *name, void *pa
 
 typedef struct exia__question {
     const char *root;  /* the package that is wanted, any candidate of it */
-    const char *where; /* for a refusal: "here", "here and on prod" */
+    const char *there; /* for a refusal: the other side that was looked at; NULL: only here */
     exia__look_fn *look;
     void *payload;
 } exia__question;
 
 /* Choose one candidate of the root and of each package that is needed, so that every dependency is
  * met and none goes in a circle.  The same question has the same answer.  Complete: it refuses only
- * what cannot be; but where the proof takes more than 256 MiB it gives up.
+ * what cannot be; but where the proof takes more than 256 MiB, or some ten seconds of steps, it gives up.
  *
- * @param[out] out  the chosen objects, what is needed first, the root last
+ * @param[out] out  copies of the chosen objects, what is needed first, the root last; with `passed_over`,
+ *                  a text, where a better and newer one does not go together with the rest
  * @return EXIA_ENOTFOUND: no choice is good, and the text says why, the log (EXIA_LOG_INFO) in more
  *         lines; EXIA_ECYCLE: those that would be need each other; EXIA_EUNSUPPORTED: it gave up
  */

@@ -20,6 +20,7 @@
 #include "registry/solve.h"
 
 #define EXIA__NONE UINT32_MAX
+enum { EXIA__BLOCK = 256 }; /* candidates whose needs are read, and spoken of, together */
 
 typedef enum exia__nogood_kind {
     EXIA__WANTED,
@@ -49,16 +50,22 @@ typedef struct exia__need {
     int done;         /* with the first of those on one package: their nogoods are there */
 } exia__need;
 
+/* What the candidates from EXIA__BLOCK * n on need; nobody pays for versions that are never tried. */
+typedef struct exia__block {
+    exia__need *needs; /* by package, then candidate */
+    size_t count, room;
+    int read;
+} exia__block;
+
 typedef struct exia__name {
     char *text;
-    int looked, read; /* are the candidates known; are the needs */
+    int looked; /* are the candidates known */
     exia__choices choices;
     uint32_t count, words; /* candidates; words of a set */
     uint64_t *all;         /* every value */
     uint64_t *asked;       /* candidates whose needs are nogoods */
     uint32_t last;         /* entry of the trail */
-    exia__need *needs;     /* by package, then candidate */
-    size_t need_count, need_room;
+    exia__block *blocks;
     uint32_t *nogoods; /* that have a term of it */
     size_t nogood_count, nogood_room;
     uint32_t term; /* in the nogood that is being learnt */
@@ -97,6 +104,7 @@ typedef struct exia__solver {
     uint32_t *reasons;
     size_t reason_count, reason_room;
     size_t conflicts;
+    uint64_t spent, told; /* steps so far, of a nanosecond or so; when the caller was asked last */
 } exia__solver;
 
 /* ---- sets ---- */
@@ -127,7 +135,21 @@ static inline int exia__set_apart(const uint64_t *a, const uint64_t *b, uint32_t
     return both == 0;
 }
 
+static inline uint32_t exia__set_count(const uint64_t *set, uint32_t words)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < words; i++)
+        count += (uint32_t)__builtin_popcountll(set[i]);
+    return count;
+}
+
 /* ---- nogood.c ---- */
+
+/* Count steps, and bytes that are about to be taken.  Both have an end, which no honest question comes
+ * near: who offers ten thousand versions with a thousand needs each is refused in seconds.
+ * @return EXIA_EUNSUPPORTED, EXIA_ECANCELLED, EXIA_ETIMEOUT */
+exia_status exia__spend(exia__solver *solver, uint64_t steps, exia_error *err);
+exia_status exia__hold(exia__solver *solver, size_t bytes, exia_error *err);
 
 void exia__nogoods_free(exia__solver *solver);
 /* A nogood with room for `count` terms, each an empty set of its package; it is listed with them. */
@@ -147,9 +169,24 @@ static inline const json_t *exia__row_of(const exia__solver *solver, uint32_t na
     return json_array_get(solver->names[name].choices.candidates, candidate);
 }
 
+static inline const exia__block *exia__block_of(const exia__solver *solver, uint32_t name,
+                                                uint32_t candidate)
+{
+    return &solver->names[name].blocks[candidate / EXIA__BLOCK];
+}
+
+/* ---- solve.c ---- */
+
+/* The one that is chosen of a package by now; EXIA__NONE: none. */
+uint32_t exia__chosen_of(const exia__solver *solver, uint32_t name);
+
 /* ---- refusal.c ---- */
 
 /* Say why the reasons of the solver cannot all be met.  @return EXIA_ENOTFOUND, EXIA_ECYCLE */
 exia_status exia__refuse(exia__solver *solver, exia_error *err);
+/* Where all is chosen: which newer candidate of a package was passed over, and why.  `*out` is NULL
+ * when none was. */
+exia_status exia__passed_over(char **out, const exia__solver *solver, uint32_t name,
+                              exia_error *err);
 
 #endif

@@ -24,6 +24,7 @@ static void check_order(const char *a, const char *b, const char *c)
 static void check_clause(const exia__dependency *whole, size_t index, const char *version)
 {
     exia__dependency one = {.count = 1, .clauses = {whole->clauses[index]}};
+    one.clauses[0].begins = 0;
     const char *op = one.clauses[0].op, *asked = one.clauses[0].version;
     int order = exia__version_compare(version, asked);
     FUZZ_CHECK(exia__version_check(asked, NULL) == EXIA_OK);
@@ -37,6 +38,20 @@ static void check_clause(const exia__dependency *whole, size_t index, const char
         strcmp(op, "~") == 0)
         FUZZ_CHECK(order >= 0);
     FUZZ_CHECK(!exia__version_is_pre(version) || exia__version_is_pre(asked));
+}
+
+/* A dependency admits what one of its alternatives admits. */
+static void check_alternatives(const exia__dependency *whole, const char *version)
+{
+    int any = whole->count == 0 && exia__dependency_match(whole, version);
+    for (size_t i = 0, end; i < whole->count; i = end) {
+        exia__dependency one = {0};
+        for (end = i; end < whole->count && (end == i || !whole->clauses[end].begins); end++)
+            one.clauses[one.count++] = whole->clauses[end];
+        one.clauses[0].begins = 0;
+        any |= exia__dependency_match(&one, version);
+    }
+    FUZZ_CHECK(exia__dependency_match(whole, version) == any);
 }
 
 void fuzz_version(const uint8_t *data, size_t size)
@@ -63,5 +78,7 @@ void fuzz_version(const uint8_t *data, size_t size)
     int all = rc == EXIA_OK && exia__version_check(lines[0], NULL) == EXIA_OK;
     for (size_t i = 0; all && i < dependency.count; i++)
         check_clause(&dependency, i, lines[0]);
+    if (all)
+        check_alternatives(&dependency, lines[0]);
     free(text);
 }
