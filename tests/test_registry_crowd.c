@@ -1,5 +1,6 @@
 /* Many processes and threads at one home. */
 #include <pthread.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -82,4 +83,45 @@ TEST(threads_share_one_handle)
     assert_string_equal(installed(registry, NULL), "");
     exia_registry_free(registry);
     assert_int_equal(rmdir(check_path("home/staging")), 0);
+}
+
+/* In the midst of a move, under the home's lock, a child is forked, which lives on; then it dies. */
+static int fork_and_die(const char *step, uint64_t done, uint64_t total, void *payload)
+{
+    (void)done, (void)total;
+    if (strcmp(step, "moving") != 0)
+        return 0;
+    if (fork() == 0) {
+        char end = 0;
+        (void)!read(*(int *)payload, &end, 1); /* until the test closes the other end */
+        _exit(0);
+    }
+    return kill(getpid(), SIGKILL);
+}
+
+TEST(a_child_of_a_dead_process_keeps_none_of_its_locks)
+{
+    const exia_job short_job = {.struct_size = sizeof short_job, .timeout_ms = 1000};
+    exia_registry *registry = open_home("home");
+    int pipes[2], status = 0;
+    add_package(registry, "x", "1.0", NULL);
+    assert_int_equal(pipe(pipes), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        exia_job job = {.struct_size = sizeof job, .progress = fork_and_die, .payload = &pipes[0]};
+        exia_registry *own = NULL;
+        close(pipes[1]);
+        exia_registry_open(&own, check_path("home"), &err);
+        exia_registry_install(NULL, own, "x", NULL, NULL, &job, &err);
+        _exit(1);
+    }
+    close(pipes[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    check_ok(exia_registry_install(NULL, registry, "x", NULL, NULL, &short_job, &err));
+    exia_registry_free(registry);
+    exia_registry_free(open_home("home")); /* clears away what it left */
+    assert_int_equal(rmdir(check_path("home/staging")), 0);
+    close(pipes[1]);
 }

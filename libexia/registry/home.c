@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -15,8 +13,6 @@
 #include "registry/journal.h"
 #include "registry/registry.h"
 #include "registry/staging.h"
-
-enum { LOCK_EVERY_MS = 5 };
 
 exia_status exia__registry_path(char **out, const exia_registry *registry, const char *below,
                                 exia_error *err)
@@ -54,51 +50,6 @@ exia_status exia__work_phase(exia__work *work, const char *step, exia_error *err
 {
     work->reported_ms = INT64_MIN / 2;
     return exia__work_step(work, step, 0, 0, err);
-}
-
-/* ---- locks ---- */
-
-exia_status exia__lock_try(int *fd, const char *path, exia_error *err)
-{
-    exia_status rc = EXIA_OK;
-    *fd = -1;
-    int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (lock < 0)
-        return exia__fail_errno(err, errno, "cannot open the lock", path);
-    if (flock(lock, LOCK_EX | LOCK_NB) != 0)
-        rc = errno == EWOULDBLOCK ? EXIA_DONE : exia__fail_errno(err, errno, "cannot lock", path);
-    if (rc == EXIA_OK)
-        *fd = lock;
-    else
-        close(lock);
-    return rc;
-}
-
-exia_status exia__lock_take(int *fd, const char *path, exia__work *work, exia_error *err)
-{
-    const struct timespec pause = {.tv_nsec = LOCK_EVERY_MS * 1000000};
-    int64_t begin = exia__clock_ms();
-    exia_status rc = exia__lock_try(fd, path, err);
-    while (rc == EXIA_DONE) {
-        rc = exia__work_step(work, "waiting for another process", 0, 0, err);
-        if (rc == EXIA_OK && exia__clock_ms() - begin >= work->job.timeout_ms)
-            rc = exia__fail(err, EXIA_ETIMEOUT, EWOULDBLOCK,
-                            "another process has held %s for %lld ms", path,
-                            (long long)work->job.timeout_ms);
-        if (rc < 0)
-            break;
-        nanosleep(&pause, NULL);
-        rc = exia__lock_try(fd, path, err);
-    }
-    return rc;
-}
-
-void exia__lock_drop(int fd)
-{
-    if (fd < 0)
-        return;
-    flock(fd, LOCK_UN); /* a child forked meanwhile shares the lock, and must not keep it */
-    close(fd);
 }
 
 exia_status exia__home_lock(int *fd, const exia_registry *registry, exia__work *work,
