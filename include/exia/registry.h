@@ -203,6 +203,22 @@ EXIA_API exia_status exia_registry_check(exia_rows **out, exia_registry *registr
                                          const char *package, const exia_check_options *options,
                                          const exia_job *job, exia_error *err);
 
+/* Compare the files of registered packages with their records, here (`remote` NULL) or on a remote, which is read
+ * for it: rows as exia_registry_check() has them, where `path` is the key of the file and `problem` is "missing",
+ * "size", "digest", "unreadable", or "record" where that cannot be used.  A push does not find what rotted there, a pull
+ * refuses it.  A repair puts a good copy in the place of the file: on a remote what is registered here, all of it; here
+ * what the remote of the options has.
+ *
+ * @param package  NULL: all
+ * @param options  quick: only sizes
+ * @param job      its progress counts bytes
+ * @return EXIA_ENOTFOUND: it is not registered
+ */
+EXIA_API exia_status exia_registry_check_files(exia_rows **out, exia_registry *registry,
+                                               const char *package, const char *remote,
+                                               const exia_check_options *options,
+                                               const exia_job *job, exia_error *err);
+
 typedef struct exia_prune_options {
     size_t struct_size;
     int apply; /* not zero: do it; else nothing is changed */

@@ -425,6 +425,8 @@ exia_status exia__fetch_all(exia_transfer *out, const exia__fetch *fetch, exia_e
         rc = assemble(out, fetch, 0, err);
     if (rc != EXIA_DONE)
         return rc;
-    return exia__fail(err, EXIA_ECORRUPT, 0, "%s holds other bytes than its name says",
-                      fetch->parcel->key);
+    return exia__fail(err, EXIA_ECORRUPT, 0,
+                      "%s holds other bytes than its name says: where the package is registered, "
+                      "\"vedapkg check --remote %.40s --repair\" mends it",
+                      fetch->parcel->key, fetch->side->name);
 }

@@ -39,6 +39,9 @@ exia_status exia__blob_find(const exia__side *side, const char *key, uint64_t ex
 exia_status exia__blob_put(exia_transfer *moved, const exia_registry *registry,
                            const exia__side *side, const exia__parcel *parcel, exia__work *work,
                            exia_error *err);
+/* The bytes whole, none of them copied there, in the place of a damaged blob, which may have another key. */
+exia_status exia__blob_renew(const exia__side *side, const exia__parcel *parcel,
+                             const char *damaged, exia__work *work, exia_error *err);
 /* What that would move, about: a store may send more than it must. */
 exia_status exia__blob_plan(exia_transfer *out, const exia_registry *registry,
                             const exia__side *side, const exia__parcel *parcel, exia__work *work,

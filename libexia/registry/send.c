@@ -174,6 +174,23 @@ exia_status exia__blob_put(exia_transfer *moved, const exia_registry *registry,
     return rc;
 }
 
+exia_status exia__blob_renew(const exia__side *side, const exia__parcel *parcel,
+                             const char *damaged, exia__work *work, exia_error *err)
+{
+    static const exia__delta none;
+    exia_job job = exia__work_rest(work);
+    exia_error caught;
+    uint64_t copied = 0;
+    exia_status rc = check_whole(parcel, work, err);
+    if (rc == EXIA_OK)
+        rc = exia__blobs_remove(side->blobs, damaged, &job, err);
+    if (rc < 0)
+        return rc;
+    rc = put_once(&copied, side, parcel, &none, work, &caught);
+    /* there already: somebody was faster */
+    return rc == EXIA_OK || rc == EXIA_EEXISTS ? EXIA_OK : exia__error_pass(err, &caught);
+}
+
 exia_status exia__blob_plan(exia_transfer *out, const exia_registry *registry,
                             const exia__side *side, const exia__parcel *parcel, exia__work *work,
                             exia_error *err)

@@ -425,6 +425,9 @@ def test_check_tells_each_file_that_is_not_as_it_was_and_repairs_it(tool):
     tool.fails("check", "nothing", says="nothing is not installed")
     assert [row["repaired"] for row in tool.json("check", "--repair")] == [True, True]
     assert "I am" in code.read_text() and tool.json("check") == []
+    assert tool.json("check", "--registered") == []
+    tool.fails("check", "--remote", "nowhere", says="nowhere")
+    tool.fails("check", "--remote", "depot", "--repair", "--from", "depot", code=2)
 
 
 def test_prune_tells_what_nobody_needs_and_takes_it_only_when_told_to(tool):

@@ -1,5 +1,6 @@
 """Models and packages with their bytes on a real server: EXIA_TEST_S3_URL, as `make test-services` sets it."""
 
+import json
 import os
 import secrets
 import signal
@@ -319,8 +320,9 @@ def test_a_push_and_a_pull_that_are_killed_are_done_by_the_next_one(tool, bucket
     assert (directory / "data" / "hello.bin").read_bytes() == weights(1).tobytes()
 
 
-def test_an_object_that_was_altered_on_the_server_is_not_installed(tool, bucket):
+def test_an_object_that_was_altered_on_the_server_is_not_installed_until_it_is_mended(tool, bucket):
     file = make_package(with_depot(tool, bucket))
+    tool.run("register", file)
     tool.run("register", file, "--remote", "depot")
     data = Path(os.environ["EXIA_TEST_S3_DIRECTORY"], "data")
     (there,) = (path for path in data.rglob("*.veda") if bucket.rsplit("/", 1)[1] in str(path))
@@ -333,3 +335,9 @@ def test_an_object_that_was_altered_on_the_server_is_not_installed(tool, bucket)
     done = other.run("install", "hello", "--from", "depot", code=1)
     assert "other bytes than its name says" in done.stderr
     assert other.json("list") == []
+
+    row = json.loads(tool.run("check", "--remote", "depot", "--json", code=1).stdout)
+    assert (row["problem"], row["repaired"]) == ("digest", False)
+    (row,) = tool.json("check", "hello", "--remote", "depot", "--repair")
+    assert (row["name"], row["repaired"]) == ("hello", True)
+    other.run("install", "hello", "--from", "depot")

@@ -312,6 +312,9 @@ def test_the_current_version_is_loaded_and_damage_is_found_and_mended(tmp_path: 
         assert (row["path"], row["problem"], row["repaired"]) == ("veda.json", "missing", False)
         assert registry.check(quick=True, repair=True, source=None)[0]["repaired"]
         assert registry.check() == []
+        assert registry.check_files(quick=True, repair=True, source=None) == []
+        with pytest.raises(exia.NotFoundError):
+            registry.check_files("of_versions", remote="nowhere")
         assert registry.prune(apply=True) == []
 
 

@@ -374,6 +374,44 @@ class Registry(Handle):
                 lib.exia_registry_check, self._c, text_or_null(package, "package"), options, job.c
             )
 
+    def check_files(
+        self, package: str | None = None, *, remote: str | None = None, quick: bool = False,
+        repair: bool = False, source: str | None = None,
+    ) -> Rows:  # fmt: skip
+        """Compare the files of registered packages, or of one, with their records.
+
+        Parameters
+        ----------
+        remote
+            Look there, which reads them; without it here.
+        quick
+            Compare only sizes.
+        repair
+            Put a good copy in the place of a bad file: on a remote what is registered here.
+        source
+            The remote that a file here is pulled from anew.
+
+        Returns
+        -------
+        Rows
+            As those of `check`: `path` is the key of the file.
+        """
+        pulled = owned(text_or_null(source, "source"))
+        options = ffi.new("exia_check_options *")
+        options.struct_size = ffi.sizeof("exia_check_options")
+        options.quick = flag(quick, "quick")
+        options.repair = flag(repair, "repair")
+        options.remote = pulled
+        with Job() as job:
+            return rows(
+                lib.exia_registry_check_files,
+                self._c,
+                text_or_null(package, "package"),
+                text_or_null(remote, "remote"),
+                options,
+                job.c,
+            )
+
     def prune(self, *, apply: bool = False) -> Rows:
         """Uninstall what only came along for packages that are gone, or only tell what would go.
 
