@@ -32,26 +32,26 @@ const char *exia_status_text(exia_status status)
     return "a status that this version does not know";
 }
 
-/* Make `text` one line, and end it before a character that was cut in two. */
+/* Make `text` one line that any terminal can show: plain UTF-8 without control characters, and no
+ * character that was cut in two at the end. */
 static void tidy(char *text, size_t size, int cut)
 {
     size_t used = strnlen(text, size - 1);
     text[used] = '\0';
-    for (size_t i = 0; i < used; i++) {
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-            text[i] = '?';
+    for (size_t i = 0, one = 0; i < used; i += one) {
+        const unsigned char *at = (const unsigned char *)text + i;
+        one = exia__character_size(text + i, used - i);
+        if (one == 2 && at[0] == 0xc2 && at[1] < 0xa0) /* a terminal may obey these, too */
+            one = 0;
+        if (one > 0)
+            continue;
+        if (cut && at[0] >= 0xc2 && used - i < 4) {
+            text[i] = '\0';
+            return;
+        }
+        text[i] = '?';
+        one = 1;
     }
-    if (!cut)
-        return;
-    size_t start = used;
-    while (start > 0 && ((unsigned char)text[start - 1] & 0xc0) == 0x80)
-        start--;
-    if (start == 0)
-        return;
-    unsigned char lead = (unsigned char)text[start - 1];
-    size_t wanted = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
-    if (used - (start - 1) < wanted)
-        text[start - 1] = '\0';
 }
 
 static void write_text(exia_error *err, const char *format, va_list arguments)
@@ -88,8 +88,6 @@ void exia__filled(exia_error *err, exia_status status)
     snprintf(text, sizeof text, "%.*s", (int)sizeof text, err->text);
     const char *said = err->status < 0 && *text ? text : exia_status_text(status);
     exia__fail(err, status, err->native, "%s", said);
-    if (!exia__text_valid(err->text, strlen(err->text)))
-        exia__fail(err, status, err->native, "%s", exia_status_text(status));
 }
 
 static const struct {

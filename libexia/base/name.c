@@ -21,9 +21,10 @@ static exia_status check(const char *name, const char *what, int allow_upper, ex
                    (i > 0 && strchr(".-", name[i]));
         if (!good)
             return exia__fail(err, EXIA_EINVAL, 0,
-                              "the %s \"%s\" is not valid at character %zu: use %sa-z, 0-9, _ and, "
-                              "not first, . and -",
-                              what, name, i + 1, allow_upper ? "A-Z, " : "");
+                              "the %s \"%.60s%s\" is not valid at character %zu: use %sa-z, 0-9, _ "
+                              "and, not first, . and -",
+                              what, name, size > 60 ? "..." : "", i + 1,
+                              allow_upper ? "A-Z, " : "");
     }
     return EXIA_OK;
 }
@@ -38,24 +39,31 @@ exia_status exia__name_check_lower(const char *name, const char *what, exia_erro
     return check(name, what, 0, err);
 }
 
+size_t exia__character_size(const char *text, size_t size)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    unsigned char c = at[0];
+    size_t more = c < 0x80 ? 0 : c < 0xe0 ? 1 : (c & 0xf0) == 0xe0 ? 2 : 3;
+    if (c < 0x20 || c == 0x7f || (c >= 0x80 && c < 0xc2) || c > 0xf4 || more >= size)
+        return 0;
+    for (size_t k = 1; k <= more; k++) {
+        if ((at[k] & 0xc0) != 0x80)
+            return 0;
+    }
+    if ((c == 0xe0 && at[1] < 0xa0) || (c == 0xed && at[1] > 0x9f) || /* too long, surrogate */
+        (c == 0xf0 && at[1] < 0x90) || (c == 0xf4 && at[1] > 0x8f))
+        return 0;
+    return more + 1;
+}
+
 int exia__text_valid(const char *text, size_t size)
 {
     size_t i = 0;
     while (i < size) {
-        unsigned char c = (unsigned char)text[i];
-        size_t more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : (c & 0xf0) == 0xe0 ? 2 : 3;
-        if (c < 0x20 || c == 0x7f || (c >= 0x80 && c < 0xc2) || c > 0xf4 || i + more >= size)
+        size_t one = exia__character_size(text + i, size - i);
+        if (one == 0)
             return 0;
-        for (size_t k = 1; k <= more; k++) {
-            if (((unsigned char)text[i + k] & 0xc0) != 0x80)
-                return 0;
-        }
-        unsigned char second = more ? (unsigned char)text[i + 1] : 0;
-        if ((c == 0xe0 && second < 0xa0) ||
-            (c == 0xed && second > 0x9f) || /* too long, surrogate */
-            (c == 0xf0 && second < 0x90) || (c == 0xf4 && second > 0x8f))
-            return 0;
-        i += more + 1;
+        i += one;
     }
     return 1;
 }

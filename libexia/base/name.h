@@ -11,5 +11,7 @@ exia_status exia__name_check(const char *name, const char *what, exia_error *err
 exia_status exia__name_check_lower(const char *name, const char *what, exia_error *err);
 /* Is it valid UTF-8 without control characters? */
 int exia__text_valid(const char *text, size_t size);
+/* Bytes of the character that a text begins with; 0: it is a control character, or no UTF-8. */
+size_t exia__character_size(const char *text, size_t size);
 
 #endif

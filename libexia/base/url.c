@@ -61,14 +61,15 @@ exia_status exia__url_from_path(char **out, const char *scheme, const char *path
 exia_status exia__url_redact(char **out, const char *url, exia_error *err)
 {
     *out = NULL;
-    const char *host = strstr(url, "://");
-    const char *user = host ? host + 3 : url + scheme_size(url);
+    const char *host = strstr(url, "://"), *user = host ? host + 3 : url;
+    if (host == NULL && scheme_size(url) > 0) /* it may be that the slashes were forgotten */
+        user += scheme_size(url) + 1;
     size_t authority = strcspn(user, "/?#");
     const char *at = memrchr(user, '@', authority);
     const char *colon = memchr(user, ':', at ? (size_t)(at - user) : authority);
-    if (at == NULL && colon != NULL) /* a '/' or the like in a password ends the authority early */
+    if (colon != NULL) /* a '/' or the like in a password ends the authority early */
         at = strrchr(colon, '@');
-    if (host == NULL || colon == NULL || at == NULL)
+    if (colon == NULL || at == NULL)
         return exia__text_copy(out, url, err);
     return exia__text_format(out, err, "%.*s:***%s", (int)(colon - url), url, at);
 }

@@ -103,8 +103,6 @@ static const char *take_all(parser *p, const char *text, const char *scheme)
         if (*at <= ' ' || *at > '~' || strchr("\"<>\\^`{|}#", *at) != NULL)
             return "has a character that must be written as %XX";
     }
-    if (strncmp(authority - 3, "://", 3) != 0)
-        return "has no \"://\" behind its scheme";
     size_t size = strcspn(authority, "/?");
     const char *path = authority + size + (authority[size] == '/');
     size_t path_size = strcspn(path, "?");
@@ -129,6 +127,9 @@ exia_status exia__url_open(exia_url **out, const char *url, exia_error *err)
         rc = exia__url_scheme(&scheme, url, err);
     if (rc == EXIA_OK && scheme == NULL)
         rc = exia__fail(err, EXIA_EINVAL, 0, "\"%.100s\" has no scheme", shown);
+    if (rc == EXIA_OK && strncmp(url + strlen(scheme), "://", 3) != 0) /* where is its secret? */
+        rc = exia__fail(err, EXIA_EINVAL, 0, "a URL of %.40s has no \"://\" behind its scheme",
+                        scheme);
     if (rc < 0)
         goto done;
     size_t options = 1;

@@ -160,14 +160,25 @@ exia_status exia_package_open(exia_package **out, const char *file, exia_error *
     return rc;
 }
 
+exia_status exia__package_regular(const struct stat *info, const char *file, exia_error *err)
+{
+    if (S_ISDIR(info->st_mode))
+        return exia__fail(err, EXIA_EINVAL, 0,
+                          "%s is a directory, and no package: if it is a workspace, pack it first",
+                          file);
+    return S_ISREG(info->st_mode) ? EXIA_OK
+                                  : exia__fail(err, EXIA_EINVAL, 0, "%s is no regular file", file);
+}
+
 exia_status exia__package_open_fd(exia_package **out, int fd, const char *file, exia_error *err)
 {
     struct stat info;
     *out = NULL;
     if (fstat(fd, &info) != 0)
         return exia__fail_errno(err, errno, "cannot read", file);
-    if (!S_ISREG(info.st_mode))
-        return exia__fail(err, EXIA_EINVAL, 0, "%s is no regular file", file);
+    exia_status rc = exia__package_regular(&info, file, err);
+    if (rc < 0)
+        return rc;
     return exia__package_open_at(out, fd, 0, (uint64_t)info.st_size, file, err);
 }
 

@@ -3,6 +3,7 @@
 #define EXIA_PACKAGE_READ_H
 
 #include <jansson.h>
+#include <sys/stat.h>
 
 #include "base/job.h"
 #include "exia/package.h"
@@ -22,6 +23,9 @@ exia_status exia__package_open_fd(exia_package **out, int fd, const char *file, 
 /* The same with one that lies in `size` bytes of a larger file, from `base` on. */
 exia_status exia__package_open_at(exia_package **out, int fd, uint64_t base, uint64_t size,
                                   const char *file, exia_error *err);
+
+/* Can it be a package at all?  @return EXIA_EINVAL: a directory, a pipe, a device */
+exia_status exia__package_regular(const struct stat *info, const char *file, exia_error *err);
 
 /* All of these are borrowed from the package. */
 const char *exia__package_digest(const exia_package *package); /* SHA-256 of RECORD, in hex */

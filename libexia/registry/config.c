@@ -78,6 +78,10 @@ static exia_status make_absolute(char **out, const char *url, exia_error *err)
     const char *rest = scheme ? url + strlen(scheme) + 1 : url;
     if (rc == EXIA_OK && scheme != NULL)
         rc = exia__url_scheme(&inner, rest, err); /* a driver around another has its URL as path */
+    if (rc == EXIA_OK && scheme == NULL && strstr(url, "://") != NULL)
+        rc = exia__fail(err, EXIA_EINVAL, 0, /* not the URL, which may hold a password */
+                        "%.*s:// is no scheme: one has small letters, as in s3+https://",
+                        (int)strcspn(url, ":/"), url);
     if (rc < 0)
         goto done;
     if (*rest == '/' || inner != NULL)

@@ -108,10 +108,8 @@ exia_status exia__parcel_open(exia__parcel *out, const char *path, exia__work *w
         rc = exia__fail_errno(err, errno, "cannot read", path);
         goto done;
     }
-    if (!S_ISREG(info.st_mode)) {
-        rc = exia__fail(err, EXIA_EINVAL, 0, "%s is no regular file", path);
+    if ((rc = exia__package_regular(&info, path, err)) < 0)
         goto done;
-    }
     parcel.size = (uint64_t)info.st_size;
     if ((rc = look(&parcel, work, err)) < 0)
         goto done;

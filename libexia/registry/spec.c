@@ -11,6 +11,34 @@
 
 enum { SHOWN = 5 }; /* of what there is instead */
 
+static int is_file(const char *text)
+{
+    size_t size = strlen(text), end = strlen(".veda");
+    return strchr(text, '/') != NULL || (size > end && strcmp(text + size - end, ".veda") == 0);
+}
+
+/* Say how that which other tools write is written here, if it looks like that. */
+static void advise(const char *text, exia_error *err)
+{
+    int name = (int)strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_.-");
+    const char *version = text + name + strspn(text + name, "=: @");
+    const char *tag = strchr(text, '#');
+    if (name == 0 || name > 60 ? is_file(text) : tag == NULL && is_file(text))
+        exia__fail(err, EXIA_EINVAL, 0,
+                   "that is no name: if it is a file, register it first, then name the package");
+    else if (name == 0 || name > 60)
+        return;
+    else if (version > text + name && version[-1] != '@' && tag == NULL &&
+             exia__version_check(version, NULL) == EXIA_OK)
+        exia__fail(err, EXIA_EINVAL, 0, "write %.*s@%s", name, text, version);
+    else if (text[name] == '<' || text[name] == '>' || text[name] == '~' || text[name] == '!' ||
+             strpbrk(version, "<>~*") != NULL || strcmp(version, "latest") == 0)
+        exia__fail(err, EXIA_EINVAL, 0,
+                   "write %.*s for the newest version, %.*s@1.0 for that one: ranges stand in the "
+                   "dependencies of a package",
+                   name, text, name, text);
+}
+
 exia_status exia__spec_parse(exia__spec *out, const char *text, exia_error *err)
 {
     exia__spec selector = {0};
@@ -36,7 +64,8 @@ exia_status exia__spec_parse(exia__spec *out, const char *text, exia_error *err)
     if (rc == EXIA_OK) {
         *out = selector;
         selector = (exia__spec){0};
-    } else if (rc == EXIA_EINVAL) {
+    } else if (rc == EXIA_EINVAL && err != NULL) {
+        advise(text, err);
         rc = exia__prefix(err, rc, "package \"%.40s%s\"", text, strlen(text) > 40 ? "..." : "");
     }
     exia__spec_free(&selector);
@@ -109,9 +138,11 @@ static exia_status not_found(const exia__offers *offers, const exia__spec *selec
     if (rc == EXIA_OK)
         rc = exia__fail(err, EXIA_ENOTFOUND, 0, "%s is not registered %s%s%s%s%s", selector->text,
                         side->name ? "on " : "here", side->name ? side->name : "", platform,
-                        count > 1    ? ": there are "
-                        : count == 1 ? ": there is "
-                                     : "",
+                        count > 1                 ? ": there are "
+                        : count == 1              ? ": there is "
+                        : is_file(selector->text) ? ": if it is a file, register it first, then "
+                                                    "name the package"
+                                                  : "",
                         count ? others.data : "");
     exia__buffer_free(&others);
     return rc;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/name.h"
 
 enum { MOST_TESTS = 400 };
 static struct CMUnitTest tests[MOST_TESTS];
@@ -95,6 +96,10 @@ void check_status(exia_status expected, exia_status got, const char *file, int l
     if (got < 0 && (err.status != got || err.text[0] == '\0' ||
                     memchr(err.text, '\0', sizeof err.text) == NULL || strchr(err.text, '\n'))) {
         print_error("\"%s\" did not fill its error with one line\n", exia_status_text(got));
+        _fail(file, line);
+    }
+    if (got < 0 && !exia__text_valid(err.text, strlen(err.text))) {
+        print_error("a terminal may obey \"%s\"\n", err.text);
         _fail(file, line);
     }
     if (got >= 0 && (err.status != EXIA_OK || err.text[0] != '\0')) {

@@ -52,7 +52,13 @@ static exia_status take_path(exia__s3 *self, const exia_url *url, exia_error *er
     while (size > 0 && prefix[size - 1] == '/')
         size--;
     exia_status rc = EXIA_OK;
-    if (bucket == 0 || *url->path == '.')
+    if (memchr(url->path, '@', bucket) != NULL)
+        rc =
+            exia__fail(err, EXIA_EINVAL, 0,
+                       "%.120s has a '@' in the name of its bucket: a '/' in a secret is %%2F, and "
+                       "a '@' is %%40",
+                       url->shown);
+    else if (bucket == 0 || *url->path == '.')
         rc = exia__fail(err, EXIA_EINVAL, 0, "%.120s names no bucket: write //host/bucket/prefix",
                         url->shown);
     for (const char *at = prefix; rc == EXIA_OK && at < prefix + size;) {
