@@ -25,8 +25,8 @@ TEST(open_refuses_what_is_no_url_of_a_known_scheme)
     static const struct {
         const char *url, *text;
     } bad[] = {
-        {"ftp://x",
-         "no driver for the scheme \"ftp\": there are file, sqlite; exia_ftp.so is not in /"},
+        {"ftp://x", "no driver for the scheme \"ftp\": there are file, sqlite, s3+https; "
+                    "exia_ftp.so is not in /"},
         {"postgresql://user:secret@host/db", "\"postgresql\""},
         {"mongodb://host", "\"mongodb\""},
         {"clickhouse+http://host", "\"clickhouse+http\""},

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -34,14 +35,14 @@ static exia_status read_config(json_t **out, const exia_registry *registry, exia
     } else if ((rc = exia__file_read(&text, &size, path, CONFIG_LIMIT, err)) == EXIA_OK &&
                (rc = exia__json_object(&config, text, size, path, EXIA_ECORRUPT, err)) == EXIA_OK) {
         const json_t *format = json_object_get(config, "format");
-        if (!json_is_integer(format) || !json_is_object(json_object_get(config, "remotes")))
-            rc =
-                exia__fail(err, EXIA_ECORRUPT, 0,
-                           "%s: \"format\" (a number) or \"remotes\" (an object) is missing", path);
-        else if (json_integer_value(format) > 1)
+        if (json_integer_value(format) > 1)
             rc = exia__fail(err, EXIA_EVERSION, 0,
                             "%s is of format %lld, newer than this library reads (1)", path,
                             (long long)json_integer_value(format));
+        else if (json_integer_value(format) < 1 ||
+                 !json_is_object(json_object_get(config, "remotes")))
+            rc = exia__fail(err, EXIA_ECORRUPT, 0,
+                            "%s: \"format\" (1) or \"remotes\" (an object) is missing", path);
     }
     if (rc < 0)
         goto done;
@@ -61,6 +62,10 @@ static exia_status write_config(const json_t *config, const exia_registry *regis
     exia_status rc = exia__registry_path(&path, registry, "config.json", err);
     if (rc == EXIA_OK)
         rc = exia__json_text(&text, config, err);
+    if (rc == EXIA_OK && strlen(text) > CONFIG_LIMIT) /* it would not be read again */
+        rc = exia__fail(err, EXIA_ENOSPACE, 0,
+                        "%s would be longer than %d bytes: remove remotes that are not used", path,
+                        CONFIG_LIMIT);
     if (rc == EXIA_OK)
         rc = exia__file_write(path, text, strlen(text), EXIA__REPLACE | EXIA__SECRET, err);
     exia__release(path);
@@ -227,6 +232,20 @@ done:
     return rc;
 }
 
+/* Passwords are for the user alone: what we write is so, what he wrote may not be. */
+static void warn_if_open(const exia_registry *registry, const char *url)
+{
+    struct stat info;
+    char *path = NULL, *shown = NULL;
+    if (exia__registry_path(&path, registry, "config.json", NULL) == EXIA_OK &&
+        exia__url_redact(&shown, url, NULL) == EXIA_OK && strcmp(shown, url) != 0 &&
+        stat(path, &info) == 0 && (info.st_mode & 0077) != 0)
+        exia__log(EXIA_LOG_WARNING, "registry",
+                  "%s holds a password, and others may read it: chmod 600 it", path);
+    exia__release(path);
+    exia__release(shown);
+}
+
 exia_status exia__remote_urls(char **records, char **packages, const exia_registry *registry,
                               const char *name, exia_error *err)
 {
@@ -240,6 +259,10 @@ exia_status exia__remote_urls(char **records, char **packages, const exia_regist
         rc = exia__text_copy(records, exia__json_string(remote, "records"), err);
     if (rc == EXIA_OK)
         rc = exia__text_copy(packages, exia__json_string(remote, "packages"), err);
+    if (rc == EXIA_OK) {
+        warn_if_open(registry, *records);
+        warn_if_open(registry, *packages);
+    }
     json_decref(config);
     return rc;
 }

@@ -33,10 +33,11 @@ exia_status exia__registry_enter(const exia_registry *registry, exia_error *err)
 exia_status exia__registry_enter_write(const exia_registry *registry, exia_error *err)
 {
     exia_status rc = exia__registry_enter(registry, err);
-    if (rc == EXIA_OK && registry->journal == NULL)
-        rc = exia__fail(err, EXIA_EDENIED, EACCES, "the home %s cannot be written by this user",
-                        registry->home);
-    return rc;
+    if (rc < 0 || registry->journal != NULL)
+        return rc;
+    int code = faccessat(AT_FDCWD, registry->home, W_OK, AT_EACCESS) == 0 ? EACCES : errno;
+    return exia__fail(err, EXIA_EDENIED, code, "the home %s cannot be written%s", registry->home,
+                      code == EROFS ? ": its disk is mounted read-only" : " by this user");
 }
 
 exia_status exia__error_pass(exia_error *err, const exia_error *caught)

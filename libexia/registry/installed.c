@@ -24,7 +24,7 @@ static exia_status add_row(const char *key, const char *text, int64_t revision, 
 {
     reading *state = payload;
     json_t *row = NULL;
-    char *directory = NULL;
+    char *directory = NULL, *identity = NULL;
     (void)revision;
     exia_status rc = exia__json_object(&row, text, strlen(text), key, EXIA_ECORRUPT, err);
     if (rc == EXIA_OK && json_integer_value(json_object_get(row, "format")) != 1)
@@ -33,6 +33,11 @@ static exia_status add_row(const char *key, const char *text, int64_t revision, 
                           !exia__json_string(row, "tag") || !exia__json_string(row, "digest")))
         rc = exia__fail(err, EXIA_ECORRUPT, 0, "the row of the installed %s is incomplete", key);
     if (rc == EXIA_OK)
+        rc = exia__installed_target(&identity, row, err);
+    if (rc == EXIA_OK && strcmp(identity, key) != 0) /* a path is made of it */
+        rc = exia__fail(err, EXIA_ECORRUPT, 0, "the row of the installed %s is that of %s", key,
+                        identity);
+    if (rc == EXIA_OK)
         rc = exia__text_format(&directory, err, "%s/installed/%s", state->registry->home, key);
     if (rc == EXIA_OK)
         rc = exia__json_set(row, "directory", json_string(directory), err);
@@ -40,6 +45,7 @@ static exia_status add_row(const char *key, const char *text, int64_t revision, 
         json_object_del(row, "format");
         rc = exia__json_append(state->rows, json_incref(row), err);
     }
+    exia__release(identity);
     exia__release(directory);
     json_decref(row);
     return rc;

@@ -4,7 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -76,6 +80,39 @@ exia_status exia__lock_try(int *fd, const char *path, exia_error *err)
     return rc;
 }
 
+/* Who holds the lock on a file, as the kernel tells; 0: nobody knows.  Nothing need be written to the
+ * file for that, which a full disk would refuse. */
+static long lock_holder(const char *path)
+{
+    struct stat info;
+    char line[160];
+    long holder = 0;
+    FILE *locks = stat(path, &info) == 0 ? fopen("/proc/locks", "re") : NULL;
+    while (locks != NULL && holder == 0 && fgets(line, sizeof line, locks) != NULL) {
+        unsigned major = 0, minor = 0;
+        unsigned long inode = 0;
+        long pid = 0;
+        if (sscanf(line, "%*d: FLOCK %*s %*s %ld %x:%x:%lu", &pid, &major, &minor, &inode) == 4 &&
+            inode == info.st_ino && makedev(major, minor) == info.st_dev && pid > 0)
+            holder = pid;
+    }
+    if (locks != NULL)
+        fclose(locks);
+    return holder;
+}
+
+exia_status exia__lock_fail(const char *path, const exia__work *work, exia_error *err)
+{
+    char who[40] = "another process";
+    long holder = lock_holder(path);
+    if (holder > 0)
+        snprintf(who, sizeof who, "process %ld", holder);
+    size_t size = strlen(path), shown = size > 120 ? 120 : size;
+    return exia__fail(err, EXIA_ETIMEOUT, EWOULDBLOCK, "%s has held %s%s for %lld ms", who,
+                      shown < size ? "..." : "", path + size - shown,
+                      (long long)work->job.timeout_ms);
+}
+
 exia_status exia__lock_take(int *fd, const char *path, exia__work *work, exia_error *err)
 {
     const struct timespec pause = {.tv_nsec = LOCK_EVERY_MS * 1000000};
@@ -84,9 +121,7 @@ exia_status exia__lock_take(int *fd, const char *path, exia__work *work, exia_er
     while (rc == EXIA_DONE) {
         rc = exia__work_step(work, "waiting for another process", 0, 0, err);
         if (rc == EXIA_OK && exia__clock_ms() - begin >= work->job.timeout_ms)
-            rc = exia__fail(err, EXIA_ETIMEOUT, EWOULDBLOCK,
-                            "another process has held %s for %lld ms", path,
-                            (long long)work->job.timeout_ms);
+            rc = exia__lock_fail(path, work, err);
         if (rc < 0)
             break;
         nanosleep(&pause, NULL);

@@ -60,7 +60,11 @@ static exia_status check_claim(const char *key, const char *text, int64_t revisi
     if (rc == EXIA_OK && exia__version_compare(spelled, parcel->version) == 0) {
         rc = exia__json_object(&identity, text, strlen(text), key, EXIA_ECORRUPT, err);
         const char *digest = exia__json_string(identity, "digest");
-        if (rc == EXIA_OK && digest == NULL)
+        if (rc == EXIA_OK && json_integer_value(json_object_get(identity, "format")) > 1)
+            rc =
+                exia__fail(err, EXIA_EVERSION, 0,
+                           "the identity %s is of a format newer than this library reads (1)", key);
+        else if (rc == EXIA_OK && digest == NULL)
             rc = exia__fail(err, EXIA_ECORRUPT, 0, "the identity %s has no digest", key);
         else if (rc == EXIA_OK &&
                  (strcmp(spelled, parcel->version) != 0 || strcmp(digest, parcel->digest) != 0))

@@ -44,6 +44,8 @@ exia_status exia__lock_take(int *fd, const char *path, exia__work *work, exia_er
 /* The same without waiting: EXIA_DONE when somebody holds it. */
 exia_status exia__lock_try(int *fd, const char *path, exia_error *err);
 void exia__lock_drop(int fd); /* -1 is fine */
+/* EXIA_ETIMEOUT, with who holds the lock if that is known. */
+exia_status exia__lock_fail(const char *path, const exia__work *work, exia_error *err);
 exia_status exia__home_lock(int *fd, const exia_registry *registry, exia__work *work,
                             exia_error *err);
 

@@ -163,9 +163,10 @@ exia_status exia__offer_select(const exia__offer **out, const exia__offers *offe
     if (found == NULL)
         return not_found(offers, selector, side, err);
     exia_status rc = exia__offer_check(found, err);
-    if (rc == EXIA_OK)
-        *out = found;
-    return rc;
+    if (rc < 0)
+        return exia__side_fail(side, rc, err);
+    *out = found;
+    return EXIA_OK;
 }
 
 exia_status exia__offer_find(const exia__offer **out, exia__offers *offers, const exia__side *side,

@@ -204,9 +204,11 @@ static exia_status receive(exia_transfer *out, exia__fetch *fetch, const exia__o
         exia__journal_begin(&line, fetch->registry, "pull", fetch->side, fetch->parcel, err);
     if (rc == EXIA_OK)
         rc = lock_file(&fetch->fd, fetch->path, fetch->work, err);
-    if (rc == EXIA_DONE)
-        rc = exia__fail(err, EXIA_ETIMEOUT, 0, "another process pulls %s@%s, and stands still",
-                        fetch->parcel->name, fetch->parcel->version);
+    if (rc == EXIA_DONE) {
+        rc = exia__lock_fail(fetch->path, fetch->work, err);
+        exia__prefix(err, rc, "a pull of %s@%s stands still", fetch->parcel->name,
+                     fetch->parcel->version);
+    }
     if (rc == EXIA_OK)
         rc = exia__publish_known(&known, &here, fetch->parcel, fetch->work, err);
     if (rc < 0)

@@ -169,14 +169,23 @@ exia_status exia_driver_register(const exia_driver *driver, exia_error *err)
     return rc;
 }
 
-/* The schemes of all drivers, for an error. */
+static void add_known(char *out, size_t room, const char *schemes)
+{
+    size_t used = strlen(out);
+    snprintf(out + used, room - used, "%s%s", used > 0 ? ", " : "", schemes);
+}
+
+/* The schemes of all drivers, for an error; those in modules that are not loaded yet, too. */
 static void list_known(char *out, size_t room)
 {
-    size_t count = atomic_load_explicit(&table_count, memory_order_acquire), used = 0;
+    size_t count = atomic_load_explicit(&table_count, memory_order_acquire);
+    const char *scheme = NULL;
     *out = '\0';
-    for (size_t i = 0; i < count && used < room - 1; i++) {
-        int size = snprintf(out + used, room - used, "%s%s", i > 0 ? ", " : "", table[i]->schemes);
-        used += size < 0 ? 0 : (size_t)size;
+    for (size_t i = 0; i < count; i++)
+        add_known(out, room, table[i]->schemes);
+    for (size_t i = 0; (scheme = exia__module_scheme(i)) != NULL; i++) {
+        if (find_scheme(scheme, strlen(scheme)) == NULL)
+            add_known(out, room, scheme);
     }
 }
 

@@ -21,6 +21,8 @@ void exia__drivers_unlock(void);
 /* Load the module of a scheme.  @return EXIA_ENOTFOUND: no file of its name, EXIA_EUNTRUSTED: somebody
  * else may have written it */
 exia_status exia__module_load(const exia_driver **out, const char *scheme, exia_error *err);
+/* A scheme of each module of our own; NULL behind the last one. */
+const char *exia__module_scheme(size_t index);
 
 /* What drivers in modules get. */
 extern const exia_core exia__core;

@@ -17,12 +17,18 @@
 
 enum { LONGEST_SYSTEM = 40 };
 
-/* The modules of our own, and Debian's packages that they need: where they run, and where they are built. */
+/* The modules of our own, their first schemes, and Debian's packages that they need: where they run, and
+ * where they are built. */
 static const struct {
-    const char *name, *runs, *builds;
+    const char *name, *scheme, *runs, *builds;
 } ours[] = {
-    {"exia_s3.so", "libcurl4 libexpat1", "libcurl4-openssl-dev libexpat1-dev"},
+    {"exia_s3.so", "s3+https", "libcurl4 libexpat1", "libcurl4-openssl-dev libexpat1-dev"},
 };
+
+const char *exia__module_scheme(size_t index)
+{
+    return index < sizeof ours / sizeof *ours ? ours[index].scheme : NULL;
+}
 
 /* Which of them; what has no such entry is somebody else's. */
 static const char *needed(const char *name, int builds)

@@ -133,6 +133,18 @@ static exia_status do_import(exia_transfer *moved, exia_registry *home, exia_err
     return exia_registry_import(NULL, home, beside(home, "arrived.tar"), NULL, error);
 }
 
+static exia_status do_add_remote(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    (void)moved;
+    return exia_registry_remote_add(home, "new", "/new", "/new", error);
+}
+
+static exia_status do_remove_remote(exia_transfer *moved, exia_registry *home, exia_error *error)
+{
+    (void)moved;
+    return exia_registry_remote_remove(home, "old", error);
+}
+
 static exia_status do_install_another(exia_transfer *moved, exia_registry *home, exia_error *error)
 {
     (void)moved;
@@ -284,6 +296,12 @@ static void with_needs_of_c(exia_registry *home, exia_registry *other)
     check_ok(exia_registry_uninstall(home, "c@1.0", &err));
 }
 
+static void with_remote(exia_registry *home, exia_registry *other)
+{
+    (void)other;
+    check_ok(exia_registry_remote_add(home, "old", "/old", "/old", &err));
+}
+
 void errands_list(void)
 {
     const char *e = item("e@1.0")->hex[STOCK_ONE], *d = item("d@1.0")->hex[STOCK_ONE];
@@ -319,6 +337,8 @@ void errands_list(void)
         {.name = "activating", do_activate, with_both_installed},
         {.name = "repairing", do_repair, with_c_damaged, .steps = 1},
         {.name = "pruning", do_prune, with_needs_of_c, .steps = 1},
+        {.name = "adding a remote", do_add_remote},
+        {.name = "removing a remote", do_remove_remote, with_remote, .again = EXIA_ENOTFOUND},
     };
     const char *only = getenv("EXIA_ERRAND");
     errand_count = 0;
@@ -406,6 +426,13 @@ static const char *tell_lock(const char *folder)
     return kept;
 }
 
+static const char *tell_remotes(exia_registry *registry)
+{
+    exia_rows *rows = NULL;
+    check_ok(exia_registry_remotes(&rows, registry, &err));
+    return rows_text(rows);
+}
+
 /* Where the links to the current versions lead. */
 static const char *tell_links(const char *home)
 {
@@ -429,10 +456,10 @@ const char *errands_state(const char *folder, const char *host)
     check_ok(exia_registry_installed(&installed_here, registry, NULL, &err));
     const char *home = check_format("%s/%s", folder, host);
     const char *text =
-        check_format("%s%s%s%s%s%s", tell("here", here, "packages/blobs/packages/", home),
+        check_format("%s%s%s%s%s%s%s", tell("here", here, "packages/blobs/packages/", home),
                      tell("there", there, "there/packages/packages/", folder),
                      tell("installed", installed_here, "installed/", home), tell_links(home),
-                     tell_bundle(folder), tell_lock(folder));
+                     tell_bundle(folder), tell_lock(folder), tell_remotes(registry));
     exia_registry_free(registry);
     return text;
 }

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@
 
 enum {
     MOST_ATTEMPTS = 7,
+    FEW_ATTEMPTS =
+        5, /* less than a second, to reach a server that never answered: is it the right one? */
     MOST_STALLS = 2, /* attempts in which nothing moved; each may take half of what a stall may */
     FIRST_DELAY_MS = 20, /* then three times the last: in all some seconds */
     LONGEST_DELAY_MS = 10000,
@@ -52,6 +55,7 @@ typedef struct line {
 
 struct exia__http {
     pthread_mutex_t lock;
+    atomic_int answered; /* the server did, once */
     line *free_lines;
     uint64_t seed;
     char *shown, *ca_file;
@@ -389,7 +393,9 @@ static exia_status try_later(attempt *a, exia__http *http, const exia__course *c
         after = LONGEST_AFTER_MS / 1000;
     if (after * 1000 > delay)
         delay = after * 1000;
-    if (a->attempts >= MOST_ATTEMPTS || a->stalls >= MOST_STALLS ||
+    int lost = why->native == CURLE_COULDNT_CONNECT || why->native == CURLE_COULDNT_RESOLVE_HOST;
+    int most = lost && !atomic_load(&http->answered) ? FEW_ATTEMPTS : MOST_ATTEMPTS;
+    if (a->attempts >= most || a->stalls >= MOST_STALLS ||
         delay >= exia__given->work_left(course->work))
         return exia__fail(err, why->status, why->native, "%s", why->text);
     exia__log(EXIA_LOG_INFO, "http", "%s; attempt %d in %lld ms", why->text, a->attempts + 1,
@@ -443,6 +449,7 @@ static exia_status judge(attempt *a, exia__http *http, const exia__course *cours
         return rc == EXIA_EUNAVAILABLE ? try_later(a, http, course, &why, err)
                                        : exia__fail(err, rc, why.native, "%s", why.text);
     }
+    atomic_store(&http->answered, 1);
     curl_easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &x->status);
     exia_status rc = x->finish(x, &why);
     if (rc == EXIA_EUNAVAILABLE || (rc < 0 && says_later(x->status)))
