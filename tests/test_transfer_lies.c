@@ -138,10 +138,9 @@ TEST(a_record_that_hides_a_dependency_is_found_out_before_anything_is_installed)
                                     "prod", NULL, &err));
     forge_record("x/1.0/any", "[\"base >= 1\"]", "[]");
     check_fails(EXIA_ECORRUPT, exia_registry_install(NULL, two, "x", "prod", NULL, NULL, &err));
-    check_text("is not the package that its record describes");
+    check_text("says of it is not what its file says");
     assert_string_equal(installed(two, NULL), "");
-    check_fails(EXIA_ENOTFOUND, exia_registry_install(NULL, two, "x", NULL, NULL, NULL, &err));
-    check_text("x@1.0 needs \"base >= 1\": there is no base here");
+    assert_string_equal(query(two, NULL, NULL), "");
     exia_registry_free(one);
     exia_registry_free(two);
 }

@@ -185,6 +185,12 @@ static exia_status take_in(const exia__fetch *fetch, const exia__offer *offer, e
                         "%s is %s@%s#%s with digest %.12s, and its record says %s@%s#%s with %.12s",
                         wanted->key, parcel.name, parcel.version, parcel.tag, parcel.digest,
                         wanted->name, wanted->version, wanted->tag, wanted->digest);
+    if (rc == EXIA_OK && !json_equal(json_object_get(parcel.metadata, "manifest"),
+                                     json_object_get(wanted->metadata, "manifest")))
+        rc = exia__fail(err, EXIA_ECORRUPT, 0,
+                        "what the record of %s@%s#%s says of it is not what its file says: "
+                        "unregister it there, and push it again",
+                        wanted->name, wanted->version, wanted->tag);
     if (rc < 0)
         exia__side_fail(fetch->side, rc, err);
     else
