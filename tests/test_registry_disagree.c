@@ -27,6 +27,8 @@ static exia_status keep_event(const char *key, const char *json, int64_t revisio
 {
     const char **kept = payload;
     (void)revision, (void)error;
+    if (has(json, "\"do\":\"unregister\""))
+        return EXIA_OK;
     kept[0] = check_format("%s", key);
     kept[1] = check_format("%s", json);
     return EXIA_OK;
@@ -227,29 +229,33 @@ static const struct {
     void (*tell)(void);
     exia_status status;
     const char *text;
-    int healed; /* by a push of who has the package */
+    enum { STAYS, HEALED, UNREADABLE } then; /* by a push of who has the package */
 } lies[] = {
-    {"a lost object", lose, EXIA_ENOTFOUND, "is recorded, but its file packages/", 1},
-    {"a cut one", cut, EXIA_ECORRUPT, "bytes, and its record says", 1},
-    {"a longer one", lengthen, EXIA_ECORRUPT, "bytes, and its record says", 1},
-    {"an empty one", empty, EXIA_ECORRUPT, "has 0 bytes, and its record says", 1},
-    {"changed bytes", flip, EXIA_ECORRUPT, "holds other bytes than its name says", 0},
-    {"zeros", zero, EXIA_ECORRUPT, "holds other bytes than its name says", 0},
-    {"another package", exchange, EXIA_ECORRUPT, "bytes, and its record says", 1},
-    {"a directory", put_directory, EXIA_ENOTFOUND, "is recorded, but its file packages/", 0},
-    {"the key of another", name_another, EXIA_ECORRUPT, "is y@1.0#any with digest", 0},
-    {"a key of nothing", name_nothing, EXIA_ENOTFOUND, "is recorded, but its file packages/", 1},
-    {"an endless size", claim_more, EXIA_ECORRUPT, "bytes, and its record says", 1},
+    {"a lost object", lose, EXIA_ENOTFOUND, "is recorded, but its file packages/", HEALED},
+    {"a cut one", cut, EXIA_ECORRUPT, "bytes, and its record says", HEALED},
+    {"a longer one", lengthen, EXIA_ECORRUPT, "bytes, and its record says", HEALED},
+    {"an empty one", empty, EXIA_ECORRUPT, "has 0 bytes, and its record says", HEALED},
+    {"changed bytes", flip, EXIA_ECORRUPT, "holds other bytes than its name says", STAYS},
+    {"zeros", zero, EXIA_ECORRUPT, "holds other bytes than its name says", STAYS},
+    {"another package", exchange, EXIA_ECORRUPT, "bytes, and its record says", HEALED},
+    {"a directory", put_directory, EXIA_ENOTFOUND, "is recorded, but its file packages/", STAYS},
+    {"the key of another", name_another, EXIA_ECORRUPT, "is y@1.0#any with digest", STAYS},
+    {"a key of nothing", name_nothing, EXIA_ENOTFOUND, "is recorded, but its file packages/",
+     HEALED},
+    {"an endless size", claim_more, EXIA_ECORRUPT, "bytes, and its record says", HEALED},
     {"another digest", claim_digest, EXIA_ECORRUPT, "its record says x@1.0#any with 000000000000",
-     0},
-    {"another index", claim_index, EXIA_OK, "", 0},
-    {"a signature", claim_signed, EXIA_OK, "", 0},
-    {"a description", claim_description, EXIA_ECORRUPT, "says of it is not what its file says", 0},
-    {"needs", claim_needs, EXIA_ECORRUPT, "says of it is not what its file says", 0},
-    {"a path", claim_path, EXIA_ECORRUPT, "a record has no digest, key, size, file or facts", 0},
-    {"facts that are a list", claim_list, EXIA_ECORRUPT, "a record has no digest, key", 0},
-    {"another name", claim_name, EXIA_ECORRUPT, "holds the metadata of another package", 0},
-    {"another platform", claim_platform, EXIA_ECORRUPT, "says of it is not what its file", 0},
+     STAYS},
+    {"another index", claim_index, EXIA_OK, "", STAYS},
+    {"a signature", claim_signed, EXIA_OK, "", STAYS},
+    {"a description", claim_description, EXIA_ECORRUPT, "says of it is not what its file says",
+     STAYS},
+    {"needs", claim_needs, EXIA_ECORRUPT, "says of it is not what its file says", STAYS},
+    {"a path", claim_path, EXIA_ECORRUPT, "a record has no digest, key, size, file or facts",
+     UNREADABLE},
+    {"facts that are a list", claim_list, EXIA_ECORRUPT, "a record has no digest, key", UNREADABLE},
+    {"another name", claim_name, EXIA_ECORRUPT, "holds the metadata of another package",
+     UNREADABLE},
+    {"another platform", claim_platform, EXIA_ECORRUPT, "says of it is not what its file", STAYS},
 };
 enum { LIES = sizeof lies / sizeof *lies };
 
@@ -302,8 +308,12 @@ TEST(whatever_a_remote_says_a_pull_an_install_and_an_export_take_what_was_packed
                 : way == 2
                     ? exia_registry_install(NULL, host, "app", "prod", NULL, NULL, &err)
                     : exia_registry_export(NULL, host, &package, 1, bundle, &from, NULL, &err);
-            if (way != 1 || rc < 0) /* some lies are found only when all of it is read */
+            if (way > 1 && lies[i].then == UNREADABLE) {
+                check_status(EXIA_ENOTFOUND, rc, __FILE__, __LINE__);
+                check_text("x@1.0 is passed over: ");
+            } else if (way != 1 || rc < 0) { /* some are found only when all of it is read */
                 expect(i, rc);
+            }
             assert_int_equal(exists("app.tar"), way == 3 && rc == EXIA_OK);
             unlink(bundle);
             if (rc < 0)
@@ -329,7 +339,7 @@ TEST(a_push_of_who_has_the_package_heals_what_can_be_seen_from_outside)
         check_reset();
         exia_status rc = exia_registry_push(NULL, registry, "x", "prod", NULL, NULL, &err);
         check_status(rc, rc, __FILE__, __LINE__);
-        if (lies[i].healed) {
+        if (lies[i].then == HEALED) {
             check_status(EXIA_OK, rc, __FILE__, __LINE__);
             check_ok(exia_registry_pull(NULL, host, "x", "prod", NULL, NULL, &err));
         } else {
@@ -385,7 +395,7 @@ TEST(a_repair_takes_nothing_that_lies_and_the_row_says_why)
         check_write_file(broken, "spoilt", 6);
         check_ok(exia_registry_check(&rows, registry, "x", &repair, NULL, &err));
         const char *row = rows_text(rows);
-        if (!has(row, "\"repaired\":false") || !has(row, "\"why\":\"remote prod: "))
+        if (!has(row, "\"repaired\":false") || !has(row, "\"why\":\""))
             fail_msg("%s: %s", lies[i].name, row);
         size_t size = 0;
         char *bytes = check_read_file(broken, &size);

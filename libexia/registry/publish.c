@@ -208,9 +208,18 @@ static exia_status replace(const exia__side *side, const exia__parcel *parcel,
     exia_job job = exia__work_rest(work);
     exia_status rc =
         record(side, parcel, json_object_get(offer->event, "facts"), offer->live, work, err);
-    if (rc == EXIA_OK && side->name == NULL) /* elsewhere somebody may be reading it */
-        rc = exia__blobs_remove(side->blobs, exia__json_string(offer->event, "key"), &job, err);
+    const char *key = exia__json_string(offer->event, "key");
+    if (rc == EXIA_OK && side->name == NULL && strcmp(key, parcel->key) != 0)
+        rc = exia__blobs_remove(side->blobs, key, &job, err); /* elsewhere it may be being read */
     return rc;
+}
+
+/* Is it the parcel's file that is recorded?  A record that gives it another size lies. */
+static int is_recorded(const exia__offer *offer, const exia__parcel *parcel)
+{
+    const json_t *size = json_object_get(offer->event, "size");
+    return strcmp(exia__json_string(offer->event, "key"), parcel->key) == 0 &&
+           (uint64_t)json_integer_value(size) == parcel->size;
 }
 
 /* An offer of the same content that needs nothing: its file is there, and signed if ours is. */
@@ -266,7 +275,7 @@ exia_status exia__publish(exia_transfer *moved, const exia_registry *registry,
         goto done;
     if (offer == NULL)
         rc = record(side, parcel, facts, none, work, err);
-    else if (strcmp(exia__json_string(offer->event, "key"), parcel->key) != 0 &&
+    else if (!is_recorded(offer, parcel) &&
              /* somebody may have come between, with a signed one */
              (rc = is_complete(&known, side, offer, parcel, work, err)) == EXIA_OK && !known)
         rc = replace(side, parcel, offer, work, err);
