@@ -72,6 +72,7 @@ static void remount(const char *disk, unsigned long flags)
 
 static void prepare(void)
 {
+    check_in_memory();
     said = trace_shared(sizeof *said);
     stock_make();
     errands_list();
@@ -88,7 +89,8 @@ TEST(on_a_disk_that_is_mounted_read_only_a_home_is_read_and_every_errand_is_refu
         const char *before = errands_state(folder, "home");
         remount(disk, MS_RDONLY);
         exia_status rc = go(RLIM_INFINITY);
-        if (rc != EXIA_EDENIED && (i > 0 || rc != EXIA_OK)) /* the first opens the home, that is all */
+        if (rc != EXIA_EDENIED &&
+            (i > 0 || rc != EXIA_OK)) /* the first opens the home, that is all */
             fail_msg("%s: %s", what->name, err.text);
         if (i > 0 && !has(err.text, "read-only") && !has(err.text, "Read-only"))
             fail_msg("%s: %s", what->name, err.text);
@@ -119,8 +121,7 @@ TEST(a_remote_on_a_disk_that_is_mounted_read_only_is_read_and_what_would_write_t
     check_text("remote ro: ");
     check_fails(EXIA_EDENIED, exia_registry_update(registry, "x", "{}", "ro", &err));
     check_fails(EXIA_EDENIED, exia_registry_unregister(registry, "x@1.0", "ro", &err));
-    check_fails(EXIA_EDENIED,
-                exia_registry_register(registry, pack("z", "1.0"), "ro", NULL, &err));
+    check_fails(EXIA_EDENIED, exia_registry_register(registry, pack("z", "1.0"), "ro", NULL, &err));
     assert_int_equal(rows_count(query(registry, NULL, "ro")), 1);
     remount(disk, 0);
     check_ok(exia_registry_push(NULL, registry, "y", "ro", NULL, NULL, &err));
@@ -132,7 +133,6 @@ TEST(files_that_may_not_grow_stop_an_errand_which_is_done_when_they_may)
 {
     static const rlim_t limits[] = {0, 1000, 20000, 100000, 400000};
     prepare();
-    check_in_memory();
     folder = check_path("world");
     long refused = 0;
     for (size_t i = 0; i < errand_count; i++) {

@@ -421,7 +421,7 @@ static int upgrade_in(int blocks, const char *before, int *done)
     if (!*done && rc != EXIA_ENOSPACE)
         return 11;
     if (!*done && strncmp(err.text, "upgrade from schema version 1 to 2: ", 36) != 0 &&
-        strncmp(err.text, "cannot extend the -shm file of ", 31) != 0) /* before it began */
+        strncmp(err.text, "cannot extend the files of ", 27) != 0) /* before it began */
         return 12;
     if (access(check_path("a.before-2.part"), F_OK) == 0)
         return 13;

@@ -86,8 +86,8 @@ exia_status exia__sqlite_fail(exia__sqlite *self, const char *what, exia_error *
                           "cannot %s %s: its last writer crashed; open it once for writing", what,
                           self->path);
     int code = sqlite3_system_errno(self->connection);
-    if (native == SQLITE_IOERR_SHMSIZE && (code == ENOSPC || code == EDQUOT))
-        return exia__fail_errno(err, code, "cannot extend the -shm file of", self->path);
+    if ((native & 0xff) == SQLITE_IOERR && (code == ENOSPC || code == EDQUOT || code == EFBIG))
+        return exia__fail_errno(err, code, "cannot extend the files of", self->path);
     const sqlite3_vfs *files = sqlite3_vfs_find(NULL);
     size_t most = (size_t)files->mxPathname - strlen("-journal"), size = strlen(self->path);
     if ((native & 0xff) == SQLITE_CANTOPEN && size > most)
