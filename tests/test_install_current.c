@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "support/packages.h"
 
 /* Where the link of x leads; "": there is none. */
@@ -218,6 +219,22 @@ TEST(what_stands_in_the_way_of_the_link_goes)
     check_current(registry, "2.0/any");
     exia_registry_free(registry);
     assert_int_equal(rmdir(check_path("home/staging")), 0);
+}
+
+TEST(where_somebody_took_the_files_away_what_is_current_still_moves)
+{
+    static const char *const versions[] = {"1.0", "2.0"};
+    exia_registry *registry = open_with(versions, 2);
+    install_x(registry, "x@1.0", 0);
+    install_x(registry, "x@2.0", 0);
+    check_ok(exia__tree_remove(check_path("home/installed/x"), &err));
+    check_ok(exia_registry_activate(registry, "x@1.0", NULL, &err));
+    check_current(registry, "1.0/any");
+    check_ok(exia_registry_uninstall(registry, "x@1.0", &err));
+    check_ok(exia_registry_uninstall(registry, "x@2.0", &err));
+    exia_registry_free(registry);
+    assert_int_equal(rmdir(check_path("home/staging")), 0); /* nothing was left for later */
+    assert_int_equal(rmdir(check_path("home/installed")), 0);
 }
 
 TEST(a_record_that_cannot_be_read_is_none_and_a_newer_one_is_refused)

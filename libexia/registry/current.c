@@ -156,7 +156,8 @@ static int leads_to(const char *link, const char *target)
     return size >= 0 && (size_t)size == strlen(target) && memcmp(there, target, (size_t)size) == 0;
 }
 
-/* Made in the staging, so that it appears in one step; what is no link makes room. */
+/* Made in the staging, so that it appears in one step; what is no link makes room, and where somebody took the
+ * files away, there is a directory for it again. */
 static exia_status place_link(const exia__staging *staging, const char *link, const char *target,
                               exia_error *err)
 {
@@ -168,6 +169,8 @@ static exia_status place_link(const exia__staging *staging, const char *link, co
         rc = exia__text_format(&away, err, "%s.away", made);
     if (rc == EXIA_OK)
         rc = exia__path_folder(&folder, link, err);
+    if (rc == EXIA_OK)
+        rc = exia__directory_make(folder, err);
     if (rc == EXIA_OK && symlink(target, made) != 0)
         rc = exia__fail_errno(err, errno, "cannot link", made);
     if (rc == EXIA_OK && rename(made, link) != 0 &&
