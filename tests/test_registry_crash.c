@@ -4,19 +4,17 @@
  *
  * A sample of the calls is taken, the same one each time; EXIA_CRASH_SAMPLE=0 takes all of them. */
 #include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "package/read.h"
 #include "support/depot.h"
+#include "support/disk.h"
 #include "support/errand.h"
 #include "support/trace.h"
 
@@ -309,37 +307,13 @@ TEST(a_write_of_an_errand_that_is_cut_short_goes_on)
 
 /* ---- without room ---------------------------------------------------------------------------- */
 
-/* A small disk of our own, which nobody else sees and which ends with this process. */
-static int mount_disk(const char *path)
-{
-    return mkdir(path, 0700) == 0 && unshare(CLONE_NEWNS) == 0 &&
-           mount("none", "/", "none", MS_REC | MS_PRIVATE, "") == 0 &&
-           mount("none", path, "tmpfs", 0, "size=40m") == 0;
-}
-
-/* Let so much room be left on the disk; negative: all. */
-static void leave_room(const char *disk, long kilobytes)
-{
-    const char *path = check_format("%s/ballast", disk);
-    struct statvfs info;
-    (void)unlink(path);
-    if (kilobytes < 0)
-        return;
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    assert_int_equal(fstatvfs(fd, &info), 0);
-    long spare = (long)(info.f_bavail * info.f_frsize) - kilobytes * 1024;
-    assert_int_equal(posix_fallocate(fd, 0, spare), 0);
-    close(fd);
-}
-
 TEST(on_a_disk_with_any_room_an_errand_is_done_or_says_that_there_is_none)
 {
     static const long rooms[] = {0, 4, 8, 16, 32, 64, 128, 256, 500, 1000, 2000, 3200, 4000, 7000};
     const long count = sizeof rooms / sizeof *rooms;
     check_in_memory();
     const char *disk = check_path("disk");
-    if (!mount_disk(disk))
+    if (!disk_mount(disk, 40))
         skip();
     open_stage("disk/now");
     for (size_t i = 0; i < errand_count; i++) {
@@ -352,13 +326,13 @@ TEST(on_a_disk_with_any_room_an_errand_is_done_or_says_that_there_is_none)
             place_of_failure = check_format("with room for %ld kB", rooms[nth - 1]);
             assert_int_equal(exia__tree_remove(now.folder, NULL), EXIA_OK);
             assert_int_equal(exia__tree_copy(now.begin, now.folder, NULL), EXIA_OK);
-            leave_room(disk, rooms[nth - 1]);
+            disk_leave(disk, rooms[nth - 1]);
             trace_end end = go(&now, (trace_plan){0});
             if (!WIFEXITED(end.status) ||
                 (said->status != EXIA_OK && said->status != EXIA_ENOSPACE))
                 FAIL(&now, "it ended with status %x: %s", (unsigned)end.status, said->error.text);
             int done = said->status == EXIA_OK;
-            leave_room(disk, -1);
+            disk_leave(disk, -1);
             look(&now, done);
         }
     }
