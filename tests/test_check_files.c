@@ -164,3 +164,25 @@ TEST(a_mended_file_is_sent_whole_whatever_lies_beside_it)
     exia_registry_free(one);
     exia_registry_free(two);
 }
+
+/* While x is verified, another process forgets y. */
+static int forget_y(const char *step, uint64_t done, uint64_t total, void *payload)
+{
+    (void)done, (void)total;
+    if (strcmp(step, "verifying") == 0)
+        (void)exia_registry_unregister(payload, "y@1.0", NULL, NULL);
+    return 0;
+}
+
+TEST(what_others_unregister_meanwhile_is_no_problem)
+{
+    exia_registry *one = open_publisher(), *other = open_home("home");
+    const exia_job job = {.struct_size = sizeof job, .progress = forget_y, .payload = other};
+    exia_rows *rows = NULL;
+    add_package(one, "y", "1.0", NULL);
+    check_ok(exia_registry_check_files(&rows, one, NULL, NULL, NULL, &job, &err));
+    assert_string_equal(rows_text(rows), "");
+    assert_int_equal(rows_count(query(one, NULL, NULL)), 1);
+    exia_registry_free(other);
+    exia_registry_free(one);
+}

@@ -12,6 +12,8 @@
 #include "registry/transfer.h"
 #include "registry/unpacked.h"
 
+enum { MOST_LOOKS = 8 }; /* at a package that others replace meanwhile */
+
 typedef struct checking {
     const exia_registry *registry;
     const exia_check_options *options;
@@ -112,6 +114,45 @@ static exia_status look(problem *out, const checking *state, const exia__offer *
     return EXIA_OK;
 }
 
+/* The same identity, as it is on offer by now; NULL: no more. */
+static exia_status find_now(const exia__offer **out, exia__offers *offers, const checking *state,
+                            const exia__offer *offer, exia_error *err)
+{
+    exia_job job = exia__work_rest(state->work);
+    exia__offers now;
+    *out = NULL;
+    exia_status rc = exia__offers_read(&now, state->side, offer->name, &job, err);
+    for (size_t i = 0; rc == EXIA_OK && *out == NULL && i < now.count; i++) {
+        const exia__offer *one = &now.items[i];
+        if (strcmp(one->version, offer->version) == 0 && strcmp(one->tag, offer->tag) == 0)
+            *out = one;
+    }
+    exia__offers_free(offers); /* `offer` may lie in it */
+    *offers = now;
+    return rc;
+}
+
+/* A problem shows, too, while others unregister or replace what is looked at: only one that holds for a record
+ * that is still the same is told.  @param[in,out] offer  what is on offer by now; it may lie in `offers` then */
+static exia_status look_well(problem *out, const exia__offer **offer, exia__offers *offers,
+                             const checking *state, exia_error *err)
+{
+    exia_status rc = look(out, state, *offer, err);
+    for (int i = 0; rc == EXIA_OK && out->what != NULL && i < MOST_LOOKS; i++) {
+        json_t *before = json_incref((*offer)->live);
+        rc = find_now(offer, offers, state, *offer, err);
+        int same = rc == EXIA_OK && *offer != NULL && json_equal(before, (*offer)->live);
+        json_decref(before);
+        if (same)
+            break;
+        problem_free(out);
+        if (rc < 0 || *offer == NULL)
+            break;
+        rc = look(out, state, *offer, err);
+    }
+    return rc;
+}
+
 /* ---- repair ---------------------------------------------------------------------------------- */
 
 static exia_status find_copy(const exia__offer **out, exia__offers *offers, const checking *state,
@@ -153,11 +194,15 @@ static exia_status repair_here(const checking *state, const exia__offer *offer,
 {
     exia_job job = exia__work_rest(state->work);
     int lock = -1;
+    problem now = {0};
     exia_status rc = exia__home_lock(&lock, state->registry, state->work, err);
     if (rc == EXIA_OK)
+        rc = look(&now, state, offer, err); /* somebody may have mended it */
+    if (rc == EXIA_OK && now.what != NULL)
         rc = exia__blobs_remove(state->side->blobs, exia__json_string(offer->event, "key"), &job,
                                 err);
     exia__lock_drop(lock);
+    problem_free(&now);
     return rc < 0 ? rc
                   : exia__pull_offer(NULL, state->registry, state->other, copy, state->work, err);
 }
@@ -180,7 +225,8 @@ static exia_status repair(const checking *state, const exia__offer *offer, exia_
 static exia_status check_one(const checking *state, const exia__offer *offer, exia_error *err)
 {
     problem p;
-    exia_status repaired = EXIA_DONE, rc = look(&p, state, offer, err);
+    exia__offers offers = {0};
+    exia_status repaired = EXIA_DONE, rc = look_well(&p, &offer, &offers, state, err);
     if (rc == EXIA_OK && p.what != NULL && state->options->repair)
         repaired = repair(state, offer, &p.why);
     if (must_stop(repaired))
@@ -196,6 +242,7 @@ static exia_status check_one(const checking *state, const exia__offer *offer, ex
         json_decref(row);
     }
     problem_free(&p);
+    exia__offers_free(&offers);
     return rc;
 }
 
