@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -336,5 +335,5 @@ TEST(on_a_disk_with_any_room_an_errand_is_done_or_says_that_there_is_none)
             look(&now, done);
         }
     }
-    umount2(disk, MNT_DETACH);
+    disk_unmount(disk);
 }

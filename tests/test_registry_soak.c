@@ -1,7 +1,8 @@
 /* Four processes do at two homes and two remotes, at random, all that can be done with packages; three
- * of them are killed again and again.  Each call leaves a note, and at the end all that was seen must
- * follow from what was told.  On the way, and at the end, nothing is there in part, what is installed
- * is what was packed and has what it needs, and what is kept beside does not grow.
+ * of them are killed again and again, and now and then their disk is full for a moment.  Each call leaves a
+ * note, and at the end all that was seen must follow from what was told.  On the way, and at the end, nothing
+ * is there in part, what is installed is what was packed and has what it needs, and what is kept beside does
+ * not grow.
  *
  * EXIA_SECONDS and EXIA_SEED make it longer and another one. */
 #include <fcntl.h>
@@ -15,11 +16,12 @@
 #include <unistd.h>
 
 #include "support/depot.h"
+#include "support/disk.h"
 #include "support/packages.h"
 #include "support/trace.h"
 #include "support/witness.h"
 
-enum { PROCESSES = 4, MORTALS = 3, KILL_MS = 60, ALL_DIE = 40 };
+enum { PROCESSES = 4, MORTALS = 3, KILL_MS = 60, ALL_DIE = 40, FULL = 30, DISK_MB = 400 };
 
 /* A process and what it has in hand. */
 typedef struct actor {
@@ -28,9 +30,10 @@ typedef struct actor {
     int number;
 } actor;
 
-static const char *const homes[] = {"home-0", "home-1"}, *const remotes[] = {"there-0", "there-1"};
+static const char *const homes[] = {"disk/home-0", "disk/home-1"}, *const remotes[] = {"there-0",
+                                                                                       "there-1"};
 /* Fixed before anybody is forked: paths of the test cost memory each time. */
-static const char *home_paths[WITNESS_HOMES], *remote_paths[WITNESS_REMOTES];
+static const char *home_paths[WITNESS_HOMES], *remote_paths[WITNESS_REMOTES], *disk;
 static witness_note **under_way; /* by process */
 
 static uint32_t roll(uint32_t *dice, uint32_t sides)
@@ -100,13 +103,18 @@ static exia_status carry(const actor *self, const witness_note *note, exia_error
                          : rc;
 }
 
-/* Nobody damages anything here: only the link to a current version may wait for somebody to set it. */
-static exia_status repair(exia_registry *registry, exia_error *why)
+/* Nobody damages anything here: only the link to a current version may wait for somebody to set it.
+ *
+ * @param of_files  of what is registered, and not of what is installed */
+static exia_status repair(exia_registry *registry, const char *remote, int of_files,
+                          exia_error *why)
 {
     const exia_check_options options = {.struct_size = sizeof options, .repair = 1};
     exia_rows *rows = NULL;
     const char *line = NULL;
-    exia_status rc = exia_registry_check(&rows, registry, NULL, &options, NULL, why);
+    exia_status rc =
+        of_files ? exia_registry_check_files(&rows, registry, NULL, remote, &options, NULL, why)
+                 : exia_registry_check(&rows, registry, NULL, &options, NULL, why);
     while (rc == EXIA_OK && (rc = exia_rows_next(&line, rows, why)) == EXIA_OK) {
         json_t *row = json_loads(line, 0, NULL);
         if (strcmp(text_of(row, "path"), "current") != 0)
@@ -132,6 +140,9 @@ static exia_status perform(const actor *self, witness_note *note, exia_error *wh
     const stock_item *item = &stock[note->item];
     const char *there = remotes[note->remote];
     char facts[40];
+    int other = note->content == STOCK_OTHER;
+    const exia_install_options options = {
+        .struct_size = sizeof options, .upgrade = other, .keep_current = other && note->remote};
     snprintf(facts, sizeof facts, "{\"n\": %ld}", (long)(note - witness->notes));
     switch (note->deed) {
     case REGISTER:
@@ -153,13 +164,13 @@ static exia_status perform(const actor *self, witness_note *note, exia_error *wh
     case INSTALL:
     case INSTALL_AWAY:
         return exia_registry_install(NULL, registry, item->package,
-                                     note->deed == INSTALL ? NULL : there, NULL, NULL, why);
+                                     note->deed == INSTALL ? NULL : there, &options, NULL, why);
     case UNINSTALL:
         return exia_registry_uninstall(registry, item->package, why);
     case ACTIVATE:
         return exia_registry_activate(registry, item->package, NULL, why);
     case REPAIR:
-        return repair(registry, why);
+        return repair(registry, note->home ? NULL : there, other, why);
     case PRUNE:
         return prune(registry, why);
     case CARRY:
@@ -174,7 +185,8 @@ static int may_answer(witness_deed deed, exia_status rc)
 {
     int found =
         deed != REGISTER && deed != REGISTER_AWAY && deed != REPAIR && deed != PRUNE && deed < SEE;
-    return rc == EXIA_OK || (rc == EXIA_ENOTFOUND && found) ||
+    return rc == EXIA_OK || (rc == EXIA_ENOSPACE && disk != NULL) ||
+           (rc == EXIA_ENOTFOUND && found) ||
            (rc == EXIA_EEXISTS && (deed == REGISTER || deed == REGISTER_AWAY || deed == PUSH ||
                                    deed == PULL || deed == INSTALL_AWAY || deed == CARRY)) ||
            (rc == EXIA_ECONFLICT && (deed == INSTALL || deed == INSTALL_AWAY || deed == UNINSTALL));
@@ -223,25 +235,26 @@ static void close_homes(actor *self)
     }
 }
 
-static int open_homes(actor *self)
+static void open_homes(actor *self)
 {
     exia_error why = {0};
-    for (int i = 0; i < WITNESS_HOMES; i++) {
-        if (exia_registry_open(&self->homes[i], home_paths[i], &why) < 0) {
-            witness_wrong("a home does not open: %s", why.text);
-            close_homes(self);
-            return 0;
-        }
-    }
-    return 1;
+    exia_status rc = EXIA_OK;
+    for (int i = 0; rc == EXIA_OK && i < WITNESS_HOMES; i++)
+        rc = exia_registry_open(&self->homes[i], home_paths[i], &why);
+    if (rc < 0)
+        close_homes(self);
+    if (rc < 0 && (rc != EXIA_ENOSPACE || disk == NULL))
+        witness_wrong("a home does not open: %s", why.text);
 }
 
 static void live(int number, double until, uint32_t seed)
 {
     actor self = {.dice = seed * 2654435761u + (uint32_t)number + 1, .number = number};
     while (witness_now() < until && atomic_load(&witness->wrong) == 0) {
-        if (self.homes[0] == NULL && !open_homes(&self))
-            break;
+        if (self.homes[0] == NULL)
+            open_homes(&self);
+        if (self.homes[0] == NULL)
+            continue;
         uint32_t die = roll(&self.dice, 100);
         int home = (int)roll(&self.dice, WITNESS_HOMES);
         if (die < 90)
@@ -286,8 +299,10 @@ static void end(pid_t pid, int number)
 
 static void open_places(void)
 {
+    const char *path = check_path("disk");
+    disk = disk_mount(path, DISK_MB) ? path : NULL;
     for (int r = 0; r < WITNESS_REMOTES; r++)
-        remote_paths[r] = check_path(remotes[r]);
+        remote_paths[r] = check_format("%s/%s", path, remotes[r]);
     for (int h = 0; h < WITNESS_HOMES; h++) {
         exia_registry *registry = open_home(homes[h]);
         home_paths[h] = check_path(homes[h]);
@@ -319,6 +334,7 @@ static void look_at_the_end(void)
             check_ok(see(note, registry, &err));
             witness_end(note, EXIA_OK);
         }
+        depot_look_for_orphans(registry, home_paths[h]);
         exia_registry_free(registry);
     }
     for (int r = 0; r < WITNESS_REMOTES; r++)
@@ -342,6 +358,8 @@ TEST(four_processes_that_are_killed_leave_homes_and_remotes_whole)
     for (int i = 0; i < PROCESSES; i++)
         pids[i] = start(i, until, seed);
     while (witness_now() < until && atomic_load(&witness->wrong) == 0) {
+        if (disk != NULL)
+            disk_leave(disk, roll(&dice, FULL) == 0 ? (long)roll(&dice, 1500) : -1);
         nanosleep(&(struct timespec){.tv_nsec = 1000000 + roll(&dice, KILL_MS * 1000000)}, NULL);
         int everybody = roll(&dice, ALL_DIE) == 0, which = (int)roll(&dice, MORTALS);
         for (int i = everybody ? 0 : which; i < (everybody ? MORTALS : which + 1); i++) {
@@ -356,6 +374,8 @@ TEST(four_processes_that_are_killed_leave_homes_and_remotes_whole)
             depot_measure(&peak, remote_paths[r]);
         depot_measure_process(&peak, pids[MORTALS], witness_now() > begin + duration() / 4);
     }
+    if (disk != NULL)
+        disk_leave(disk, -1);
     for (int i = 0; i < PROCESSES; i++) {
         int status = 0;
         assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
@@ -367,17 +387,22 @@ TEST(four_processes_that_are_killed_leave_homes_and_remotes_whole)
     long sights = witness_replay();
     fail_if_wrong();
     double longest = 0;
+    long without_room = 0;
     for (int i = 0; i < atomic_load(&witness->count); i++) {
         witness_note *note = &witness->notes[i];
         done[note->deed] += note->told && note->status == EXIA_OK;
         all += note->told;
+        without_room += note->told && note->status == EXIA_ENOSPACE;
         longest =
             note->told && note->end - note->begin > longest ? note->end - note->begin : longest;
     }
-    print_message("%ld calls, %ld kills, %ld sights explained; longest call %.0f ms\n", all, kills,
-                  sights, longest * 1000);
+    print_message(
+        "%ld calls, %ld without room, %ld kills, %ld sights explained; longest call %.0f ms\n", all,
+        without_room, kills, sights, longest * 1000);
     for (int i = 0; i < DEEDS; i++)
         print_message("%s%s %ld", i ? ", " : "", witness_verbs[i], done[i]);
     print_message("\n");
     depot_check_peak(&peak);
+    if (disk != NULL)
+        disk_unmount(disk);
 }

@@ -24,7 +24,7 @@ static const char *text_of(const json_t *row, const char *member)
     return text ? text : "";
 }
 
-/* All rows as an array; NULL: told. */
+/* All rows as an array; NULL: told, or there is no room to read them. */
 static json_t *read_rows(exia_registry *registry, int of_installed)
 {
     exia_rows *rows = NULL;
@@ -37,7 +37,8 @@ static json_t *read_rows(exia_registry *registry, int of_installed)
         json_array_append_new(list, json_loads(line, 0, NULL));
     exia_rows_free(rows);
     if (rc != EXIA_DONE) {
-        witness_wrong("rows are not read: %s", why.text);
+        if (rc != EXIA_ENOSPACE) /* that SQLite needs, and that is told */
+            witness_wrong("rows are not read: %s", why.text);
         json_decref(list);
         return NULL;
     }
@@ -163,6 +164,8 @@ static void look_at_rows(exia_registry *registry, const char *home)
 {
     size_t i = 0, k = 0;
     json_t *list = read_rows(registry, 1), *row = NULL, *need = NULL;
+    if (list == NULL)
+        return;
     json_array_foreach(list, i, row)
     {
         look_for_current(list, text_of(row, "name"));
@@ -320,6 +323,43 @@ void depot_look_at_all(exia_registry *registry, const char *home)
     each_entry(path, look_at_staged, registry);
 }
 
+static void make_old(const char *path, void *payload)
+{
+    const time_t then = time(NULL) - 100000;
+    (void)payload;
+    utimensat(AT_FDCWD, path, (const struct timespec[2]){{.tv_sec = then}, {.tv_sec = then}}, 0);
+}
+
+/* The file of a package that is registered? */
+static void look_at_named(const char *path, void *payload)
+{
+    size_t i = 0;
+    json_t *row = NULL;
+    json_array_foreach(payload, i, row)
+    {
+        int content, item = item_of(row, &content);
+        if (content != STOCK_NONE && strstr(path, stock[item].hex[content]) != NULL)
+            return;
+    }
+    witness_wrong("%s stays, and no record names it", path);
+}
+
+void depot_look_for_orphans(exia_registry *registry, const char *home)
+{
+    const exia_prune_options options = {.struct_size = sizeof options, .apply = 1};
+    exia_error why = {0};
+    exia_rows *rows = NULL;
+    char path[PATH];
+    snprintf(path, sizeof path, "%s/packages/blobs/packages", home);
+    each_entry(path, make_old, NULL);
+    if (exia_registry_prune(&rows, registry, &options, NULL, &why) < 0)
+        witness_wrong("prune fails: %s", why.text);
+    exia_rows_free(rows);
+    json_t *known = read_rows(registry, 0);
+    each_entry(path, look_at_named, known);
+    json_decref(known);
+}
+
 typedef struct look {
     const char *remote;
     int8_t *offered;
@@ -385,15 +425,11 @@ static void largest(long *peak, long now)
         *peak = now;
 }
 
-static void make_old(const char *path, void *payload)
+static void make_idle_old(const char *path, void *payload)
 {
     struct stat info;
-    time_t now = time(NULL);
-    (void)payload;
-    if (stat(path, &info) == 0 && now - info.st_mtime > 20)
-        utimensat(AT_FDCWD, path,
-                  (const struct timespec[2]){{.tv_sec = now - 100000}, {.tv_sec = now - 100000}},
-                  0);
+    if (stat(path, &info) == 0 && time(NULL) - info.st_mtime > 20)
+        make_old(path, payload);
 }
 
 void depot_measure(depot_peak *peak, const char *place)
@@ -414,7 +450,7 @@ void depot_measure(depot_peak *peak, const char *place)
     }
     for (size_t i = 0; i < sizeof stagings / sizeof *stagings; i++) {
         snprintf(path, sizeof path, "%s/%s", place, stagings[i]);
-        staged += each_entry(path, i > 0 ? make_old : NULL, NULL);
+        staged += each_entry(path, i > 0 ? make_idle_old : NULL, NULL);
     }
     largest(&peak->staged, staged);
 }

@@ -17,6 +17,8 @@ void depot_look_under_lock(exia_registry *registry, const char *home);
 
 /* When nobody works on it, and recovery is over: all of it, and that nothing is left over. */
 void depot_look_at_all(exia_registry *registry, const char *home);
+/* ... and, after a prune when all is a day old, no file without a record. */
+void depot_look_for_orphans(exia_registry *registry, const char *home);
 /* ... and the contents that identities have. */
 void depot_look_at_remote(const char *remote, int8_t offered[STOCK_ITEMS]);
 

@@ -30,3 +30,8 @@ void disk_leave(const char *path, long kilobytes)
         (void)!posix_fallocate(fd, 0, (off_t)(info.f_bavail * info.f_frsize) - kilobytes * 1024);
     close(fd);
 }
+
+void disk_unmount(const char *path)
+{
+    (void)umount2(path, MNT_DETACH);
+}

@@ -7,5 +7,6 @@
 int disk_mount(const char *path, int megabytes);
 /* Let so much room be left on it, unless others take more at that moment; negative: all. */
 void disk_leave(const char *path, long kilobytes);
+void disk_unmount(const char *path);
 
 #endif
