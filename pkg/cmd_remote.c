@@ -137,7 +137,10 @@ static exia_status run_remote_check(struct call *call, exia_error *err)
     exia_status status = exia_registry_open(&registry, NULL, err);
 
     if (status == EXIA_OK)
-        status = exia_registry_remote_check(&rows, registry, call->arguments[0], err);
+        status = call_has(call, OPTION_TRY)
+                     ? exia_registry_remote_try(&rows, registry, call->arguments[0],
+                                                job_begin(call), err)
+                     : exia_registry_remote_check(&rows, registry, call->arguments[0], err);
     if (status == EXIA_OK)
         status = print_rows(call, rows, columns, "", err);
     exia_rows_free(rows);
@@ -148,9 +151,14 @@ static exia_status run_remote_check(struct call *call, exia_error *err)
 const struct command command_remote_check = {
     .name = "remote check",
     .run = run_remote_check,
-    .synopsis = "NAME",
+    .synopsis = "NAME [--try]",
     .summary = "Open both sides of a remote and say what is there.",
+    .about = "To try it is to store 12 MiB among the packages, to read, list, touch and copy them "
+             "there, and "
+             "to remove them again: whether that may be done, how long it takes, and whether of a "
+             "new version a push sends only what changed.",
     .keys = "store, key, value",
     .least = 1,
     .most = 1,
+    .options = {{OPTION_TRY, 0, "try", NULL, "store, read, copy and remove 12 MiB there", false}},
 };

@@ -41,6 +41,8 @@ const struct command *const commands[] = {
     &command_push,
     &command_pull,
     &command_url,
+    &command_cache_show,
+    &command_cache_clear,
     &command_install,
     &command_uninstall,
     &command_list,

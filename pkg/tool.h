@@ -72,6 +72,7 @@ enum option_key {
     OPTION_TO,
     OPTION_UNPACK,
     OPTION_TRUST,
+    OPTION_TRY,
     OPTION_UPGRADE,
     OPTION_VERSION,
     OPTION_WAIT,
@@ -233,13 +234,13 @@ extern const struct command command_init, command_new, command_add, command_pack
     command_verify, command_sign, command_unpack, command_cat, command_register, command_update,
     command_query, command_unregister, command_remote_add, command_remote_list,
     command_remote_remove, command_remote_check, command_push, command_pull, command_url,
-    command_install, command_uninstall, command_list, command_which, command_activate,
-    command_check, command_prune, command_export, command_import, command_have, command_model_ls,
-    command_model_show, command_model_requirements, command_model_get, command_model_put,
-    command_model_import, command_model_alias, command_model_rollback, command_model_protect,
-    command_model_history, command_model_rm, command_model_retain, command_model_gc,
-    command_model_fsck, command_model_backup, command_model_restore, command_model_sign,
-    command_key_new, command_key_ls, command_key_trust, command_key_revoke, command_help,
-    command_completion;
+    command_cache_show, command_cache_clear, command_install, command_uninstall, command_list,
+    command_which, command_activate, command_check, command_prune, command_export, command_import,
+    command_have, command_model_ls, command_model_show, command_model_requirements,
+    command_model_get, command_model_put, command_model_import, command_model_alias,
+    command_model_rollback, command_model_protect, command_model_history, command_model_rm,
+    command_model_retain, command_model_gc, command_model_fsck, command_model_backup,
+    command_model_restore, command_model_sign, command_key_new, command_key_ls, command_key_trust,
+    command_key_revoke, command_help, command_completion;
 
 #endif

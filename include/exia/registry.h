@@ -46,6 +46,15 @@ EXIA_API exia_status exia_registry_remotes(exia_rows **out, exia_registry *regis
 EXIA_API exia_status exia_registry_remote_check(exia_rows **out, exia_registry *registry,
                                                 const char *remote, exia_error *err);
 
+/* The same, and try out what push and pull need: a blob of 12 MiB is stored where the packages are, read, listed, touched,
+ * made anew of its own ranges, and removed.  More rows of "packages": how long each took, and "copies ranges", whether
+ * of a new version only what changed is sent.
+ *
+ * @return EXIA_EDENIED: nothing may be stored there, EXIA_EUNSUPPORTED: it does not list */
+EXIA_API exia_status exia_registry_remote_try(exia_rows **out, exia_registry *registry,
+                                              const char *remote, const exia_job *job,
+                                              exia_error *err);
+
 /* Make a package file known: verified, its bytes kept, then recorded.  Again is no error.
  *
  * @return EXIA_EEXISTS: another package has this identity, EXIA_ECORRUPT

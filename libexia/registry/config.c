@@ -16,6 +16,7 @@
 #include "base/url.h"
 #include "exia/store.h"
 #include "registry/files.h"
+#include "registry/trial.h"
 
 enum { CONFIG_LIMIT = 1 << 20, URL_LIMIT = 4096, CHECK_MS = 3000 };
 
@@ -346,13 +347,14 @@ static exia_status check_side(exia_rows *rows, const char *store, const char *ur
     return rc == EXIA_DONE ? EXIA_OK : rc;
 }
 
-exia_status exia_registry_remote_check(exia_rows **out, exia_registry *registry, const char *remote,
-                                       exia_error *err)
+static exia_status check_remote(exia_rows **out, exia_registry *registry, const char *remote,
+                                int try, const exia_job *job, exia_error *err)
 {
+    const exia__side side = {.name = remote};
     char *records = NULL, *packages = NULL;
     exia_rows *rows = NULL;
     if (out == NULL)
-        return exia__fail(err, EXIA_EINVAL, 0, "exia_registry_remote_check: `out` is NULL");
+        return exia__fail(err, EXIA_EINVAL, 0, "the check of a remote: `out` is NULL");
     *out = NULL;
     exia_status rc = exia__registry_enter(registry, err);
     if (rc == EXIA_OK)
@@ -363,6 +365,11 @@ exia_status exia_registry_remote_check(exia_rows **out, exia_registry *registry,
         rc = exia__rows_open(&rows, err);
     if (rc == EXIA_OK)
         rc = check_side(rows, "records", records, err);
+    if (rc == EXIA_OK && try) { /* before its facts are told, for some come of it */
+        rc = exia__trial(rows, packages, job, err);
+        if (rc < 0)
+            exia__side_fail(&side, rc, err);
+    }
     if (rc == EXIA_OK)
         rc = check_side(rows, "packages", packages, err);
     if (rc == EXIA_OK) {
@@ -373,6 +380,18 @@ exia_status exia_registry_remote_check(exia_rows **out, exia_registry *registry,
     exia__release(records);
     exia__release(packages);
     return rc;
+}
+
+exia_status exia_registry_remote_check(exia_rows **out, exia_registry *registry, const char *remote,
+                                       exia_error *err)
+{
+    return check_remote(out, registry, remote, 0, NULL, err);
+}
+
+exia_status exia_registry_remote_try(exia_rows **out, exia_registry *registry, const char *remote,
+                                     const exia_job *job, exia_error *err)
+{
+    return check_remote(out, registry, remote, 1, job, err);
 }
 
 /* ---- sides ---- */

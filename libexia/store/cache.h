@@ -50,6 +50,14 @@ exia_status exia__cache_reserve(const exia__cache *cache, uint64_t size, const c
                                 exia__work *work, exia_error *err);
 void exia__cache_give_back(const exia__cache *cache, uint64_t size, exia__work *work);
 
+/* What is there, counted; `clear`: after all is removed that nobody has open or brings. */
+typedef struct exia__cache_contents {
+    uint64_t limit, bytes, freed;
+    size_t blobs; /* whole ones */
+} exia__cache_contents;
+exia_status exia__cache_count(exia__cache_contents *out, const exia__cache *cache, int clear,
+                              exia__work *work, exia_error *err);
+
 /* Wait for the lock of an open file, as long as that file grows.
  * @return EXIA_DONE: it has lost its name meanwhile, EXIA_EUNSUPPORTED: nothing moves */
 exia_status exia__cache_lock(int fd, const exia__cache *cache, const char *name, exia__work *work,

@@ -184,7 +184,8 @@ typedef struct walk {
     const char *mine;
     entry *entries;
     size_t count, capacity;
-    uint64_t total;
+    uint64_t total, freed;
+    int clear; /* remove parts of whatever age */
 } walk;
 
 /* Remove a file that nobody has open. */
@@ -201,9 +202,14 @@ static int remove_unused(const exia__cache *cache, const char *name)
 /* What its process left behind goes after a day; until then it may be gone on with. */
 static void count_partial(walk *all, const char *name, const struct stat *info)
 {
-    int old = exia__now_ms() / 1000 - info->st_mtim.tv_sec > DAY_MS / 1000;
-    if (strcmp(name, all->mine) != 0 && !(old && remove_unused(all->cache, name)))
-        all->total += (uint64_t)info->st_blocks * 512;
+    int old = all->clear || exia__now_ms() / 1000 - info->st_mtim.tv_sec > DAY_MS / 1000;
+    uint64_t size = (uint64_t)info->st_blocks * 512;
+    if (strcmp(name, all->mine) == 0)
+        return;
+    if (old && remove_unused(all->cache, name))
+        all->freed += size;
+    else
+        all->total += size;
 }
 
 static exia_status count_file(walk *all, const char *name, exia_error *err)
@@ -360,4 +366,32 @@ void exia__cache_give_back(const exia__cache *cache, uint64_t size, exia__work *
     }
     if (now.fd >= 0)
         close(now.fd);
+}
+
+exia_status exia__cache_count(exia__cache_contents *out, const exia__cache *cache, int clear,
+                              exia__work *work, exia_error *err)
+{
+    walk all = {.cache = cache, .mine = "", .clear = clear};
+    total now;
+    exia_status rc = open_total(&now, cache, work, err);
+    if (rc == EXIA_OK)
+        rc = count_all(&all, err);
+    size_t left = all.count;
+    for (size_t i = 0; rc == EXIA_OK && clear && i < all.count; i++) {
+        if (!remove_unused(cache, all.entries[i].name))
+            continue;
+        left--;
+        all.total -= all.entries[i].size;
+        all.freed += all.entries[i].size;
+    }
+    if (rc == EXIA_OK) {
+        now.used = all.total;
+        now.counted_ms = exia__now_ms();
+        write_total(&now);
+        *out = (exia__cache_contents){limit_of(cache, all.total), all.total, all.freed, left};
+    }
+    if (now.fd >= 0)
+        close(now.fd);
+    exia__release(all.entries);
+    return rc;
 }

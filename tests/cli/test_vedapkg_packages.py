@@ -346,6 +346,12 @@ def test_a_remote_is_remembered_checked_and_forgotten(tool):
     tool.run("register", tool.package(), "--remote", "depot")
     rows = tool.json("remote", "check", "depot")
     assert {row["store"] for row in rows} == {"records", "packages"}
+    there = sorted(tool.directory.rglob("*.veda"))
+    tried = {row["key"]: row["value"] for row in tool.json("remote", "check", "depot", "--try")}
+    assert tried["copies ranges"].startswith("yes") and tried["read 12 MiB"].endswith("MiB/s")
+    assert {"store 12 MiB", "list", "touch", "remove two", "url"} <= set(tried)
+    assert sorted(tool.directory.rglob("*.veda")) == there
+    assert not [path for path in tool.directory.rglob("trial/*")]
     tool.run("remote", "remove", "depot")
     assert tool.json("remote", "list") == []
 

@@ -246,6 +246,9 @@ def test_a_package_goes_by_the_server_to_another_home_and_back(tool, bucket):
     assert again["moved"] == 0
 
     there = with_depot(tool.other_home("there"), bucket)
+    tried = {row["key"]: row["value"] for row in there.json("remote", "check", "depot", "--try")}
+    assert tried["copies ranges"].startswith("yes")
+    assert tried["create_only"] == "kept by the server"
     assert [row["name"] for row in there.json("query", "--remote", "depot")] == ["hello"]
     (moved,) = there.json("pull", "hello", "--from", "depot")
     assert moved["total"] == file.stat().st_size

@@ -44,6 +44,8 @@ STORY = [
     ("prune",),
     ("uninstall", "hello"),
     ("remote", "remove", "depot"),
+    ("cache", "show"),
+    ("cache", "clear"),
     ("model", "put", "digits", "weights", "--alias", "champion"),
     ("model", "put", "digits", "weights", "--alias", "champion", "--metric", "auc=0.5"),
     ("model", "import", "elsewhere", "weights"),

@@ -195,6 +195,10 @@ def test_a_package_goes_to_another_host_and_runs_there(veda: Path, tmp_path: Pat
     for registry in (here, there):
         registry.add_remote("depot", f"sqlite:{depot}/catalog.db", f"file:{depot}/packages")
         assert [row["name"] for row in registry.remotes()] == ["depot"]
+        with pytest.raises(exia.NotFoundError):
+            registry.check_remote("nowhere", attempt=True)
+        assert "touch" in [row["key"] for row in registry.check_remote("depot", attempt=True)]
+        assert "touch" not in [row["key"] for row in registry.check_remote("depot")]
     assert here.home == tmp_path / "here"
     here.register(veda)
     here.register(veda)

@@ -19,6 +19,7 @@ What the library has to tell, such as a retry or a dropped lease, goes to the lo
 nowhere unless you ask for it.
 """
 
+from exia._cache import cache
 from exia._keys import keys, new_key, revoke_key, trust_key
 from exia._lease import Lease
 from exia._load import load
@@ -96,6 +97,7 @@ __all__ = [
     "UntrustedError",
     "VersionError",
     "add_component",
+    "cache",
     "components",
     "keys",
     "kits",

@@ -89,9 +89,23 @@ class Registry(Handle):
         """List the remotes: rows {name, records, packages}; passwords are not shown."""
         return rows(lib.exia_registry_remotes, self._c)
 
-    def check_remote(self, name: str) -> Rows:
-        """Open both sides of a remote and tell what is there: rows {store, key, value}."""
-        return rows(lib.exia_registry_remote_check, self._c, text(name, "name"))
+    def check_remote(self, name: str, *, attempt: bool = False) -> Rows:
+        """Open both sides of a remote and tell what is there.
+
+        Parameters
+        ----------
+        attempt
+            Store 12 MiB there, read, list, copy and remove them again, and tell how long each took.
+
+        Returns
+        -------
+        Rows
+            {store, key, value}: of "records" and of "packages".
+        """
+        if not flag(attempt, "attempt"):
+            return rows(lib.exia_registry_remote_check, self._c, text(name, "name"))
+        with Job() as job:
+            return rows(lib.exia_registry_remote_try, self._c, text(name, "name"), job.c)
 
     def register(self, file: str | os.PathLike[str], remote: str | None = None) -> None:
         """Make a package file known: verified, its bytes kept, then recorded; again is no error.
