@@ -23,6 +23,7 @@ from exia._cache import cache
 from exia._keys import keys, new_key, revoke_key, trust_key
 from exia._lease import Lease
 from exia._load import load
+from exia._model import Model, open_model
 from exia._modules import components, kits
 from exia._native import ffi as _ffi
 from exia._native import lib as _lib
@@ -54,7 +55,7 @@ from exia.errors import (
     UntrustedError,
     VersionError,
 )
-from exia.library import Library, Model, open_model
+from exia.library import Library
 from exia.package import Package, add_component, new_workspace, pack, sign
 from exia.pool import Pool
 from exia.registry import Registry, Transfer

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from exia import _environment, _objects, _pickles
 from exia._arguments import flag, path, text, text_or_null
 from exia._handle import Handle, call, take_text
+from exia._model import open_model
 from exia._native import ffi, lib
 from exia._objects import Encoded
 from exia._rows import Rows, rows
@@ -303,8 +304,6 @@ def _natural(file: Path) -> tuple[Any, ...]:
 
 def _exported(directory: Path) -> Found:
     """Take a version that was exported, as the directory tells of it, with its bytes checked."""
-    from exia.library import open_model
-
     with open_model(directory, verify=True) as model:
         facts = model.facts
         kept = {key: facts[key] for key in ("tags", "metrics", "params", "imports") if facts[key]}
