@@ -245,12 +245,21 @@ exia_status print_rows(const struct call *call, exia_rows *rows, const struct co
     return status;
 }
 
+/* With the fewest digits that read back as the same: 0.93, not 0.93000000000000005. */
 void print_json(const json_t *object)
 {
-    char *text = must(json_dumps(object, JSON_COMPACT));
+    bool same = false;
 
-    puts(text);
-    free(text);
+    for (size_t digits = 15; !same; digits++) {
+        char *text = must(json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(digits)));
+        json_t *again = must(json_loads(text, 0, NULL));
+
+        same = digits == 17 || json_equal(again, object);
+        if (same)
+            puts(text);
+        json_decref(again);
+        free(text);
+    }
 }
 
 void print_answer(const struct call *call, json_t *object, const char *text)

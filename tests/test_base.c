@@ -1,6 +1,5 @@
-/* What everything stands on: errors, texts, names, URLs, files, trees, jobs, trust. */
+/* What everything stands on: errors, texts, names, URLs, jobs, trust. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -274,123 +273,6 @@ TEST(a_password_is_never_shown)
     }
 }
 
-TEST(a_staged_file_is_invisible_until_it_is_committed)
-{
-    const char *path = check_path("x");
-    exia__staged staged;
-    check_ok(exia__stage(&staged, path, 0, &err));
-    check_ok(exia__write_all(staged.fd, "new", 3, path, &err));
-    assert_false(exia__path_exists(path));
-    check_ok(exia__stage_commit(&staged, 0, &err));
-    exia__stage_free(&staged);
-    char *text = check_read_file(path, NULL);
-    assert_string_equal(text, "new");
-    free(text);
-}
-
-TEST(a_file_that_is_there_is_replaced_only_when_asked_and_nothing_is_left_beside_it)
-{
-    const char *path = check_path("x");
-    check_write_file(path, "old", 3);
-    check_fails(EXIA_EEXISTS, exia__file_write(path, "new", 3, 0, &err));
-    char *text = check_read_file(path, NULL);
-    assert_string_equal(text, "old");
-    free(text);
-    check_ok(exia__file_write(path, "new", 3, EXIA__REPLACE | EXIA__SECRET, &err));
-    struct stat info;
-    assert_int_equal(stat(path, &info), 0);
-    assert_int_equal(info.st_mode & 0777, 0600);
-    assert_int_equal(unlink(path), 0);
-    assert_int_equal(rmdir(check_directory()), 0);
-    assert_int_equal(mkdir(check_directory(), 0700), 0);
-}
-
-static int write_as_nobody(void)
-{
-    if (setresgid(65534, 65534, 65534) != 0 || setresuid(65534, 65534, 65534) != 0)
-        return 1;
-    if (exia__file_write(check_path("drop/x"), "new", 3, 0, &err) != EXIA_OK)
-        return 2;
-    return exia__file_write(check_path("drop/x"), "newer", 5, EXIA__REPLACE, &err) == EXIA_OK ? 0
-                                                                                              : 3;
-}
-
-TEST(a_directory_that_may_be_written_and_not_read_takes_a_file)
-{
-    if (geteuid() != 0) {
-        print_message("only root can become another user\n");
-        skip();
-    }
-    assert_int_equal(chmod(check_directory(), 0755), 0);
-    assert_int_equal(mkdir(check_path("drop"), 0700), 0);
-    assert_int_equal(chmod(check_path("drop"), 0333), 0);
-    assert_int_equal(check_in_child(write_as_nobody), 0);
-    char *text = check_read_file(check_path("drop/x"), NULL);
-    assert_string_equal(text, "newer");
-    free(text);
-}
-
-TEST(a_read_is_bounded_and_refuses_what_is_no_regular_file)
-{
-    char *text = NULL;
-    size_t size = 0;
-    check_write_file(check_path("x"), "12345", 5);
-    check_fails(EXIA_EINVAL, exia__file_read(&text, &size, check_path("x"), 4, &err));
-    check_ok(exia__file_read(&text, &size, check_path("x"), 5, &err));
-    assert_int_equal(size, 5);
-    exia__release(text);
-    check_fails(EXIA_EINVAL, exia__file_read(&text, &size, check_directory(), 5, &err));
-    assert_int_equal(mkfifo(check_path("fifo"), 0600), 0);
-    check_fails(EXIA_EINVAL, exia__file_read(&text, &size, check_path("fifo"), 5, &err));
-    check_fails(EXIA_ENOTFOUND, exia__file_read(&text, &size, check_path("none"), 5, &err));
-    assert_int_equal(err.native, ENOENT);
-    assert_null(text);
-}
-
-TEST(a_tree_is_copied_with_links_as_links_and_removed_without_following_them)
-{
-    const char *from = check_path("from"), *to = check_path("to"), *kept = check_path("kept");
-    check_write_file(kept, "k", 1);
-    check_ok(exia__directory_make(check_format("%s/a/b", from), &err));
-    check_write_file(check_format("%s/a/b/file", from), "x", 1);
-    assert_int_equal(symlink(check_directory(), check_format("%s/a/out", from)), 0);
-    check_ok(exia__tree_copy(from, to, &err));
-    char *text = check_read_file(check_format("%s/a/b/file", to), NULL);
-    assert_string_equal(text, "x");
-    free(text);
-    assert_int_equal(chmod(check_format("%s/a/b", to), 0500), 0);
-    check_ok(exia__tree_remove(to, &err));
-    check_ok(exia__tree_remove(from, &err));
-    check_ok(exia__tree_remove(from, &err));
-    assert_true(exia__path_exists(kept));
-    assert_false(exia__path_exists(to));
-}
-
-TEST(a_tree_of_a_thousand_levels_is_removed)
-{
-    int fd = open(check_directory(), O_RDONLY | O_DIRECTORY);
-    assert_true(fd >= 0);
-    for (int i = 0; i < 1000; i++) {
-        assert_int_equal(mkdirat(fd, "deep", 0700), 0);
-        int next = openat(fd, "deep", O_RDONLY | O_DIRECTORY);
-        close(fd);
-        assert_true(next >= 0);
-        fd = next;
-    }
-    close(fd);
-    check_ok(exia__tree_remove(check_path("deep"), &err));
-    assert_false(exia__path_exists(check_path("deep")));
-}
-
-TEST(a_copy_refuses_a_fifo_and_a_directory_cannot_lie_on_a_file)
-{
-    assert_int_equal(mkfifo(check_path("fifo"), 0600), 0);
-    check_fails(EXIA_EINVAL, exia__tree_copy(check_path("fifo"), check_path("copy"), &err));
-    check_write_file(check_path("file"), "", 0);
-    check_fails(EXIA_EINVAL, exia__directory_make(check_path("file"), &err));
-    check_fails(EXIA_EINVAL, exia__directory_make(check_path("file/below"), &err));
-}
-
 TEST(the_home_is_what_was_given_else_the_environment_s)
 {
     char *home = NULL;
@@ -419,6 +301,32 @@ TEST(json_says_where_it_is_wrong_and_refuses_a_key_given_twice)
     check_text("line 2");
     check_fails(EXIA_ECORRUPT, exia__json_object(&json, "[]", 2, "entry", EXIA_ECORRUPT, &err));
     assert_null(json);
+}
+
+static exia_status show_number(void *payload, exia_error *error)
+{
+    char *text = NULL;
+    exia_status rc = exia__json_shown(&text, payload, error);
+    exia__release(text);
+    return rc;
+}
+
+TEST(a_number_is_shown_in_the_fewest_digits_that_read_back_and_a_text_as_it_is)
+{
+    static const char written[] =
+        "{\"0.93000000000000005\":[0.93,-1e-7,0.30000000000000004,5e-324,12345678901234567,1.0],"
+        "\"q\":\"\\\"0.93000000000000005\\\\\",\"z\":1.7976931348623157e308}";
+    json_t *json = NULL, *again = NULL;
+    char *text = NULL;
+    check_ok(exia__json_object(&json, written, strlen(written), "facts", EXIA_EINVAL, &err));
+    check_ok(exia__json_shown(&text, json, &err));
+    assert_string_equal(text, written);
+    check_ok(exia__json_object(&again, text, strlen(text), "facts", EXIA_EINVAL, &err));
+    assert_true(json_equal(again, json));
+    exia__release(text);
+    check_survives_no_memory(show_number, json);
+    json_decref(again);
+    json_decref(json);
 }
 
 static exia_status make_rows(void *payload, exia_error *error)

@@ -1,9 +1,7 @@
 /* Versions and dependencies: what is refused, the order, what a clause admits. */
 #include <stdio.h>
-#include <string.h>
-
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "package/version.h"
 #include "support/check.h"

@@ -77,6 +77,47 @@ exia_status exia__json_pretty(char **out, const json_t *json, exia_error *err)
     return rc;
 }
 
+/* Write a number to `to` in the fewest digits that read back as the same; how many bytes were written. */
+static size_t shorten(char *to, const char *number, size_t size)
+{
+    json_t *real = json_loadb(number, size, JSON_DECODE_ANY, NULL);
+    size_t best = 0;
+    for (size_t digits = 15; json_is_real(real) && digits < 17 && best == 0; digits++) {
+        char text[32];
+        size_t length =
+            json_dumpb(real, text, sizeof text, JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
+        json_t *again = json_loadb(text, length, JSON_DECODE_ANY, NULL);
+        if (length < size && json_equal(again, real))
+            memcpy(to, text, best = length);
+        json_decref(again);
+    }
+    json_decref(real);
+    if (best == 0)
+        memmove(to, number, best = size);
+    return best;
+}
+
+exia_status exia__json_shown(char **out, const json_t *json, exia_error *err)
+{
+    exia_status rc = exia__json_text(out, json, err);
+    if (rc < 0)
+        return rc;
+    char *to = *out;
+    int quoted = 0;
+    for (const char *from = to; *from != '\0';) {
+        size_t digits = quoted ? 0 : strspn(from, "-+.0123456789eE");
+        size_t size = digits > 0 ? digits : 1 + (size_t)(*from == '\\');
+        quoted ^= *from == '"';
+        if (digits > 16)
+            to += shorten(to, from, size);
+        else
+            to = (char *)memmove(to, from, size) + size;
+        from += size;
+    }
+    *to = '\0';
+    return EXIA_OK;
+}
+
 const char *exia__json_string(const json_t *object, const char *key)
 {
     return json_string_value(json_object_get(object, key));

@@ -17,6 +17,9 @@ exia_status exia__json_object(json_t **out, const char *text, size_t size, const
 
 /* Compact, keys in insertion order; numbers as in the C locale. */
 exia_status exia__json_text(char **out, const json_t *json, exia_error *err);
+/* The same for callers to see: 0.93 and not 0.93000000000000005, which is how jansson writes it and
+ * what is stored. */
+exia_status exia__json_shown(char **out, const json_t *json, exia_error *err);
 /* The same in lines, for people. */
 exia_status exia__json_pretty(char **out, const json_t *json, exia_error *err);
 /* Keys sorted, for what is hashed or signed. */

@@ -22,7 +22,7 @@ exia_status exia__rows_open(exia_rows **out, exia_error *err)
 exia_status exia__rows_add(exia_rows *rows, const json_t *row, exia_error *err)
 {
     char *text = NULL;
-    exia_status rc = exia__json_text(&text, row, err);
+    exia_status rc = exia__json_shown(&text, row, err);
     if (rc == EXIA_OK)
         rc = exia__rows_add_text(rows, text, err);
     exia__release(text);

@@ -305,7 +305,7 @@ exia_status exia_model_open_directory(exia_model **out, const char *directory,
     if (rc == EXIA_OK)
         rc = exia__model_new(&model, json_object_get(row, "parts"), err);
     if (rc == EXIA_OK)
-        rc = exia__json_text(&model->facts, row, err);
+        rc = exia__json_shown(&model->facts, row, err);
     if (rc == EXIA_OK)
         rc = open_files(model, directory, flags, err);
     if (rc == EXIA_OK) {

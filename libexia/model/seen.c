@@ -72,7 +72,7 @@ static exia_status write(char **out, const json_t *row, const exia__fold *fold, 
     if (rc == EXIA_OK)
         rc = exia__json_set(shown, "aliases", aliases, err);
     if (rc == EXIA_OK)
-        rc = exia__json_text(out, shown, err);
+        rc = exia__json_shown(out, shown, err);
     json_decref(shown);
     return rc;
 }

@@ -155,7 +155,7 @@ exia_status exia__version_text(exia__version *version, const exia__fold *fold, e
     row = json_copy(version->row);
     rc = row ? exia__json_set(row, "aliases", json_incref(aliases), err) : exia__fail_memory(err);
     if (rc == EXIA_OK)
-        rc = exia__json_text(&version->text, row, err);
+        rc = exia__json_shown(&version->text, row, err);
     version->head = fold->head;
     json_decref(row);
     json_decref(aliases);
