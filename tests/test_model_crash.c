@@ -105,25 +105,13 @@ static const char *place_of_failure;
 #define FAIL(now, ...)                                                                             \
     fail_msg("%s, %s: %s", (now)->deed->name, place_of_failure, check_format(__VA_ARGS__))
 
-/* The first line in which two states differ. */
-static const char *difference(const char *one, const char *other)
-{
-    while (*one != '\0' && strcspn(one, "\n") == strcspn(other, "\n") &&
-           strncmp(one, other, strcspn(one, "\n") + 1) == 0) {
-        one += strcspn(one, "\n") + 1;
-        other += strcspn(other, "\n") + 1;
-    }
-    return check_format("\n%.*s\n%.*s", (int)strcspn(one, "\n"), one, (int)strcspn(other, "\n"),
-                        other);
-}
-
 /* Whatever happened, this must hold; `done`: the worker was told so. */
 static void look(scene *now, int done)
 {
     const char *reader = now->deed->prepare ? deeds_state(now->folder, 1) : NULL;
     const char *seen = deeds_state(now->folder, 0);
     if (reader != NULL && strcmp(seen, reader) != 0)
-        FAIL(now, "a reader sees another state than a writer:%s", difference(reader, seen));
+        FAIL(now, "a reader sees another state than a writer:%s", trace_difference(reader, seen));
     if (now->deed->steps && strcmp(seen, now->after) != 0) {
         go(now, (trace_plan){0});
         seen = deeds_state(now->folder, 0);
@@ -131,13 +119,13 @@ static void look(scene *now, int done)
     }
     if (strcmp(seen, now->after) != 0 && (done || strcmp(seen, now->before) != 0))
         FAIL(now, "%s:%s", done ? "it was done, and is not there" : "it is there in part",
-             difference(now->after, seen));
+             trace_difference(now->after, seen));
     if (now->deed->check != NULL)
         now->deed->check(now->folder);
     deeds_collect(now->folder);
     const char *later = deeds_state(now->folder, 0);
     if (strcmp(seen, later) != 0)
-        FAIL(now, "a collector has taken what lives:%s", difference(seen, later));
+        FAIL(now, "a collector has taken what lives:%s", trace_difference(seen, later));
     deeds_go_on(now->folder);
 }
 
@@ -180,17 +168,11 @@ TEST(a_process_killed_at_any_system_call_leaves_all_or_nothing)
 
 /* ---- failed ---------------------------------------------------------------------------------- */
 
-/* A failure says so in one line.  Only a store that was lost may have done it all the same; who then
- * calls again is told so, and it is done once. */
-static void look_after_failure(scene *now, trace_plan plan, int repeat)
+/* Only a store that was lost may have done it all the same; who then calls again is told so, and it
+ * is done once. */
+static void look_after_failure(scene *now, int repeat)
 {
     exia_status first = said->status[0], last = said->status[said->ended[1]];
-    if (first < 0 && (said->error.status != first || said->error.text[0] == '\0' ||
-                      strchr(said->error.text, '\n') != NULL))
-        FAIL(now, "it failed with %s and the text \"%s\"", exia_status_text(first),
-             said->error.text);
-    if (plan.way == TRACE_HALF && !plan.for_ever && first != EXIA_OK)
-        FAIL(now, "a write that was cut made it fail: %s", said->error.text);
     const char *seen = deeds_state(now->folder, 0);
     int done = strcmp(seen, now->after) == 0 && strcmp(now->before, now->after) != 0;
     if (!now->deed->outside && !now->deed->steps && first < 0 && done && last < 0 &&
@@ -213,9 +195,10 @@ static void fail_each(trace_plan plan, const char *title)
             place_of_failure = check_format("%s at write %ld of %ld", title, nth, now.whole.writes);
             plan.nth = nth;
             trace_end end = run(&now, plan, repeat);
-            if (!WIFEXITED(end.status) || WEXITSTATUS(end.status) != 0)
-                FAIL(&now, "it ended with status %x", (unsigned)end.status);
-            look_after_failure(&now, plan, repeat);
+            const char *wrong = trace_wrong(plan, end, said->status[0], &said->error);
+            if (wrong != NULL)
+                FAIL(&now, "%s", wrong);
+            look_after_failure(&now, repeat);
         }
     }
 }

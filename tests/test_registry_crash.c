@@ -159,18 +159,6 @@ static void look_from_elsewhere(const scene *now)
     fail_if_wrong(now);
 }
 
-/* The first line in which two states differ. */
-static const char *difference(const char *one, const char *other)
-{
-    while (*one != '\0' && strcspn(one, "\n") == strcspn(other, "\n") &&
-           strncmp(one, other, strcspn(one, "\n") + 1) == 0) {
-        one += strcspn(one, "\n") + 1;
-        other += strcspn(other, "\n") + 1;
-    }
-    return check_format("\n%.*s\n%.*s", (int)strcspn(one, "\n"), one, (int)strcspn(other, "\n"),
-                        other);
-}
-
 /* Whatever happened, this must hold; `done`: the worker was told so. */
 static void look(scene *now, int done)
 {
@@ -181,7 +169,7 @@ static void look(scene *now, int done)
     int is_after = strcmp(seen, now->after) == 0, is_before = strcmp(seen, now->before) == 0;
     if (!is_after && (done || (!is_before && !now->errand->steps)))
         FAIL(now, "%s:%s", done ? "it was done, and is not there" : "it is there in part",
-             difference(now->after, seen));
+             trace_difference(now->after, seen));
     go(now, (trace_plan){0});
     if (said->status != EXIA_OK && !(is_after && said->status == now->errand->again))
         FAIL(now, "repeated, it fails: %s", said->error.text);
@@ -190,7 +178,7 @@ static void look(scene *now, int done)
              (unsigned long long)said->moved.total, (unsigned long long)said->moved.moved);
     seen = errands_state(now->folder, "home");
     if (strcmp(seen, now->after) != 0)
-        FAIL(now, "repeated, it is not done:%s", difference(now->after, seen));
+        FAIL(now, "repeated, it is not done:%s", trace_difference(now->after, seen));
     look_from_elsewhere(now);
     exia_registry *home = NULL;
     check_ok(exia_registry_open(&home, check_format("%s/home", now->folder), &err));
@@ -262,15 +250,9 @@ static void fail_each(trace_plan plan, const char *title)
             place_of_failure = check_format("%s at write %ld of %ld", title, nth, now.whole.writes);
             plan.nth = nth;
             trace_end end = run(&now, plan);
-            if (!WIFEXITED(end.status) || WEXITSTATUS(end.status) != 0)
-                FAIL(&now, "it ended with status %x", (unsigned)end.status);
-            if (said->status < 0 &&
-                (said->error.status != said->status || said->error.text[0] == '\0' ||
-                 strchr(said->error.text, '\n') != NULL))
-                FAIL(&now, "it failed with %s and the text \"%s\"", exia_status_text(said->status),
-                     said->error.text);
-            if (plan.way == TRACE_HALF && !plan.for_ever && said->status != EXIA_OK)
-                FAIL(&now, "a write that was cut made it fail: %s", said->error.text);
+            const char *wrong = trace_wrong(plan, end, said->status, &said->error);
+            if (wrong != NULL)
+                FAIL(&now, "%s", wrong);
             look(&now, said->status == EXIA_OK);
         }
     }

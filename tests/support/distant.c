@@ -8,47 +8,12 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "store/driver.h"
 #include "support/trace.h"
+#include "support/wrapped.h"
 
 enum { PIECE = 4096 };
 
 distant_plan *distant;
-
-typedef struct wrapped {
-    const exia_driver *driver;
-    void *self;
-} wrapped;
-
-static exia_status distant_open(void **out, const char *url, int mode, const exia_job *job,
-                                exia_error *err)
-{
-    wrapped *made = calloc(1, sizeof *made);
-    if (made == NULL)
-        return exia__fail_memory(err);
-    url = strchr(url, ':') + 1;
-    exia_status rc = exia__driver_find(&made->driver, url, err);
-    if (rc == EXIA_OK)
-        rc = made->driver->open(&made->self, url, mode, job, err);
-    *out = rc < 0 ? NULL : made;
-    if (rc < 0)
-        free(made);
-    return rc;
-}
-
-static void distant_close(void *self)
-{
-    wrapped *inner = self;
-    inner->driver->close(inner->self);
-    free(inner);
-}
-
-static void distant_abandon(void *self)
-{
-    wrapped *inner = self;
-    inner->driver->abandon(inner->self);
-    free(inner);
-}
 
 static exia_status distant_check(void *self, exia_record_fn *row, void *payload, exia_error *err)
 {
@@ -165,9 +130,9 @@ static const exia_blobs_ops blobs = {.struct_size = sizeof(exia_blobs_ops),
 static const exia_driver driver = {.struct_size = sizeof(exia_driver),
                                    .name = "distant",
                                    .schemes = "distant",
-                                   .open = distant_open,
-                                   .close = distant_close,
-                                   .abandon = distant_abandon,
+                                   .open = wrapped_open,
+                                   .close = wrapped_close,
+                                   .abandon = wrapped_abandon,
                                    .check = distant_check,
                                    .blobs = &blobs};
 

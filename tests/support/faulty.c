@@ -9,14 +9,9 @@
 #include "base/error.h"
 #include "base/job.h"
 #include "base/memory.h"
-#include "store/driver.h"
+#include "support/wrapped.h"
 
 faulty_plan faulty;
-
-typedef struct wrapped {
-    const exia_driver *driver;
-    void *self;
-} wrapped;
 
 /* Is it the turn of the operation of this number? */
 static int fails(long number, int after)
@@ -72,36 +67,6 @@ static void stamp(const wrapped *inner, const char *key)
     if (rc == EXIA_OK)                                                                             \
         stamp(inner, key);                                                                         \
     return rc >= 0 && fails(number, 1) ? lost(err) : rc
-
-static exia_status faulty_open(void **out, const char *url, int mode, const exia_job *job,
-                               exia_error *err)
-{
-    wrapped *made = calloc(1, sizeof *made);
-    if (made == NULL)
-        return exia__fail_memory(err);
-    url = strchr(url, ':') + 1;
-    exia_status rc = exia__driver_find(&made->driver, url, err);
-    if (rc == EXIA_OK)
-        rc = made->driver->open(&made->self, url, mode, job, err);
-    *out = rc < 0 ? NULL : made;
-    if (rc < 0)
-        free(made);
-    return rc;
-}
-
-static void faulty_close(void *self)
-{
-    wrapped *inner = self;
-    inner->driver->close(inner->self);
-    free(inner);
-}
-
-static void faulty_abandon(void *self)
-{
-    wrapped *inner = self;
-    inner->driver->abandon(inner->self);
-    free(inner);
-}
 
 static exia_status faulty_check(void *self, exia_record_fn *row, void *payload, exia_error *err)
 {
@@ -249,7 +214,7 @@ static const exia_records_ops plain_records = {LEAST_RECORDS},
 #define DRIVER(its_name, its_blobs, its_records)                                                   \
     {                                                                                              \
         .struct_size = sizeof(exia_driver), .name = its_name, .schemes = its_name,                 \
-        .open = faulty_open, .close = faulty_close, .abandon = faulty_abandon,                     \
+        .open = wrapped_open, .close = wrapped_close, .abandon = wrapped_abandon,                  \
         .check = faulty_check, .blobs = its_blobs, .records = its_records                          \
     }
 

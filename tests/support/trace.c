@@ -240,3 +240,27 @@ void *trace_shared(unsigned long size)
     assert_true(memory != MAP_FAILED);
     return memory;
 }
+
+const char *trace_wrong(trace_plan plan, trace_end end, exia_status status, const exia_error *why)
+{
+    if (!WIFEXITED(end.status) || WEXITSTATUS(end.status) != 0)
+        return check_format("it ended with status %x", (unsigned)end.status);
+    if (status < 0 &&
+        (why->status != status || why->text[0] == '\0' || strchr(why->text, '\n') != NULL))
+        return check_format("it failed with %s and the text \"%s\"", exia_status_text(status),
+                            why->text);
+    if (plan.way == TRACE_HALF && !plan.for_ever && status != EXIA_OK)
+        return check_format("a write that was cut made it fail: %s", why->text);
+    return NULL;
+}
+
+const char *trace_difference(const char *one, const char *other)
+{
+    while (*one != '\0' && strcspn(one, "\n") == strcspn(other, "\n") &&
+           strncmp(one, other, strcspn(one, "\n") + 1) == 0) {
+        one += strcspn(one, "\n") + 1;
+        other += strcspn(other, "\n") + 1;
+    }
+    return check_format("\n%.*s\n%.*s", (int)strcspn(one, "\n"), one, (int)strcspn(other, "\n"),
+                        other);
+}

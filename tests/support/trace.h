@@ -4,6 +4,8 @@
 #ifndef TESTS_TRACE_H
 #define TESTS_TRACE_H
 
+#include "exia.h"
+
 typedef enum trace_way {
     TRACE_KILL, /* SIGKILL before the nth system call is made */
     TRACE_HOLD, /* there it is stopped while `held` runs, then it goes on */
@@ -31,6 +33,13 @@ trace_end trace_run(int (*work)(void *payload), void *payload, trace_plan plan);
 /* The number of the next call to strike, beginning with 0: steps of random width, the same ones each
  * time, about `usual` of `count`; EXIA_CRASH_SAMPLE=N takes N, and 0 every one. */
 long trace_next(long nth, long count, long usual);
+
+/* How a worker that was made to fail ended, where that is wrong: it must not die, a write that is only
+ * cut harms nobody, and a failure is told in one line.  NULL: all is well. */
+const char *trace_wrong(trace_plan plan, trace_end end, exia_status status, const exia_error *why);
+
+/* The first line in which two texts differ. */
+const char *trace_difference(const char *one, const char *other);
 
 /* May a process here trace its child?  If not, a test skips itself. */
 int trace_allowed(void);
