@@ -68,7 +68,7 @@ def test_a_graph_hands_results_on_in_threads_and_in_processes(directory):
 
 
 def test_shell_lines_work_one_after_the_other(directory):
-    run("bash", "-eu", "-c", block("sh"))
+    run("bash", "-eu", "-c", "".join(blocks("sh")))
     [installed] = directory.glob("elsewhere/installed/hello/*/*/code/greeting.py")
     assert "Hello" in installed.read_text()
 
