@@ -302,7 +302,7 @@ static exia_status parse_comparison(exia__step *step, parser *p)
             return fail_text(p, p->token, "write one = for \"is equal\"");
         return rc == EXIA_OK ? parse_operand(&step->right, p) : rc;
     }
-    return expected(p, "a comparison: = != < <= > >=, in, like, is null");
+    return expected(p, "a comparison, as in name = 'x': = != < <= > >=, in, like, is null");
 }
 
 /* Behind the left operand. */
