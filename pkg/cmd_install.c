@@ -1,4 +1,7 @@
 /* install, uninstall, activate, prune: a package and all that it needs, and away again. */
+#include <string.h>
+#include <unistd.h>
+
 #include "tool.h"
 
 static exia_status install(struct call *call, exia_registry *registry,
@@ -39,6 +42,7 @@ static exia_status show_plan(struct call *call, exia_registry *registry,
 
 static exia_status run_install(struct call *call, exia_error *err)
 {
+    const char *package = call->arguments[0], *ending = strrchr(package, '.');
     exia_registry *registry = NULL;
     exia_install_options options = {.struct_size = sizeof options,
                                     .upgrade = call_has(call, OPTION_UPGRADE),
@@ -54,6 +58,10 @@ static exia_status run_install(struct call *call, exia_error *err)
     if (status == EXIA_OK)
         status = call_has(call, OPTION_DRY_RUN) ? show_plan(call, registry, &options, err)
                                                 : install(call, registry, &options, err);
+    if (status != EXIA_OK && ending != NULL && strcmp(ending, ".veda") == 0 &&
+        access(package, F_OK) == 0)
+        status = fail(err, status, "%s is a file: register it, then install what that prints",
+                      package);
     exia_registry_free(registry);
     return status;
 }
