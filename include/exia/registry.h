@@ -1,6 +1,7 @@
 /* Packages here and elsewhere: register, query, push, pull, install.  Threads: any.
  *
- * `remote` is a name added before, or NULL for what is here.  `package` is "name" (the newest
+ * `remote` is a name added before, or NULL for what is here; what only reads takes a directory of .veda
+ * files, too, which is a path with a "/" in it.  `package` is "name" (the newest
  * version that fits this platform), "name@1.2" or "name@1.2#linux_x86_64". */
 #ifndef EXIA_REGISTRY_H
 #define EXIA_REGISTRY_H
@@ -33,6 +34,7 @@ EXIA_API const char *exia_registry_home(const exia_registry *registry); /* its d
 EXIA_API exia_status exia_registry_remote_add(exia_registry *registry, const char *name,
                                               const char *records_url, const char *packages_url,
                                               exia_error *err);
+/* Forget a remote; what is there stays. */
 EXIA_API exia_status exia_registry_remote_remove(exia_registry *registry, const char *name,
                                                  exia_error *err);
 
@@ -144,7 +146,9 @@ typedef struct exia_install_options {
  *
  * @param[out] directory  where the package lies; may be NULL
  * @param      options    NULL: the defaults
- * @return EXIA_ENOTFOUND: a dependency, with who asks for it; EXIA_ECYCLE; EXIA_ECORRUPT
+ * @return EXIA_ENOTFOUND: it is not there, or needs do not go together, with who asks for what;
+ * EXIA_ECYCLE: packages need each other; EXIA_ECONFLICT: two packages have one identity, or one is not
+ * that of the lock file; EXIA_ECORRUPT
  */
 EXIA_API exia_status exia_registry_install(char **directory, exia_registry *registry,
                                            const char *package, const char *remote,
