@@ -382,6 +382,34 @@ TEST(a_check_can_be_stopped)
     exia_registry_free(registry);
 }
 
+/* While the first package is looked at, another process installs other content as y@1.0. */
+static int replace_y(const char *step, uint64_t done, uint64_t total, void *payload)
+{
+    static const char *other;
+    (void)step, (void)done, (void)total;
+    if (other != NULL)
+        return 0;
+    other = pack_with("y", "1.0", "any", NULL, "other");
+    return exia_registry_uninstall(payload, "y@1.0", NULL) < 0 ||
+           exia_registry_unregister(payload, "y@1.0", NULL, NULL) < 0 ||
+           exia_registry_register(payload, other, NULL, NULL, NULL) < 0 ||
+           exia_registry_install(NULL, payload, "y@1.0", NULL, NULL, NULL, NULL) < 0;
+}
+
+TEST(what_is_installed_anew_meanwhile_has_no_problem)
+{
+    exia_registry *registry = open_rich(), *other = open_home("home");
+    const exia_check_options options = {.struct_size = sizeof options, .repair = 1};
+    const exia_job job = {.struct_size = sizeof job, .progress = replace_y, .payload = other};
+    exia_rows *rows = NULL;
+    add_package(registry, "y", "1.0", NULL);
+    check_ok(exia_registry_install(NULL, registry, "y", NULL, NULL, NULL, &err));
+    check_ok(exia_registry_check(&rows, registry, NULL, &options, &job, &err));
+    assert_string_equal(rows_text(rows), "");
+    exia_registry_free(other);
+    exia_registry_free(registry);
+}
+
 static int repair_in_child(void)
 {
     exia_registry *registry = NULL;

@@ -147,6 +147,13 @@ done:
     return rc;
 }
 
+/* Is it still installed as it was?  @param now  NULL: no row is there */
+static int is_same(const json_t *now, const json_t *row)
+{
+    return now != NULL &&
+           strcmp(exia__json_string(now, "digest"), exia__json_string(row, "digest")) == 0;
+}
+
 /* Under the home's lock: it may have been uninstalled, or repaired by somebody else. */
 static exia_status replace(const exia__staging *staging, const exia_registry *registry,
                            const json_t *row, const char *staged, exia_error *err)
@@ -156,8 +163,7 @@ static exia_status replace(const exia__staging *staging, const exia_registry *re
     exia_status rc = exia__installed_target(&target, row, err);
     if (rc == EXIA_OK)
         rc = exia__installed_row(&now, registry, target, err);
-    if (rc == EXIA_OK && (now == NULL || strcmp(exia__json_string(now, "digest"),
-                                                exia__json_string(row, "digest")) != 0))
+    if (rc == EXIA_OK && !is_same(now, row))
         rc = exia__fail(err, EXIA_ECONFLICT, 0, "it was uninstalled meanwhile");
     if (rc == EXIA_OK)
         rc = exchange(staging, registry, target, staged, exia__json_string(row, "directory"), err);
@@ -259,7 +265,7 @@ static struct stat stat_of(const json_t *row)
 }
 
 /* Where problems show, it may have been uninstalled or replaced while it was looked at: then look
- * again. */
+ * again.  What has other content by now was unpacked this moment. */
 static exia_status look(json_t *problems, const checking *state, const json_t *row, exia_error *err)
 {
     char *target = NULL;
@@ -273,10 +279,12 @@ static exia_status look(json_t *problems, const checking *state, const json_t *r
             break;
         rc = exia__installed_row(&now, state->registry, target, err);
         after = stat_of(row);
-        again = before.st_ino != after.st_ino || before.st_dev != after.st_dev;
-        if (rc == EXIA_OK && now == NULL) {
+        again = before.st_ino != after.st_ino || before.st_dev != after.st_dev ||
+                before.st_ctim.tv_sec != after.st_ctim.tv_sec ||
+                before.st_ctim.tv_nsec != after.st_ctim.tv_nsec;
+        if (rc == EXIA_OK && !is_same(now, row)) {
             json_array_clear(problems);
-            break;
+            again = 0;
         }
         json_decref(now);
     }
