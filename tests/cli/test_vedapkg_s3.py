@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ SERVER = os.environ.get("EXIA_TEST_S3_URL")
 pytestmark = pytest.mark.skipif(
     SERVER is None, reason="EXIA_TEST_S3_URL is not set: make test-services sets it"
 )
+SERVED = os.environ.get("EXIA_TEST_S3_DIRECTORY", "")  # of the server, with its data
 LARGE = 3 << 20  # bytes
 
 
@@ -237,6 +239,12 @@ def make_package(tool, name="hello", seed=1, **manifest):
     return tool.directory / tool.text("pack", directory)
 
 
+def objects(bucket):
+    """What the server keeps packages in: files, or directories of its own making."""
+    prefix = bucket.rsplit("/", 1)[1]
+    return [path for path in Path(SERVED, "data").rglob("*.veda") if prefix in str(path)]
+
+
 def test_a_package_goes_by_the_server_to_another_home_and_back(tool, bucket):
     file = make_package(with_depot(tool, bucket))
     tool.run("register", file)
@@ -327,8 +335,7 @@ def test_an_object_that_was_altered_on_the_server_is_not_installed_until_it_is_m
     file = make_package(with_depot(tool, bucket))
     tool.run("register", file)
     tool.run("register", file, "--remote", "depot")
-    data = Path(os.environ["EXIA_TEST_S3_DIRECTORY"], "data")
-    (there,) = (path for path in data.rglob("*.veda") if bucket.rsplit("/", 1)[1] in str(path))
+    (there,) = objects(bucket)
     if not there.is_file():
         pytest.skip("this server does not keep objects as files")
     content = bytearray(there.read_bytes())
@@ -344,3 +351,87 @@ def test_an_object_that_was_altered_on_the_server_is_not_installed_until_it_is_m
     (row,) = tool.json("check", "hello", "--remote", "depot", "--repair")
     assert (row["name"], row["repaired"]) == ("hello", True)
     other.run("install", "hello", "--from", "depot")
+
+
+# ---- versions: what changed ---------------------------------------------------------------------
+
+
+def make_version(tool, version, edit=b""):
+    """Twenty-four MiB of data, of which an edit changes a few bytes in the middle."""
+    content = bytearray(weights(7, 24 << 20).tobytes())
+    content[12 << 20 : (12 << 20) + len(edit)] = edit
+    directory = tool.directory / f"large-{version}"
+    (directory / "data").mkdir(parents=True, exist_ok=True)
+    (directory / "data" / "weights.bin").write_bytes(content)
+    manifest = {"format": 1, "name": "large", "version": version}
+    (directory / "veda.json").write_text(json.dumps(manifest))
+    return tool.directory / tool.text("pack", directory), bytes(content)
+
+
+def publish_versions(tool):
+    """Two versions on the server: what each moved, and the data of the second."""
+    moved = []
+    for version, edit in (("1.0", b""), ("2.0", b"edited")):
+        file, content = make_version(tool, version, edit)
+        tool.run("register", file)
+        moved += tool.json("push", f"large@{version}", "--to", "depot")
+    return moved, content
+
+
+def test_two_hosts_that_mean_different_things_by_one_version_are_told(tool, bucket):
+    with_depot(tool, bucket)
+    other = with_depot(tool.other_home("other"), bucket)
+    tool.run("register", make_version(tool, "1.0")[0])
+    other.run("register", make_version(other, "1.0", b"edited")[0])
+    tool.run("push", "large", "--to", "depot")
+    other.fails("push", "large", "--to", "depot", says="was published with other content")
+    assert [row["name"] for row in tool.json("query", "--remote", "depot")] == ["large"]
+
+
+def test_a_new_version_moves_what_changed_and_any_client_reads_it_whole(tool, bucket):
+    (first, second), content = publish_versions(with_depot(tool, bucket))
+    assert first["moved"] == first["total"]
+    assert second["moved"] < 13 << 20 < second["total"]  # parts have 5 MiB at least
+    (row,) = tool.json("url", "large@2.0", "--remote", "depot")
+    with urllib.request.urlopen(row["url"]) as answer:
+        (tool.directory / "plain.veda").write_bytes(answer.read())
+    tool.run("verify", "plain.veda")
+
+    there = with_depot(tool.other_home("there"), bucket)
+    there.run("pull", "large@1.0", "--from", "depot")
+    (moved,) = there.json("pull", "large@2.0", "--from", "depot")
+    assert moved["moved"] < 6 << 20 and moved["moved"] + moved["reused"] == moved["total"]
+    directory = Path(there.text("install", "large@2.0"))
+    assert (directory / "data" / "weights.bin").read_bytes() == content
+
+
+def test_an_object_that_is_gone_is_told_and_a_push_brings_it_back(tool, bucket):
+    file = make_package(with_depot(tool, bucket))
+    tool.run("register", file)
+    tool.run("push", "hello", "--to", "depot")
+    (there,) = objects(bucket)
+    shutil.rmtree(there) if there.is_dir() else there.unlink()
+    there = with_depot(tool.other_home("there"), bucket)
+    there.fails("pull", "hello", "--from", "depot", says="is recorded, but its file")
+    problem = json.loads(tool.run("check", "--remote", "depot", "--json", code=1).stdout)
+    assert problem["problem"] == "missing"
+    (moved,) = tool.json("push", "hello", "--to", "depot")
+    assert moved["moved"] == moved["total"]
+    there.run("install", "hello", "--from", "depot")
+
+
+def test_a_push_during_which_the_server_dies_goes_on_when_it_is_back(tool, bucket):
+    file, content = make_version(with_depot(tool, bucket), "1.0")
+    tool.run("register", file)
+    process = tool.start("push", "large", "--to", "depot", "--quiet", stderr=subprocess.PIPE)
+    time.sleep(0.15)
+    os.kill(int(Path(SERVED, "pid").read_text()), signal.SIGKILL)
+    try:
+        process.communicate(timeout=60)
+    finally:
+        start = [os.environ["EXIA_TEST_S3_SERVER"], "start", SERVED]
+        subprocess.run(start, stdout=subprocess.DEVNULL, check=True)
+    tool.run("push", "large", "--to", "depot")
+    there = with_depot(tool.other_home("there"), bucket)
+    directory = Path(there.text("install", "large", "--from", "depot"))
+    assert (directory / "data" / "weights.bin").read_bytes() == content
