@@ -36,3 +36,4 @@ const conformance_target conformance = {
 };
 CONFORMS_TO(blobs);
 CONFORMS_TO(compose);
+CONFORMS_TO(adopt);

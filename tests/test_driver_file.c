@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -37,6 +38,7 @@ const conformance_target conformance = {
 CONFORMS_TO(blobs);
 CONFORMS_TO(compose);
 CONFORMS_TO(put_as);
+CONFORMS_TO(adopt);
 
 /* Stands before the C library's: a file system that does not know RENAME_NOREPLACE. */
 static int forget_noreplace;
@@ -211,6 +213,73 @@ TEST(blobs_are_read_only_files_less_the_umask)
     umask(kept);
     assert_int_equal(stat(check_path("a/d/k"), &info), 0);
     assert_int_equal(info.st_mode & 07777, 0440);
+    exia__blobs_free(blobs);
+}
+
+/* A file of ours that is to become a blob. */
+static int make_file(const char *text)
+{
+    int fd = open(check_path("mine"), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    return fd;
+}
+
+static exia_status adopt(exia__blobs *blobs, const char *key, int fd)
+{
+    exia_source source = exia__source_file(&fd, 4);
+    return exia__blobs_adopt(blobs, key, fd, &source, NULL, &err);
+}
+
+TEST(an_adopted_file_is_the_blob_and_has_the_rights_of_the_others)
+{
+    exia__blobs *blobs = open_blobs(EXIA_STORE_WRITE);
+    struct stat info, ours;
+    int fd = make_file("text");
+    mode_t kept = umask(027);
+    check_ok(adopt(blobs, "d/k", fd));
+    umask(kept);
+    assert_true(stat(check_path("a/d/k"), &info) == 0 && fstat(fd, &ours) == 0);
+    assert_int_equal(info.st_mode & 07777, 0440);
+    assert_int_equal(info.st_ino, ours.st_ino);
+    assert_int_equal(count_staged(), 0);
+    close(fd);
+    exia__blobs_free(blobs);
+}
+
+TEST(a_file_without_a_name_gets_one)
+{
+    exia__blobs *blobs = open_blobs(EXIA_STORE_WRITE);
+    int fd = open(check_directory(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    assert_true(fd >= 0 && write(fd, "text", 4) == 4);
+    check_ok(adopt(blobs, "k", fd));
+    close(fd);
+    check_ok(get(blobs, "k"));
+    exia__blobs_free(blobs);
+}
+
+TEST(a_file_of_another_file_system_is_copied)
+{
+    exia__blobs *blobs = open_blobs(EXIA_STORE_WRITE);
+    int fd = memfd_create("elsewhere", MFD_CLOEXEC);
+    uint64_t size = 0;
+    assert_true(fd >= 0 && write(fd, "text", 4) == 4);
+    check_ok(adopt(blobs, "k", fd));
+    close(fd);
+    check_ok(exia__blobs_stat(&size, NULL, blobs, "k", NULL, &err));
+    assert_int_equal(size, 4);
+    exia__blobs_free(blobs);
+}
+
+TEST(what_cannot_be_synced_is_not_adopted)
+{
+    exia__blobs *blobs = open_blobs(EXIA_STORE_WRITE);
+    int fd = make_file("text");
+    sync_fails = 1;
+    check_fails(EXIA_EIO, adopt(blobs, "k", fd));
+    sync_fails = 0;
+    assert_int_equal(count_blobs(blobs), 0);
+    check_ok(adopt(blobs, "k", fd));
+    close(fd);
     exia__blobs_free(blobs);
 }
 

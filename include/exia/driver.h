@@ -95,6 +95,13 @@ typedef struct exia_blobs_ops {
     /* Optional: a URL at which whoever has it may read the blob for so many seconds, to be freed by
      * the core's `release`.  Whether the blob is there is not asked. */
     exia_status (*url)(char **url, void *self, const char *key, int64_t seconds, exia_error *err);
+
+    /* Optional: as `put`, of a file that is the caller's alone, open for reading and writing as `fd`: the
+     * file itself becomes the blob, and no byte is copied.  Nobody writes to it from then on; a name that
+     * it has stays until the caller drops it.
+     *
+     * @return EXIA_EUNSUPPORTED: not this file, which may have another mode now; the library puts its bytes */
+    exia_status (*adopt)(void *self, const char *key, int fd, const exia_job *job, exia_error *err);
 } exia_blobs_ops;
 
 typedef struct exia_put {

@@ -283,6 +283,7 @@ static const exia_blobs_ops file_blobs = {
     .local = file_local,
     .compose = exia__blobdir_compose,
     .put_as = exia__blobdir_put_as,
+    .adopt = exia__blobdir_adopt,
 };
 
 const exia_driver exia__driver_file = {

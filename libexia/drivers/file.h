@@ -63,7 +63,7 @@ exia_status exia__blobdir_stage(exia__blobfile *out, const exia__blobdir *self, 
 void exia__blobdir_unstage(exia__blobfile *file);
 exia_status exia__blobdir_writable(const exia__blobdir *self, const char *key, exia_error *err);
 
-/* The driver's `put`, `compose`, `put_as` and `list`. */
+/* The driver's `put`, `compose`, `put_as`, `adopt` and `list`. */
 exia_status exia__blobdir_put(void *self, const char *key, const exia_source *source,
                               const exia_job *job, exia_error *err);
 exia_status exia__blobdir_compose(void *self, const char *key, const exia_source *source,
@@ -71,6 +71,8 @@ exia_status exia__blobdir_compose(void *self, const char *key, const exia_source
                                   const exia_job *job, exia_error *err);
 exia_status exia__blobdir_put_as(void *self, const exia_source *source, exia_name_fn *name,
                                  void *payload, const exia_job *job, exia_error *err);
+exia_status exia__blobdir_adopt(void *self, const char *key, int fd, const exia_job *job,
+                                exia_error *err);
 exia_status exia__blobdir_list(void *self, const char *prefix, exia_blob_fn *found, void *payload,
                                const exia_job *job, exia_error *err);
 

@@ -1,10 +1,13 @@
 /* How a blob gets into a store of files: staged, synced, named, its directories synced.  What other
  * blobs have already is copied from them, shared where the file system can do that.  Where the key is
- * known only when all bytes were read, the staged file waits for its name. */
+ * known only when all bytes were read, the staged file waits for its name.  A file that the caller has
+ * staged itself is linked: it gets its name here as well. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -15,7 +18,7 @@
 
 /* By writes of 2 MiB and more the page cache takes a file in pieces as large, which a reader maps far
  * sooner than small ones. */
-enum { WRITE_SIZE = 4 << 20, COPY_SIZE = 64 << 20 };
+enum { WRITE_SIZE = 4 << 20, COPY_SIZE = 64 << 20, SYNC_SIZE = 64 << 20, BLOB_MODE = 0444 };
 
 exia_status exia__blobdir_writable(const exia__blobdir *self, const char *key, exia_error *err)
 {
@@ -152,6 +155,48 @@ static exia_status check_free(const exia__blobdir *self, const char *key, exia_e
     return rc;
 }
 
+/* Bring the bytes to the disk piece by piece: an fsync of all of them at once could be neither stopped nor
+ * seen to go on. */
+static exia_status sync_file(const exia__blobfile *file, const exia__blobdir *self, const char *key,
+                             exia__work *work, exia_error *err)
+{
+    const unsigned all =
+        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    exia_status rc = EXIA_OK;
+    for (uint64_t at = 0; rc == EXIA_OK && at + SYNC_SIZE < file->size; at += SYNC_SIZE) {
+        if (sync_file_range(file->fd, (off_t)at, SYNC_SIZE, all) != 0 && errno != ENOSYS)
+            rc = exia__blobdir_fail(err, errno, "cannot sync", self, key);
+        if (rc == EXIA_OK)
+            rc = exia__work_step(work, "syncing", at, file->size, err);
+    }
+    if (rc == EXIA_OK && fsync(file->fd) != 0)
+        rc = exia__blobdir_fail(err, errno, "cannot sync", self, key);
+    return rc == EXIA_OK ? exia__work_step(work, "storing", file->size, file->size, err) : rc;
+}
+
+/* Give it its name: one that was staged here moves, another one is linked. */
+static int name_absent(const exia__blobfile *file, int parent, const char *name)
+{
+    char self[40];
+    if (file->folder >= 0)
+        return exia__rename_absent(file->folder, file->token, parent, name);
+    snprintf(self, sizeof self, "/proc/self/fd/%d", file->fd);
+    return linkat(AT_FDCWD, self, parent, name, AT_SYMLINK_FOLLOW);
+}
+
+/* Other file systems, and such as have no links. */
+static int cannot_link(int code)
+{
+    return code == EXDEV || code == EPERM || code == EMLINK || code == ENOENT || code == EOPNOTSUPP;
+}
+
+static exia_status not_adopted(const exia__blobdir *self, const char *key, const char *why,
+                               exia_error *err)
+{
+    return exia__fail(err, EXIA_EUNSUPPORTED, 0, "%s/%s: a file %s is copied", self->path, key,
+                      why);
+}
+
 /* Durable first, then visible, then found again after a crash. */
 static exia_status name_file(exia__blobfile *file, const exia__blobdir *self, const char *key,
                              exia__work *work, exia_error *err)
@@ -159,18 +204,16 @@ static exia_status name_file(exia__blobfile *file, const exia__blobdir *self, co
     const char *name = NULL;
     int parent = -1;
     struct stat info;
-    exia_status rc = EXIA_OK;
-    if (fsync(file->fd) != 0)
-        rc = exia__blobdir_fail(err, errno, "cannot sync", self, key);
-    if (rc == EXIA_OK)
-        rc = exia__work_step(work, "storing", file->size, file->size, err);
+    exia_status rc = sync_file(file, self, key, work, err);
     if (rc == EXIA_OK)
         rc = exia__blobdir_walk(&parent, &name, self, key, EXIA__WALK_MAKE, err);
     if (rc < 0)
         return rc;
-    file->named = exia__rename_absent(file->folder, file->token, parent, name) == 0;
+    file->named = name_absent(file, parent, name) == 0;
     if (!file->named && errno == EEXIST && fstatat(parent, name, &info, AT_SYMLINK_NOFOLLOW) == 0)
         rc = taken(self, key, &info, err);
+    else if (!file->named && file->folder < 0 && cannot_link(errno))
+        rc = not_adopted(self, key, "that cannot be linked", err);
     else if (!file->named)
         rc = exia__blobdir_fail(err, errno, "cannot write", self, key);
     close(parent);
@@ -194,7 +237,7 @@ exia_status exia__blobdir_put(void *payload, const char *key, const exia_source 
     if (rc == EXIA_OK)
         rc = check_free(self, key, err);
     if (rc == EXIA_OK)
-        rc = exia__blobdir_stage(&file, self, 0444, err);
+        rc = exia__blobdir_stage(&file, self, BLOB_MODE, err);
     if (rc == EXIA_OK)
         rc = fill(&file, source, source->size, &work, key, err);
     if (rc == EXIA_OK)
@@ -217,7 +260,7 @@ exia_status exia__blobdir_compose(void *payload, const char *key, const exia_sou
     if (rc == EXIA_OK)
         rc = check_free(self, key, err);
     if (rc == EXIA_OK)
-        rc = exia__blobdir_stage(&file, self, 0444, err);
+        rc = exia__blobdir_stage(&file, self, BLOB_MODE, err);
     for (size_t i = 0; i < count && rc == EXIA_OK; i++) {
         rc = fill(&file, source, pieces[i].at, &work, key, err);
         if (rc == EXIA_OK)
@@ -245,7 +288,7 @@ exia_status exia__blobdir_put_as(void *payload, const exia_source *source, exia_
     if (rc == EXIA_OK)
         rc = exia__blobdir_writable(self, "a blob", err);
     if (rc == EXIA_OK)
-        rc = exia__blobdir_stage(&file, self, 0444, err);
+        rc = exia__blobdir_stage(&file, self, BLOB_MODE, err);
     if (rc == EXIA_OK)
         rc = fill(&file, source, source->size, &work, self->path, err);
     if (rc == EXIA_OK)
@@ -254,4 +297,48 @@ exia_status exia__blobdir_put_as(void *payload, const exia_source *source, exia_
         rc = name_file(&file, self, key, &work, err);
     exia__blobdir_unstage(&file);
     return rc < 0 ? rc : EXIA_OK;
+}
+
+/* Give the file what a blob that is made here gets of the umask and of the directory; one is made to see. */
+static exia_status dress(const exia__blobdir *self, const char *key, int fd,
+                         const struct stat *info, exia_error *err)
+{
+    exia__blobfile model = {.fd = -1, .folder = -1};
+    struct stat made;
+    exia_status rc = exia__blobdir_stage(&model, self, BLOB_MODE, err);
+    if (rc == EXIA_OK && fstat(model.fd, &made) != 0)
+        rc = exia__blobdir_fail(err, errno, "cannot read", self, EXIA__STAGING);
+    if (rc == EXIA_OK && (made.st_dev != info->st_dev || made.st_uid != info->st_uid))
+        rc = not_adopted(self, key, "from elsewhere", err);
+    if (rc == EXIA_OK && (fgetxattr(model.fd, "system.posix_acl_access", NULL, 0) > 0 ||
+                          (made.st_gid != info->st_gid && fchown(fd, (uid_t)-1, made.st_gid) != 0) ||
+                          fchmod(fd, made.st_mode & 07777) != 0))
+        rc = not_adopted(self, key, "that cannot have the rights of the others", err);
+    exia__blobdir_unstage(&model);
+    return rc;
+}
+
+exia_status exia__blobdir_adopt(void *payload, const char *key, int fd, const exia_job *job,
+                                exia_error *err)
+{
+    const exia__blobdir *self = payload;
+    exia__work work;
+    struct stat info;
+    exia_status rc = exia__work_begin(&work, job, err);
+    if (rc == EXIA_OK)
+        rc = exia__blobdir_writable(self, key, err);
+    if (rc == EXIA_OK)
+        rc = check_free(self, key, err);
+    if (rc == EXIA_OK && fstat(fd, &info) != 0)
+        rc = exia__blobdir_fail(err, errno, "cannot take a file for", self, key);
+    if (rc == EXIA_OK && (!S_ISREG(info.st_mode) || info.st_nlink > 1))
+        rc = not_adopted(self, key, "that has other names", err); /* by which it could change */
+    if (rc == EXIA_OK && access("/proc/self/fd", X_OK) != 0)
+        rc = not_adopted(self, key, "that cannot be linked by its descriptor", err);
+    if (rc == EXIA_OK)
+        rc = dress(self, key, fd, &info, err);
+    if (rc < 0)
+        return rc;
+    exia__blobfile file = {.fd = fd, .folder = -1, .size = (uint64_t)info.st_size};
+    return name_file(&file, self, key, &work, err);
 }

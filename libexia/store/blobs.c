@@ -160,6 +160,23 @@ exia_status exia__blobs_put_as(exia__blobs *blobs, const exia_source *source, ex
     return operations(blobs)->put_as(blobs->store.self, source, name_checked, &now, job, err);
 }
 
+exia_status exia__blobs_adopt(exia__blobs *blobs, const char *key, int fd, const exia_source *source,
+                              const exia_job *job, exia_error *err)
+{
+    exia_status rc = usable(blobs, key, err);
+    if (rc < 0)
+        return rc;
+    if (source == NULL || source->read == NULL)
+        return exia__fail(err, EXIA_EINVAL, 0, "blob \"%.100s\" has no source", key);
+    if (operations(blobs)->adopt == NULL)
+        return operations(blobs)->put(blobs->store.self, key, source, job, err);
+    rc = operations(blobs)->adopt(blobs->store.self, key, fd, job, err);
+    if (rc != EXIA_EUNSUPPORTED)
+        return rc;
+    exia__forgive(err);
+    return operations(blobs)->put(blobs->store.self, key, source, job, err);
+}
+
 exia_status exia__blobs_get(exia__blobs *blobs, const char *key, uint64_t offset, uint64_t size,
                             exia_sink_fn *sink, void *payload, const exia_job *job, exia_error *err)
 {
