@@ -23,7 +23,6 @@ void exia__loader_free(exia__loader *loader)
 {
     ZSTD_freeDCtx(loader->zstd);
     exia__hash_free(loader->hash);
-    exia__release(loader->packed);
     *loader = (exia__loader){0};
 }
 
@@ -109,17 +108,24 @@ static exia_status bad_frame(const exia_package *package, size_t index, const ch
                       index + 1, package->frame_count, why);
 }
 
-exia_status exia__load(void *plain, exia__loader *loader, const exia_package *package, size_t index,
-                       int check, exia_error *err)
+exia_status exia__frame_read(void **packed, size_t *have, const exia_package *package, size_t index,
+                             exia_error *err)
+{
+    const exia__frame *frame = &package->frames[index];
+    exia_status rc = exia__room(packed, have, frame->size, err);
+    return rc == EXIA_OK ? exia__read_at(package->fd, *packed, frame->size,
+                                         package->base + frame->offset, package->path, err)
+                         : rc;
+}
+
+exia_status exia__frame_open(void *plain, exia__loader *loader, const exia_package *package,
+                             size_t index, const void *packed, int check, exia_error *err)
 {
     const exia__frame *frame = &package->frames[index];
     unsigned char digest[EXIA__DIGEST_SIZE];
-    exia_status rc = exia__room(&loader->packed, &loader->packed_room, frame->size, err);
-    if (rc == EXIA_OK)
-        rc = exia__read_at(package->fd, loader->packed, frame->size, package->base + frame->offset,
-                           package->path, err);
-    if (rc == EXIA_OK && check) {
-        rc = exia__hash_update(loader->hash, loader->packed, frame->size, err);
+    exia_status rc = EXIA_OK;
+    if (check) {
+        rc = exia__hash_update(loader->hash, packed, frame->size, err);
         if (rc == EXIA_OK)
             rc = exia__hash_finish(digest, loader->hash, err);
         if (rc == EXIA_OK && memcmp(digest, frame->digest, sizeof digest) != 0)
@@ -128,7 +134,6 @@ exia_status exia__load(void *plain, exia__loader *loader, const exia_package *pa
     if (rc < 0)
         return rc;
     const char *why = NULL;
-    rc = exia__frame_decode(&why, plain, frame->plain, loader->packed, frame->size, loader->zstd,
-                            err);
+    rc = exia__frame_decode(&why, plain, frame->plain, packed, frame->size, loader->zstd, err);
     return rc == EXIA_OK && why != NULL ? bad_frame(package, index, why, err) : rc;
 }

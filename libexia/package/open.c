@@ -76,12 +76,16 @@ static exia_status load_record(exia__buffer *tar, const exia_package *package, e
     size_t end = EXIA__BLOCK + (size_t)m->record_size;
     exia__checked so_far = {0};
     exia__loader loader = {0};
+    void *packed = NULL;
+    size_t room = 0;
     exia_status rc = exia__loader_open(&loader, err);
     for (size_t i = 0; i < m->record_frames && rc == EXIA_OK; i++) {
         size_t index = (size_t)m->data_frames + i, plain = package->frames[index].plain;
         rc = exia__buffer_reserve(tar, plain, err);
         if (rc == EXIA_OK)
-            rc = exia__load(tar->data + tar->size, &loader, package, index, 1, err);
+            rc = exia__frame_read(&packed, &room, package, index, err);
+        if (rc == EXIA_OK)
+            rc = exia__frame_open(tar->data + tar->size, &loader, package, index, packed, 1, err);
         if (rc < 0)
             break;
         tar->size += plain;
@@ -90,6 +94,7 @@ static exia_status load_record(exia__buffer *tar, const exia_package *package, e
             rc = exia__record_check(&so_far, tar->data + from, to - from, err);
     }
     exia__loader_free(&loader);
+    exia__release(packed);
     return rc;
 }
 

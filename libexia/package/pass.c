@@ -1,12 +1,14 @@
 /* One pass over the payload, by several threads: each takes a frame and does what can be done with it
  * alone.  Nothing is parsed: the header of each member is encoded again and compared, what pads it must
  * be zero.  A file that lies in one frame is hashed there and then; of one that goes over several, each
- * thread does its piece and the pieces are hashed in turn. */
+ * thread does its piece and the pieces are hashed in turn.  Where the digest of the package file is
+ * wanted as well, its bytes are hashed as they are read, in turn too, so that they are read once. */
 #include <stdatomic.h>
 #include <string.h>
 
 #include "base/crew.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "package/reader.h"
 
@@ -17,8 +19,8 @@ enum {
 
 typedef struct slot {
     size_t frame;
-    void *plain;
-    size_t room;
+    void *packed, *plain;
+    size_t packed_room, room;
 } slot;
 
 typedef struct worker {
@@ -37,7 +39,9 @@ typedef struct pass {
     size_t next;       /* frame */
     slot *slots;
     worker *workers;
-    exia__hash *hash; /* of the file whose pieces are given */
+    exia__hash *hash;      /* of the file whose pieces are given */
+    exia__hash *file_hash; /* of the package file; NULL: it is not wanted */
+    uint64_t hashed;       /* bytes of it so far */
     atomic_uint_least64_t done;
     uint64_t total;
 } pass;
@@ -136,17 +140,49 @@ static exia_status finish_content(const pass *p, exia__hash *hash, size_t index,
 
 /* ---- the stages of a frame ------------------------------------------------------------------ */
 
+/* Hash what the package file has up to `end`, and no frame was hashed of. */
+static exia_status hash_until(pass *p, uint64_t end, exia_error *err)
+{
+    enum { BLOCK = 1 << 20 };
+    uint64_t left = end - p->hashed;
+    char *block = exia__resize(NULL, left < BLOCK ? (size_t)left : BLOCK);
+    exia_status rc = block ? EXIA_OK : exia__fail_memory(err);
+    while (rc == EXIA_OK && p->hashed < end) {
+        size_t size = end - p->hashed < BLOCK ? (size_t)(end - p->hashed) : BLOCK;
+        rc = exia__read_at(p->package->fd, block, size, p->package->base + p->hashed,
+                           p->package->path, err);
+        if (rc == EXIA_OK)
+            rc = exia__hash_update(p->file_hash, block, size, err);
+        p->hashed += size;
+    }
+    exia__release(block);
+    return rc;
+}
+
+static exia_status hash_frame(pass *p, slot *s, exia_error *err)
+{
+    const exia__frame *frame = &p->package->frames[s->frame];
+    exia_status rc = EXIA_OK;
+    if (p->hashed < frame->offset)
+        rc = hash_until(p, frame->offset, err);
+    if (rc == EXIA_OK)
+        rc = exia__frame_read(&s->packed, &s->packed_room, p->package, s->frame, err);
+    if (rc == EXIA_OK)
+        rc = exia__hash_update(p->file_hash, s->packed, frame->size, err);
+    p->hashed += frame->size;
+    return rc;
+}
+
 static exia_status take(size_t at, void *payload, exia_error *err)
 {
     pass *p = payload;
     const exia_package *package = p->package;
-    (void)err;
     for (; p->next < package->metadata.data_frames && package->frames[p->next].start < p->to;
          p->next++) {
         size_t index = member_at(package, package->frames[p->next].start);
         if (next_member(&index, p, &package->frames[p->next])) {
             p->slots[at].frame = p->next++;
-            return EXIA_OK;
+            return p->file_hash ? hash_frame(p, &p->slots[at], err) : EXIA_OK;
         }
     }
     return EXIA_DONE;
@@ -205,9 +241,11 @@ static exia_status work(size_t at, exia__hand *hand, void *payload, exia_error *
     const exia__frame *frame = &p->package->frames[s->frame];
     size_t index = member_at(p->package, frame->start);
     exia_status rc = exia__room(&s->plain, &s->room, frame->plain, err);
+    if (rc == EXIA_OK && p->file_hash == NULL) /* else it was read in turn */
+        rc = exia__frame_read(&s->packed, &s->packed_room, p->package, s->frame, err);
     if (rc == EXIA_OK)
-        rc = exia__load(s->plain, &p->workers[hand->index].loader, p->package, s->frame,
-                        p->visitor->check_frames, err);
+        rc = exia__frame_open(s->plain, &p->workers[hand->index].loader, p->package, s->frame,
+                              s->packed, p->visitor->check_frames, err);
     for (; rc == EXIA_OK && next_member(&index, p, frame); index++)
         rc = work_on(hand->index, p, index, frame, s->plain, err);
     return rc;
@@ -270,8 +308,10 @@ static exia_status run(pass *p, exia_error *err)
         exia__loader_free(&p->workers[i].loader);
         exia__buffer_free(&p->workers[i].header);
     }
-    for (size_t i = 0; p->slots != NULL && i < crew.slots; i++)
+    for (size_t i = 0; p->slots != NULL && i < crew.slots; i++) {
         exia__release(p->slots[i].plain);
+        exia__release(p->slots[i].packed);
+    }
     exia__hash_free(p->hash);
     exia__release(p->slots);
     exia__release(p->workers);
@@ -286,8 +326,9 @@ exia_status exia__package_kept(const exia_package *package, exia_error *err)
                                          package->path);
 }
 
-exia_status exia__package_visit(const exia_package *package, const exia__visitor *visitor,
-                                void *payload, exia__work *job, exia_error *err)
+exia_status exia__package_visit(unsigned char *file_digest, const exia_package *package,
+                                const exia__visitor *visitor, void *payload, exia__work *job,
+                                exia_error *err)
 {
     exia_status rc = exia__package_kept(package, err);
     if (rc < 0)
@@ -303,7 +344,16 @@ exia_status exia__package_visit(const exia_package *package, const exia__visitor
         if (visitor->wanted == NULL || visitor->wanted(i, payload))
             p.total += package->entries[i].size;
     }
-    return run(&p, err);
+    if (file_digest != NULL)
+        rc = exia__hash_open(&p.file_hash, err);
+    if (rc == EXIA_OK)
+        rc = run(&p, err);
+    if (rc == EXIA_OK && file_digest != NULL)
+        rc = hash_until(&p, package->file_size, err);
+    if (rc == EXIA_OK && file_digest != NULL)
+        rc = exia__hash_finish(file_digest, p.file_hash, err);
+    exia__hash_free(p.file_hash);
+    return rc;
 }
 
 exia_status exia__package_visit_file(const exia_package *package, size_t index, uint64_t offset,

@@ -49,8 +49,10 @@ exia_status exia__package_trusted(const exia_package *package, const char *trust
 /* Every frame in the order of the file, but the seek table behind them. */
 const exia__frame *exia__package_frames(size_t *count, const exia_package *package);
 
-/* Is every byte as recorded, whoever signed it?  @return EXIA_ECORRUPT */
-exia_status exia__package_check(const exia_package *package, exia__work *work, exia_error *err);
+/* Is every byte as recorded, whoever signed it?  @param file_digest  the SHA-256 of the file, of the bytes
+ * that were looked at; may be NULL.  @return EXIA_ECORRUPT */
+exia_status exia__package_check(unsigned char *file_digest, const exia_package *package,
+                                exia__work *work, exia_error *err);
 
 /* Unpack and verify into the open directory `root`, which is empty and the caller's alone (0700);
  * `directory` names it in errors.  Modes are applied to what is in it, not to itself.  Nothing is

@@ -72,18 +72,19 @@ exia__block exia__frame_block(const unsigned char header[EXIA__BLOCK_HEADER]);
 exia_status exia__frame_decode(const char **why, void *into, size_t plain, const void *packed,
                                size_t size, void *zstd, exia_error *err);
 
-/* Reads and decompresses frames.  Threads: one. */
+/* Decompresses frames.  Threads: one. */
 typedef struct exia__loader {
     void *zstd; /* ZSTD_DCtx */
     exia__hash *hash;
-    void *packed;
-    size_t packed_room;
 } exia__loader;
 exia_status exia__loader_open(exia__loader *out, exia_error *err);
 void exia__loader_free(exia__loader *loader);
-/* The content of a frame, of the size in the index.  @param check  compare it with its digest, too */
-exia_status exia__load(void *plain, exia__loader *loader, const exia_package *package, size_t index,
-                       int check, exia_error *err);
+/* A frame as it lies in the file, into `*packed`, which has room for `*have` bytes and grows. */
+exia_status exia__frame_read(void **packed, size_t *have, const exia_package *package, size_t index,
+                             exia_error *err);
+/* Its content, of the size in the index.  @param check  compare it with its digest, too */
+exia_status exia__frame_open(void *plain, exia__loader *loader, const exia_package *package,
+                             size_t index, const void *packed, int check, exia_error *err);
 /* See to it that there is room, not that it keeps what was there. */
 exia_status exia__room(void **memory, size_t *have, size_t need, exia_error *err);
 
@@ -104,9 +105,10 @@ typedef struct exia__visitor {
 /* Is its payload to be had?  That of a stream is gone.  @return EXIA_EUNSUPPORTED */
 exia_status exia__package_kept(const exia_package *package, exia_error *err);
 /* Compare the wanted members with the record: headers, content, padding.  Frames without a wanted member
- * are not read. */
-exia_status exia__package_visit(const exia_package *package, const exia__visitor *visitor,
-                                void *payload, exia__work *work, exia_error *err);
+ * are not read.  @param file_digest  the SHA-256 of the whole file, at no further reading; may be NULL */
+exia_status exia__package_visit(unsigned char *file_digest, const exia_package *package,
+                                const exia__visitor *visitor, void *payload, exia__work *work,
+                                exia_error *err);
 /* Of one file, and of this only the frames with `size` bytes at `offset`: pieces reach beyond these, and
  * a part is compared with the digests of its frames alone. */
 exia_status exia__package_visit_file(const exia_package *package, size_t index, uint64_t offset,

@@ -206,7 +206,7 @@ exia_status exia_package_sign(const char *file, const char *signed_file,
         rc = exia__sign_metadata(&signature, package->facts_text, package->manifest, &ours,
                                  trust_file, err);
     if (rc == EXIA_OK) /* nobody signs what is not as it says */
-        rc = exia__package_check(package, &work, err);
+        rc = exia__package_check(NULL, package, &work, err);
     if (rc == EXIA_OK)
         rc = exia__stage(&staged, path, EXIA__REPLACE, err);
     if (rc == EXIA_OK && signed_file == NULL)

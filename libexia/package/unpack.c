@@ -206,7 +206,7 @@ exia_status exia__package_unpack_into(const exia_package *package, int root, con
     if (rc == EXIA_OK)
         rc = prepare(&u, err);
     if (rc == EXIA_OK)
-        rc = exia__package_visit(package, &visitor, &u, &work, err);
+        rc = exia__package_visit(NULL, package, &visitor, &u, &work, err);
     if (rc == EXIA_OK)
         rc = exia__package_check_manifest(package, &work, err);
     if (rc == EXIA_OK)

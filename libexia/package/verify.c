@@ -52,10 +52,11 @@ static exia_status choose(chosen *out, const exia_package *package, const char *
     return rc;
 }
 
-exia_status exia__package_check(const exia_package *package, exia__work *work, exia_error *err)
+exia_status exia__package_check(unsigned char *file_digest, const exia_package *package,
+                                exia__work *work, exia_error *err)
 {
     static const exia__visitor all = {.step = "verifying", .check_frames = 1};
-    exia_status rc = exia__package_visit(package, &all, NULL, work, err);
+    exia_status rc = exia__package_visit(file_digest, package, &all, NULL, work, err);
     return rc == EXIA_OK ? exia__package_check_manifest(package, work, err) : rc;
 }
 
@@ -77,6 +78,6 @@ exia_status exia_package_verify(const exia_package *package, const exia_verify_o
         rc = choose(&which, package, how.path, err);
     if (rc < 0 || how.quick) /* all else that is quick was done when it was opened */
         return rc;
-    return how.path ? exia__package_visit(package, &some, &which, &work, err)
-                    : exia__package_check(package, &work, err);
+    return how.path ? exia__package_visit(NULL, package, &some, &which, &work, err)
+                    : exia__package_check(NULL, package, &work, err);
 }
