@@ -5,8 +5,10 @@
  *     packages have, are kept or copied
  *     the rest is fetched, neighbours in one request      not hashed
  *
- * Then all of it is hashed.  So no list of what has arrived is needed: the frames say it themselves.  When
- * the hash is another one, something lied, or was replaced meanwhile, and all is fetched once more. */
+ * Then all of it is verified and hashed, in one reading.  So no list of what has arrived is needed: the
+ * frames say it themselves.  When the hash is another one, something lied, or was replaced meanwhile, and
+ * all is fetched once more.  A file that was whole once has lost the right to be written, for it may be a
+ * blob by now; when it is bad nevertheless the caller drops it and begins anew. */
 #include "registry/fetch.h"
 
 #include <errno.h>
@@ -288,6 +290,8 @@ static exia_status fetch_run(size_t slot, exia__hand *hand, void *payload, exia_
         rc = exia__fail(err, EXIA_ECORRUPT, 0, "%s ended after %llu of %llu bytes",
                         fetch->parcel->key, (unsigned long long)now.at,
                         (unsigned long long)fetch->parcel->size);
+    if (rc == EXIA_OK) /* let the disk begin, so that storing has less to wait for */
+        (void)sync_file_range(fetch->fd, (off_t)r->at, (off_t)r->size, SYNC_FILE_RANGE_WRITE);
     return rc;
 }
 
@@ -328,7 +332,7 @@ static exia_status check_blob(const exia__fetch *fetch, exia_error *err)
 }
 
 /* EXIA_DONE: it has not the SHA-256 that it should have. */
-static exia_status check_whole(const exia__fetch *fetch, exia_error *err)
+static exia_status check_hash(const exia__fetch *fetch, exia_error *err)
 {
     unsigned char digest[EXIA__DIGEST_SIZE];
     char hex[EXIA__HEX_SIZE];
@@ -336,6 +340,49 @@ static exia_status check_whole(const exia__fetch *fetch, exia_error *err)
         exia__hash_range(digest, fetch->fd, 0, fetch->parcel->size, fetch->path, fetch->work, err);
     exia__hex(hex, digest, sizeof digest);
     return rc < 0 ? rc : strcmp(hex, fetch->parcel->hex) == 0 ? EXIA_OK : EXIA_DONE;
+}
+
+/* The file once more, for reading, and not as a duplicate: in a forked child that would keep the lock. */
+static exia_status open_again(int *out, const exia__fetch *fetch, exia_error *err)
+{
+    struct stat ours, again;
+    *out = open(fetch->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (*out < 0 || fstat(*out, &again) != 0 || fstat(fetch->fd, &ours) != 0)
+        return exia__fail_errno(err, errno, "cannot read", fetch->path);
+    return ours.st_ino == again.st_ino && ours.st_dev == again.st_dev
+               ? EXIA_OK
+               : exia__fail(err, EXIA_ECONFLICT, 0, "%s was replaced by another file", fetch->path);
+}
+
+/* The same of a package that is verified as well; one that is damaged may be so where it comes from. */
+static exia_status check_whole(exia__parcel *got, const exia__fetch *fetch, exia_error *err)
+{
+    exia_error why;
+    if (fetch->dry_run)
+        return check_hash(fetch, err);
+    int fd = -1;
+    exia_status rc = open_again(&fd, fetch, &why);
+    if (rc == EXIA_OK)
+        rc = exia__parcel_open_own(got, fd, fetch->parcel->size, fetch->path, fetch->work, &why);
+    if (fd >= 0)
+        close(fd);
+    if (rc == EXIA_OK && strcmp(got->hex, fetch->parcel->hex) != 0) {
+        exia__parcel_free(got);
+        return EXIA_DONE;
+    }
+    if (rc == EXIA_OK)
+        return rc;
+    if (rc == EXIA_ECANCELLED || rc == EXIA_ETIMEOUT || rc == EXIA_ENOMEM)
+        return exia__error_pass(err, &why);
+    rc = check_hash(fetch, err);
+    return rc == EXIA_OK ? exia__error_pass(err, &why) : rc;
+}
+
+/* It was whole once, and nobody writes to it any more. */
+static int is_finished(const exia__fetch *fetch)
+{
+    struct stat info;
+    return fetch->fd >= 0 && fstat(fetch->fd, &info) == 0 && (info.st_mode & S_IWUSR) == 0;
 }
 
 static exia_status part_size(uint64_t *out, const exia__fetch *fetch, exia_error *err)
@@ -376,8 +423,8 @@ static exia_status assembly_open(assembly *a, exia_error *err)
 
 /* @param reuse  take what is here already
  * @return EXIA_DONE: all has arrived, and it is not what it should be */
-static exia_status assemble(exia_transfer *out, const exia__fetch *fetch, int reuse,
-                            exia_error *err)
+static exia_status assemble(exia_transfer *out, exia__parcel *got, const exia__fetch *fetch,
+                            int reuse, exia_error *err)
 {
     assembly a = {.fetch = fetch};
     exia_status rc = assembly_open(&a, err);
@@ -392,13 +439,14 @@ static exia_status assemble(exia_transfer *out, const exia__fetch *fetch, int re
     out->moved = a.total + (a.delta.index.size - a.delta.index.from);
     out->reused = out->total - out->moved;
     if (!fetch->dry_run && (rc = fetch_rest(&a, err)) == EXIA_OK)
-        rc = check_whole(fetch, err);
+        rc = check_whole(got, fetch, err);
 done:
     assembly_free(&a);
     return rc;
 }
 
-exia_status exia__fetch_all(exia_transfer *out, const exia__fetch *fetch, exia_error *err)
+exia_status exia__fetch_all(exia_transfer *out, exia__parcel *got, const exia__fetch *fetch,
+                            exia_error *err)
 {
     uint64_t left = 0;
     exia_status rc = check_blob(fetch, err);
@@ -409,20 +457,20 @@ exia_status exia__fetch_all(exia_transfer *out, const exia__fetch *fetch, exia_e
         return rc;
     if (left == out->total) { /* an earlier pull had all of it, but for the record */
         out->reused = out->total;
-        rc = check_whole(fetch, err);
-        if (rc != EXIA_DONE)
+        rc = check_whole(got, fetch, err);
+        if (rc != EXIA_DONE || (!fetch->dry_run && is_finished(fetch)))
             return rc;
     }
     rc = left > out->total ? cut_part(fetch, 0, err) : EXIA_OK;
     if (rc == EXIA_OK)
-        rc = assemble(out, fetch, 1, err);
+        rc = assemble(out, got, fetch, 1, err);
     if (rc != EXIA_DONE)
         return rc;
     exia__log(EXIA_LOG_WARNING, "registry", "%s is not what came together, and is fetched anew",
               fetch->parcel->key);
     rc = cut_part(fetch, 0, err);
     if (rc == EXIA_OK)
-        rc = assemble(out, fetch, 0, err);
+        rc = assemble(out, got, fetch, 0, err);
     if (rc != EXIA_DONE)
         return rc;
     return exia__fail(err, EXIA_ECORRUPT, 0,

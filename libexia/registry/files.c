@@ -216,7 +216,7 @@ exia_status exia__files_take(exia_transfer *moved, const exia_registry *registry
     exia_status rc =
         exia__path_join(&path, files->directory, exia__json_string(offer->event, "file"), err);
     if (rc == EXIA_OK)
-        rc = exia__parcel_open(&parcel, path, work, err);
+        rc = exia__parcel_take(&parcel, registry, path, work, err);
     if (rc == EXIA_OK &&
         (strcmp(parcel.name, offer->name) != 0 || strcmp(parcel.version, offer->version) != 0 ||
          strcmp(parcel.tag, offer->tag) != 0 ||

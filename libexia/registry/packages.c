@@ -24,7 +24,8 @@ exia_status exia_registry_register(exia_registry *registry, const char *file, co
     if (rc < 0)
         return rc;
     exia_job rest = exia__work_rest(&work);
-    rc = exia__parcel_open(&parcel, file, &work, err);
+    rc = remote == NULL ? exia__parcel_take(&parcel, registry, file, &work, err)
+                        : exia__parcel_open(&parcel, file, &work, err);
     if (rc == EXIA_OK)
         rc = exia__side_open(&side, registry, remote, EXIA_STORE_WRITE, EXIA__WITH_BLOBS, &rest,
                              err);

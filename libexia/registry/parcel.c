@@ -27,34 +27,42 @@ void exia__parcel_free(exia__parcel *parcel)
     *parcel = (exia__parcel){.fd = -1};
 }
 
-static exia_status hash_file(exia__parcel *parcel, exia__work *work, exia_error *err)
+/* Take over what the package says of itself. */
+static exia_status describe(exia__parcel *parcel, const exia_package *package, exia_error *err)
 {
-    unsigned char digest[EXIA__DIGEST_SIZE];
-    exia_status rc =
-        exia__hash_range(digest, parcel->fd, parcel->base, parcel->size, parcel->path, work, err);
-    if (rc == EXIA_OK)
-        exia__hex(parcel->hex, digest, sizeof digest);
-    return rc;
-}
-
-/* Verify the package and take over what it says of itself. */
-static exia_status read_package(exia__parcel *parcel, exia__work *work, exia_error *err)
-{
-    exia_package *package = NULL;
-    exia_status rc =
-        exia__package_open_at(&package, parcel->fd, parcel->base, parcel->size, parcel->path, err);
-    if (rc < 0 || (rc = exia__package_check(package, work, err)) < 0 ||
-        (rc = exia__text_copy(&parcel->name, exia__package_name(package), err)) < 0 ||
+    const char *facts = exia_package_facts(package);
+    exia_status rc;
+    if ((rc = exia__text_copy(&parcel->name, exia__package_name(package), err)) < 0 ||
         (rc = exia__text_copy(&parcel->version, exia__package_version(package), err)) < 0 ||
         (rc = exia__text_copy(&parcel->tag, exia__package_tag(package), err)) < 0 ||
-        (rc = exia__text_copy(&parcel->digest, exia__package_digest(package), err)) < 0)
-        goto done;
-    const char *facts = exia_package_facts(package);
-    rc = exia__json_object(&parcel->metadata, facts, strlen(facts), parcel->path, EXIA_ECORRUPT,
-                           err);
+        (rc = exia__text_copy(&parcel->digest, exia__package_digest(package), err)) < 0 ||
+        (rc = exia__json_object(&parcel->metadata, facts, strlen(facts), parcel->path,
+                                EXIA_ECORRUPT, err)) < 0)
+        return rc;
     parcel->is_signed = exia__package_signed(package);
     memcpy(parcel->index, exia__package_index(package), sizeof parcel->index);
-done:
+    return EXIA_OK;
+}
+
+static exia_status open_package(exia_package **out, const exia__parcel *parcel, exia_error *err)
+{
+    return exia__package_open_at(out, parcel->fd, parcel->base, parcel->size, parcel->path, err);
+}
+
+/* Verify the package, and hash its file on the way. */
+static exia_status read_package(exia__parcel *parcel, exia__work *work, exia_error *err)
+{
+    unsigned char digest[EXIA__DIGEST_SIZE];
+    exia_package *package = NULL;
+    exia_status rc = open_package(&package, parcel, err);
+    if (rc == EXIA_OK)
+        rc = exia__package_check(digest, package, work, err);
+    if (rc == EXIA_OK)
+        rc = describe(parcel, package, err);
+    if (rc == EXIA_OK) {
+        exia__hex(parcel->hex, digest, sizeof digest);
+        rc = exia__text_format(&parcel->key, err, "packages/%s.veda", parcel->hex);
+    }
     exia_package_free(package);
     return rc;
 }
@@ -66,27 +74,31 @@ static exia_status look(exia__parcel *parcel, exia__work *work, exia_error *err)
     if (fstat(parcel->fd, &before) != 0)
         return exia__fail_errno(err, errno, "cannot read", parcel->path);
     exia_status rc = read_package(parcel, work, err);
-    if (rc == EXIA_OK)
-        rc = hash_file(parcel, work, err);
-    if (rc == EXIA_OK)
-        rc = exia__text_format(&parcel->key, err, "packages/%s.veda", parcel->hex);
-    /* What was verified is what was hashed, and what is stored is compared with the hash. */
-    if (rc == EXIA_OK && (fstat(parcel->fd, &after) != 0 || before.st_size != after.st_size ||
-                          before.st_mtim.tv_sec != after.st_mtim.tv_sec ||
-                          before.st_mtim.tv_nsec != after.st_mtim.tv_nsec ||
-                          before.st_ctim.tv_sec != after.st_ctim.tv_sec ||
-                          before.st_ctim.tv_nsec != after.st_ctim.tv_nsec))
+    /* The ends were read twice, and what is stored is only compared with the hash. */
+    if (rc == EXIA_OK && !parcel->alone &&
+        (fstat(parcel->fd, &after) != 0 || before.st_size != after.st_size ||
+         before.st_mtim.tv_sec != after.st_mtim.tv_sec ||
+         before.st_mtim.tv_nsec != after.st_mtim.tv_nsec ||
+         before.st_ctim.tv_sec != after.st_ctim.tv_sec ||
+         before.st_ctim.tv_nsec != after.st_ctim.tv_nsec))
         rc = exia__fail(err, EXIA_ECONFLICT, 0, "%s changed while it was read", parcel->path);
     return rc;
+}
+
+/* A parcel of an open file, which is kept by a duplicate. */
+static exia_status begin(exia__parcel *out, int fd, uint64_t base, uint64_t size, const char *path,
+                         exia_error *err)
+{
+    *out = (exia__parcel){.base = base, .size = size};
+    out->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return out->fd < 0 ? exia__fail_errno(err, errno, "cannot read", path)
+                       : exia__text_copy(&out->path, path, err);
 }
 
 exia_status exia__parcel_open_at(exia__parcel *out, int fd, uint64_t base, uint64_t size,
                                  const char *path, exia__work *work, exia_error *err)
 {
-    *out = (exia__parcel){.base = base, .size = size};
-    out->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    exia_status rc = out->fd < 0 ? exia__fail_errno(err, errno, "cannot read", path)
-                                 : exia__text_copy(&out->path, path, err);
+    exia_status rc = begin(out, fd, base, size, path, err);
     if (rc == EXIA_OK)
         rc = look(out, work, err);
     if (rc < 0)
@@ -94,31 +106,116 @@ exia_status exia__parcel_open_at(exia__parcel *out, int fd, uint64_t base, uint6
     return rc;
 }
 
+/* It had the mode 0600 since there was a byte in it, so no other user can have it open; and those who
+ * work for this one take its lock first. */
+exia_status exia__parcel_open_own(exia__parcel *out, int fd, uint64_t size, const char *path,
+                                  exia__work *work, exia_error *err)
+{
+    struct stat info;
+    exia_status rc = begin(out, fd, 0, size, path, err);
+    if (rc == EXIA_OK && fstat(out->fd, &info) != 0)
+        rc = exia__fail_errno(err, errno, "cannot read", path);
+    if (rc == EXIA_OK)
+        out->alone = info.st_uid == geteuid() && info.st_nlink <= 1 &&
+                     (info.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+    if (rc == EXIA_OK)
+        rc = look(out, work, err);
+    if (rc < 0)
+        exia__parcel_free(out);
+    return rc;
+}
+
+static exia_status open_file(exia__parcel *parcel, const char *path, exia_error *err)
+{
+    struct stat info;
+    exia_status rc = exia__text_copy(&parcel->path, path, err);
+    if (rc < 0)
+        return rc;
+    parcel->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a fifo must not block */
+    if (parcel->fd < 0 || fstat(parcel->fd, &info) != 0)
+        return exia__fail_errno(err, errno, "cannot read", path);
+    parcel->size = (uint64_t)info.st_size;
+    return exia__package_regular(&info, path, err);
+}
+
 exia_status exia__parcel_open(exia__parcel *out, const char *path, exia__work *work,
                               exia_error *err)
 {
-    exia__parcel parcel = {.fd = -1};
-    struct stat info;
-    *out = parcel;
-    exia_status rc = exia__text_copy(&parcel.path, path, err);
+    *out = (exia__parcel){.fd = -1};
+    exia_status rc = open_file(out, path, err);
+    if (rc == EXIA_OK)
+        rc = look(out, work, err);
     if (rc < 0)
-        goto done;
-    parcel.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a fifo must not block */
-    if (parcel.fd < 0 || fstat(parcel.fd, &info) != 0) {
-        rc = exia__fail_errno(err, errno, "cannot read", path);
-        goto done;
-    }
-    if ((rc = exia__package_regular(&info, path, err)) < 0)
-        goto done;
-    parcel.size = (uint64_t)info.st_size;
-    if ((rc = look(&parcel, work, err)) < 0)
-        goto done;
-    *out = parcel;
-    parcel = (exia__parcel){.fd = -1};
-done:
-    exia__parcel_free(&parcel);
+        exia__parcel_free(out);
     return rc;
 }
+
+/* ---- a copy ------------------------------------------------------------------------------------- */
+
+/* Will the file be stored, if it is what it says?  Then a copy is made in any case. */
+static exia_status is_new(int *out, const exia_registry *registry, const exia__parcel *file,
+                          exia__work *work, exia_error *err)
+{
+    const exia__side here = exia__side_here(registry);
+    exia__parcel said = {.fd = -1};
+    exia_package *package = NULL;
+    int known = 0;
+    *out = 0;
+    exia_status rc = exia__text_copy(&said.path, file->path, err);
+    if (rc == EXIA_OK)
+        rc = open_package(&package, file, err);
+    if (rc == EXIA_OK)
+        rc = describe(&said, package, err);
+    if (rc == EXIA_OK) /* what is wrong with that is told when the file was verified */
+        *out = exia__publish_known(&known, &here, &said, work, NULL) == EXIA_OK && !known;
+    exia__parcel_free(&said);
+    exia_package_free(package);
+    return rc;
+}
+
+/* A file without a name, which goes with the process.  EXIA_DONE: there are none such here. */
+static exia_status copy_file(int *out, const exia_registry *registry, const exia__parcel *file,
+                             exia__work *work, exia_error *err)
+{
+    enum { PIECE = 32 << 20 };
+    char *staging = NULL;
+    exia_status rc = exia__registry_path(&staging, registry, "staging", err);
+    if (rc == EXIA_OK && (*out = open(staging, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)) < 0)
+        rc = EXIA_DONE;
+    for (uint64_t at = 0; rc == EXIA_OK && at < file->size; at += PIECE) {
+        uint64_t size = file->size - at < PIECE ? file->size - at : PIECE;
+        rc = exia__work_step(work, "copying", at, file->size, err);
+        if (rc == EXIA_OK)
+            rc = exia__copy_range(*out, file->fd, at, size, file->path, err);
+        if (rc == EXIA_OK) /* let the disk begin */
+            (void)sync_file_range(*out, (off_t)at, (off_t)size, SYNC_FILE_RANGE_WRITE);
+    }
+    exia__release(staging);
+    return rc;
+}
+
+exia_status exia__parcel_take(exia__parcel *out, const exia_registry *registry, const char *path,
+                              exia__work *work, exia_error *err)
+{
+    exia__parcel file = {.fd = -1};
+    int wanted = 0, copy = -1;
+    *out = file;
+    exia_status rc = open_file(&file, path, err);
+    if (rc == EXIA_OK)
+        rc = is_new(&wanted, registry, &file, work, err);
+    if (rc == EXIA_OK)
+        rc = wanted ? copy_file(&copy, registry, &file, work, err) : EXIA_DONE;
+    if (rc == EXIA_OK)
+        rc = exia__parcel_open_own(out, copy, file.size, path, work, err);
+    else if (rc == EXIA_DONE)
+        rc = exia__parcel_open_at(out, file.fd, 0, file.size, path, work, err);
+    if (copy >= 0)
+        close(copy);
+    exia__parcel_free(&file);
+    return rc;
+}
+
+/* ---- of an offer -------------------------------------------------------------------------------- */
 
 exia_status exia__parcel_describe(exia__parcel *out, const exia__offer *offer, exia_error *err)
 {

@@ -8,6 +8,7 @@
 /* A package file, open, and what it says of itself. */
 typedef struct exia__parcel {
     int fd; /* all bytes come from here, so that another file under its name changes nothing */
+    int alone; /* nobody else can write to it, so that a store of files may take it as it is */
     char *path;
     uint64_t base, size;        /* where it lies in the file, 0 if that is all of it */
     char hex[EXIA__HEX_SIZE];   /* SHA-256 of the file */
@@ -24,6 +25,13 @@ exia_status exia__parcel_open(exia__parcel *out, const char *path, exia__work *w
 /* The same with one that lies in `size` bytes of a larger file; `path` names it in errors. */
 exia_status exia__parcel_open_at(exia__parcel *out, int fd, uint64_t base, uint64_t size,
                                  const char *path, exia__work *work, exia_error *err);
+/* The same with a file that was made in the staging, from its beginning. */
+exia_status exia__parcel_open_own(exia__parcel *out, int fd, uint64_t size, const char *path,
+                                  exia__work *work, exia_error *err);
+/* As exia__parcel_open(), of a copy that is ours alone, unless the package is known here or no such copy
+ * can be made.  So what was verified needs no second look when it is stored. */
+exia_status exia__parcel_take(exia__parcel *out, const exia_registry *registry, const char *path,
+                              exia__work *work, exia_error *err);
 /* What an offer says of its file, which is not opened (fd -1). */
 exia_status exia__parcel_describe(exia__parcel *out, const exia__offer *offer, exia_error *err);
 /* The file of an offer that is registered here; its bytes are compared as they are read. */

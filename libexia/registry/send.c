@@ -14,6 +14,7 @@ typedef struct checked {
     const exia__parcel *parcel;
     exia__hash *hash;
     uint64_t hashed; /* how far, from the start; UINT64_MAX: not in order */
+    int good;        /* all of it was, in order, and is what was verified */
 } checked;
 
 static exia_status compare(const exia__parcel *parcel, const unsigned char *digest, exia_error *err)
@@ -50,7 +51,10 @@ static exia_status checked_read(void *into, uint64_t offset, size_t size, void *
         return rc;
     state->hashed = UINT64_MAX;
     rc = exia__hash_finish(digest, state->hash, err);
-    return rc == EXIA_OK ? compare(parcel, digest, err) : rc;
+    if (rc == EXIA_OK)
+        rc = compare(parcel, digest, err);
+    state->good = rc == EXIA_OK;
+    return rc;
 }
 
 /* ---- what need not be sent ---------------------------------------------------------------------- */
@@ -78,14 +82,23 @@ static exia_status find_frames(exia__delta *out, const exia_registry *registry,
     return rc;
 }
 
-/* A remote's driver reads of the source only what it sends: the rest it copies, or has from an upload that
- * was cut short, so all of it is compared before. */
+/* A driver may read of the source only what it sends: the rest it copies, or has from an upload that was
+ * cut short, so all of it is compared before.  One that reads all of it in order needs no such look. */
 static exia_status check_whole(const exia__parcel *parcel, exia__work *work, exia_error *err)
 {
     unsigned char digest[EXIA__DIGEST_SIZE];
     exia_status rc =
         exia__hash_range(digest, parcel->fd, parcel->base, parcel->size, parcel->path, work, err);
     return rc == EXIA_OK ? compare(parcel, digest, err) : rc;
+}
+
+static exia_status name_checked(const char **key, void *payload, exia_error *err)
+{
+    const checked *state = payload;
+    *key = state->parcel->key;
+    return state->good ? EXIA_OK
+                       : exia__fail(err, EXIA_ECORRUPT, 0, "%s was not read in order",
+                                    state->parcel->path);
 }
 
 static exia_status put_once(uint64_t *copied, const exia__side *side, const exia__parcel *parcel,
@@ -99,12 +112,20 @@ static exia_status put_once(uint64_t *copied, const exia__side *side, const exia
     *copied = 0;
     if (rc == EXIA_OK && delta->base_count > 0)
         rc = exia__delta_pieces(&pieces, &count, delta, err);
-    if (rc == EXIA_OK && side->name != NULL)
+    int in_order = count == 0 && exia__blobs_can_put_as(side->blobs);
+    if (rc == EXIA_OK && side->name != NULL && !in_order)
         rc = check_whole(parcel, work, err);
     exia_job job = exia__work_rest(work);
-    if (rc == EXIA_OK)
+    if (rc < 0)
+        goto done;
+    if (side->name == NULL && parcel->alone)
+        rc = exia__blobs_adopt(side->blobs, parcel->key, parcel->fd, &source, &job, err);
+    else if (in_order)
+        rc = exia__blobs_put_as(side->blobs, &source, name_checked, &state, &job, err);
+    else
         rc = exia__blobs_compose(copied, side->blobs, parcel->key, &source, pieces, count, &job,
                                  err);
+done:
     exia__hash_free(state.hash);
     exia__release(pieces);
     return rc;

@@ -1,8 +1,9 @@
 /* Push and pull.  A transfer stands in the journal from its first byte until its record is written.
  * What a pull has fetched lies in staging/SHA256.part, which is its lock as well, and the next pull
- * goes on with it; a push is locked by staging/SHA256.to-REMOTE, which is empty.  So of several processes
- * one moves the bytes, and the others find that they have moved.  Transfers that nobody came back to in
- * a month are forgotten when the home is opened. */
+ * goes on with it; once it is verified it becomes the blob itself.  A push is locked by
+ * staging/SHA256.to-REMOTE, which is empty.  So of several processes one moves the bytes, and the others
+ * find that they have moved.  Transfers that nobody came back to in a month are forgotten when the home
+ * is opened. */
 #include "registry/transfer.h"
 
 #include <fcntl.h>
@@ -49,7 +50,31 @@ static int is_current(int fd, const char *path)
            ours.st_dev == there.st_dev;
 }
 
-/* Wait for the lock as long as its holder writes.  EXIA_DONE: it holds the lock, and seems to stand
+/* Who holds the lock shows that it goes on, also while it only reads: whenever there is progress, the file
+ * becomes young. */
+typedef struct pulse {
+    const exia_job *job; /* of the caller */
+    const int *fd;       /* of the file */
+} pulse;
+
+static int beat(const char *step, uint64_t done, uint64_t total, void *payload)
+{
+    const pulse *now = payload;
+    if (*now->fd >= 0)
+        (void)futimens(*now->fd, NULL);
+    return now->job->progress ? now->job->progress(step, done, total, now->job->payload) : 0;
+}
+
+static exia__work with_pulse(pulse *now, const exia__work *caller, const int *fd)
+{
+    exia__work work = *caller;
+    *now = (pulse){&caller->job, fd};
+    work.job.progress = beat;
+    work.job.payload = now;
+    return work;
+}
+
+/* Wait for the lock as long as its holder goes on.  EXIA_DONE: it holds the lock, and seems to stand
  * still. */
 static exia_status lock_file(int *fd, const char *path, exia__work *work, exia_error *err)
 {
@@ -77,6 +102,12 @@ static exia_status lock_file(int *fd, const char *path, exia__work *work, exia_e
     }
 }
 
+static void tell_package(exia_transfer *out, const exia__offer *offer)
+{
+    snprintf(out->package, sizeof out->package, "%s@%s#%s", offer->name, offer->version,
+             offer->tag);
+}
+
 /* ---- push ---- */
 
 /* One process after the other sends; who waited too long sends as well, which does no harm. */
@@ -86,13 +117,15 @@ static exia_status send(exia_transfer *moved, const exia_registry *registry, con
 {
     char *line = NULL, *path = NULL;
     int lock = -1;
+    pulse now;
+    exia__work ours = with_pulse(&now, work, &lock);
     exia_status rc = exia__journal_file(&path, registry, parcel->hex, side->name, err);
     if (rc == EXIA_OK)
         rc = exia__journal_begin(&line, registry, "push", side, parcel, err);
     if (rc == EXIA_OK)
         rc = lock_file(&lock, path, work, err);
     if (rc >= 0)
-        rc = exia__publish(moved, registry, side, parcel, facts, work, err);
+        rc = exia__publish(moved, registry, side, parcel, facts, &ours, err);
     if (lock >= 0)
         unlink(path);
     if (rc == EXIA_OK)
@@ -158,6 +191,7 @@ exia_status exia_registry_push(exia_transfer *out, exia_registry *registry, cons
     rc = how.dry_run ? plan_push(&moved, registry, &side, &parcel, &work, err)
                      : send(&moved, registry, &side, &parcel,
                             json_object_get(offer->event, "facts"), &work, err);
+    tell_package(&moved, offer);
     if (rc == EXIA_OK && out != NULL)
         *out = moved;
 done:
@@ -170,33 +204,59 @@ done:
 
 /* ---- pull ---- */
 
-/* Verify what arrived, and register it here. */
-static exia_status take_in(const exia__fetch *fetch, const exia__offer *offer, exia_error *err)
+/* Is what arrived, and is verified, what the record speaks of? */
+static exia_status compare(const exia__parcel *got, const exia__parcel *wanted, exia_error *err)
 {
-    const exia__parcel *wanted = fetch->parcel;
-    exia__parcel parcel = {.fd = -1};
-    exia__side here = exia__side_here(fetch->registry);
-    exia_status rc = exia__parcel_open(&parcel, fetch->path, fetch->work, err);
-    if (rc == EXIA_OK &&
-        (strcmp(parcel.hex, wanted->hex) != 0 || strcmp(parcel.digest, wanted->digest) != 0 ||
-         strcmp(parcel.name, wanted->name) != 0 || strcmp(parcel.version, wanted->version) != 0 ||
-         strcmp(parcel.tag, wanted->tag) != 0))
-        rc = exia__fail(err, EXIA_ECORRUPT, 0,
-                        "%s is %s@%s#%s with digest %.12s, and its record says %s@%s#%s with %.12s",
-                        wanted->key, parcel.name, parcel.version, parcel.tag, parcel.digest,
-                        wanted->name, wanted->version, wanted->tag, wanted->digest);
-    if (rc == EXIA_OK && !json_equal(json_object_get(parcel.metadata, "manifest"),
-                                     json_object_get(wanted->metadata, "manifest")))
-        rc = exia__fail(err, EXIA_ECORRUPT, 0,
-                        "what the record of %s@%s#%s says of it is not what its file says: "
-                        "unregister it there, and push it again",
-                        wanted->name, wanted->version, wanted->tag);
+    if (strcmp(got->digest, wanted->digest) != 0 || strcmp(got->name, wanted->name) != 0 ||
+        strcmp(got->version, wanted->version) != 0 || strcmp(got->tag, wanted->tag) != 0)
+        return exia__fail(
+            err, EXIA_ECORRUPT, 0,
+            "%s is %s@%s#%s with digest %.12s, and its record says %s@%s#%s with %.12s",
+            wanted->key, got->name, got->version, got->tag, got->digest, wanted->name,
+            wanted->version, wanted->tag, wanted->digest);
+    if (!json_equal(json_object_get(got->metadata, "manifest"),
+                    json_object_get(wanted->metadata, "manifest")))
+        return exia__fail(err, EXIA_ECORRUPT, 0,
+                          "what the record of %s@%s#%s says of it is not what its file says: "
+                          "unregister it there, and push it again",
+                          wanted->name, wanted->version, wanted->tag);
+    return EXIA_OK;
+}
+
+static exia_status lock_part(exia__fetch *fetch, exia_error *err)
+{
+    exia_status rc = lock_file(&fetch->fd, fetch->path, fetch->work, err);
+    if (rc == EXIA_DONE) {
+        rc = exia__lock_fail(fetch->path, fetch->work, err);
+        exia__prefix(err, rc, "a pull of %s@%s stands still", fetch->parcel->name,
+                     fetch->parcel->version);
+    }
+    return rc;
+}
+
+/* Fetch, verify and register here what is locked. */
+static exia_status fetch_locked(exia_transfer *out, exia__fetch *fetch, const exia__offer *offer,
+                                exia_error *err)
+{
+    const exia__side here = exia__side_here(fetch->registry);
+    exia__parcel got = {.fd = -1};
+    exia_status rc = exia__fetch_all(out, &got, fetch, err);
+    if (rc == EXIA_DONE) { /* as a blob it may be in use: it only loses this name */
+        unlink(fetch->path);
+        exia__lock_drop(fetch->fd);
+        fetch->fd = -1;
+        rc = lock_part(fetch, err);
+        if (rc == EXIA_OK)
+            rc = exia__fetch_all(out, &got, fetch, err);
+    }
+    if (rc == EXIA_OK)
+        rc = compare(&got, fetch->parcel, err);
     if (rc < 0)
         exia__side_fail(fetch->side, rc, err);
     else
-        rc = exia__publish(NULL, fetch->registry, &here, &parcel,
+        rc = exia__publish(NULL, fetch->registry, &here, &got,
                            json_object_get(offer->event, "facts"), fetch->work, err);
-    exia__parcel_free(&parcel);
+    exia__parcel_free(&got);
     return rc;
 }
 
@@ -206,15 +266,13 @@ static exia_status receive(exia_transfer *out, exia__fetch *fetch, const exia__o
     const exia__side here = exia__side_here(fetch->registry);
     char *line = NULL;
     int known = 0;
+    pulse now;
+    exia__work ours = with_pulse(&now, fetch->work, &fetch->fd);
     exia_status rc =
         exia__journal_begin(&line, fetch->registry, "pull", fetch->side, fetch->parcel, err);
     if (rc == EXIA_OK)
-        rc = lock_file(&fetch->fd, fetch->path, fetch->work, err);
-    if (rc == EXIA_DONE) {
-        rc = exia__lock_fail(fetch->path, fetch->work, err);
-        exia__prefix(err, rc, "a pull of %s@%s stands still", fetch->parcel->name,
-                     fetch->parcel->version);
-    }
+        rc = lock_part(fetch, err);
+    fetch->work = &ours;
     if (rc == EXIA_OK)
         rc = exia__publish_known(&known, &here, fetch->parcel, fetch->work, err);
     if (rc < 0)
@@ -222,11 +280,7 @@ static exia_status receive(exia_transfer *out, exia__fetch *fetch, const exia__o
     if (known) { /* another pull was faster */
         *out = (exia_transfer){.total = fetch->parcel->size, .reused = fetch->parcel->size};
     } else {
-        rc = exia__fetch_all(out, fetch, err);
-        if (rc < 0)
-            exia__side_fail(fetch->side, rc, err);
-        else
-            rc = take_in(fetch, offer, err);
+        rc = fetch_locked(out, fetch, offer, err);
     }
     if (rc == EXIA_OK || rc == EXIA_ECORRUPT) {
         unlink(fetch->path);
@@ -242,7 +296,7 @@ static exia_status plan_pull(exia_transfer *out, exia__fetch *fetch, exia_error 
 {
     fetch->dry_run = 1;
     fetch->fd = open(fetch->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    exia_status rc = exia__fetch_all(out, fetch, err);
+    exia_status rc = exia__fetch_all(out, NULL, fetch, err);
     return rc < 0 ? exia__side_fail(fetch->side, rc, err) : EXIA_OK;
 }
 
@@ -313,6 +367,7 @@ exia_status exia_registry_pull(exia_transfer *out, exia_registry *registry, cons
         (rc = exia__offer_find(&offer, &offers, &side, &selector, job, err)) < 0 ||
         (rc = pull(&moved, registry, &side, offer, how.dry_run, &work, err)) < 0)
         goto done;
+    tell_package(&moved, offer);
     if (out != NULL)
         *out = moved;
 done:
