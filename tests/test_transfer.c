@@ -11,9 +11,11 @@ TEST(a_push_and_a_pull_carry_the_package_and_its_facts)
     check_ok(exia_registry_update(one, "x", "{\"score\": 5}", NULL, &err));
     check_ok(exia_registry_push(&moved, one, "x", "prod", NULL, NULL, &err));
     assert_true(moved.total > 0 && moved.moved == moved.total && moved.reused == 0);
+    assert_string_equal(moved.package, "x@1.0#any");
     assert_true(has(query(one, NULL, "prod"), "\"facts\":{\"score\":5}"));
     check_ok(exia_registry_pull(&moved, two, "x", "prod", NULL, NULL, &err));
     assert_true(moved.total > 0 && moved.moved == moved.total && moved.reused == 0);
+    assert_string_equal(moved.package, "x@1.0#any");
     assert_true(has(query(two, NULL, NULL), "\"facts\":{\"score\":5}"));
     exia_registry_free(one);
     exia_registry_free(two);

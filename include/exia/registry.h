@@ -16,6 +16,7 @@ typedef struct exia_registry exia_registry;
 /* Bytes of a package: all; sent or fetched now; not, since they were there already. */
 typedef struct exia_transfer {
     uint64_t total, moved, reused;
+    char package[328]; /* which one it was: NAME@VERSION#TAG */
 } exia_transfer;
 typedef struct exia_transfer_options { /* set struct_size to sizeof of it; zeros are the defaults */
     size_t struct_size;

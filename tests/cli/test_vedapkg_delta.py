@@ -113,10 +113,10 @@ def test_a_dry_run_says_what_would_move(tool):
     tool.run("register", "hello-0.1.0-any.veda")
     with_depot(tool)
     said = tool.run("push", "hello", "--to", "depot", "--dry-run").stderr
-    assert "hello: " in said and said.rstrip().endswith("would move")
+    assert "hello@0.1.0#any: " in said and said.rstrip().endswith("would move")
     assert not (tool.directory / "depot.db").exists()
     tool.fails("pull", "hello", "--from", "depot", "--dry-run", says="nothing was pushed")
     said = tool.run("push", "hello", "--to", "depot").stderr
     assert said.rstrip().endswith("moved")
     said = tool.run("push", "hello", "--to", "depot", "--dry-run").stderr
-    assert "hello: 0" in said
+    assert "hello@0.1.0#any: 0" in said

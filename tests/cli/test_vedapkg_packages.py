@@ -28,13 +28,14 @@ def test_a_package_goes_from_a_workspace_to_another_host(tool):
     with_depot(tool)
     (moved,) = tool.json("push", "hello", "--to", "depot")
     assert moved["total"] == size and moved["moved"] + moved["reused"] == size
+    assert moved["package"] == "hello@0.1.0#any"
     (again,) = tool.json("push", "hello", "--to", "depot")
     assert again["moved"] == 0
 
     there = with_depot(tool.other_home("there"))
     assert there.text("query") == ""
     assert [r["name"] for r in there.json("query", "--remote", "depot")] == ["hello"]
-    there.run("pull", "hello", "--from", "depot")
+    assert "hello@0.1.0#any: " in there.run("pull", "hello", "--from", "depot").stderr
     assert there.json("query")[0]["digest"] == row["digest"]
     directory = there.text("install", "hello")
     assert directory.startswith(str(there.home))

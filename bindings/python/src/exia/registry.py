@@ -27,11 +27,15 @@ from exia._rows import Rows, rows
 
 
 class Transfer(NamedTuple):
-    """Bytes of a package: all, sent or fetched now, and those that need not move."""
+    """Bytes of a package: all, sent or fetched now, and those that need not move.
+
+    `package` is the one that was meant, as "name@1.2#linux_x86_64".
+    """
 
     total: int
     moved: int
     reused: int
+    package: str
 
 
 class Registry(Installs, Bundles):
@@ -224,7 +228,8 @@ class Registry(Installs, Bundles):
         options.dry_run = flag(dry_run, "dry_run")
         with Job() as job:
             call(function, out, self._c, text(package, "package"), remote, options, job.c)
-        return Transfer(int(out.total), int(out.moved), int(out.reused))
+        package = ffi.string(out.package).decode()
+        return Transfer(int(out.total), int(out.moved), int(out.reused), package)
 
     def _repr_html_(self) -> str:
         return self.query()._repr_html_()
