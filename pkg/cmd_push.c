@@ -35,11 +35,12 @@ static exia_status transfer(struct call *call, transfer_fn *move, enum option_ke
         char *sent_text = value_text(sent, CELL_SIZE);
 
         print_answer(call,
-                     json_pack("{s:s, s:s, s:O, s:O, s:I}", "package", moved.package, "remote", remote,
-                               "total", total, "moved", sent, "reused", (json_int_t)moved.reused),
+                     json_pack("{s:s, s:s, s:O, s:O, s:I}", "package", moved.package, "remote",
+                               remote, "total", total, "moved", sent, "reused",
+                               (json_int_t)moved.reused),
                      NULL);
-        say(call, options.dry_run ? "%s: %s of %s would move" : "%s: %s of %s moved",
-            moved.package, sent_text, total_text);
+        say(call, options.dry_run ? "%s: %s of %s would move" : "%s: %s of %s moved", moved.package,
+            sent_text, total_text);
         free(total_text);
         free(sent_text);
         json_decref(total);

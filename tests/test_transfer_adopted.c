@@ -92,6 +92,7 @@ TEST(what_a_pull_has_verified_becomes_the_blob_and_no_byte_is_written_again)
 TEST(a_part_that_others_can_write_to_or_that_has_another_name_is_copied)
 {
     exia_registry *one = open_publisher(), *two = open_home_with_remote("two");
+    exia_transfer moved;
     for (int linked = 0; linked <= 1; linked++) {
         const char *part = leave_whole(one, linked ? 0600 : 0622);
         int fd = open(part, O_RDWR | O_CLOEXEC); /* somebody's, from before the pull */
@@ -99,7 +100,11 @@ TEST(a_part_that_others_can_write_to_or_that_has_another_name_is_copied)
         if (linked)
             assert_int_equal(link(part, check_path("other name")), 0);
         ino_t arrived = inode(part);
-        check_ok(exia_registry_pull(NULL, two, "x", "prod", NULL, NULL, &err));
+        const exia_transfer_options plan = {.struct_size = sizeof plan, .dry_run = 1};
+        check_ok(exia_registry_pull(&moved, two, "x", "prod", &plan, NULL, &err));
+        assert_true(moved.reused == moved.total && moved.total > 0);
+        check_ok(exia_registry_pull(&moved, two, "x", "prod", NULL, NULL, &err));
+        assert_int_equal(moved.reused, moved.total);
         assert_true(inode(own_blob(two, "two")) != arrived);
         assert_int_equal(pwrite(fd, "changed", 7, 0), 7);
         close(fd);
@@ -157,13 +162,19 @@ TEST(a_finished_part_that_went_bad_is_left_to_who_has_it_and_all_is_fetched)
 
 enum { NOBODY = 65534 };
 
+static const char *kept_part, *kept_blob;
 static int pull_as_nobody(void)
 {
     exia_registry *two = NULL;
     exia_transfer moved = {0};
+    size_t size = 0;
+    char *bytes = check_read_file(kept_blob, &size);
     if (setresgid(NOBODY, NOBODY, NOBODY) != 0 || setresuid(NOBODY, NOBODY, NOBODY) != 0)
         return 1;
     exia_status rc = exia_registry_open(&two, check_path("two"), &err);
+    check_write_file(kept_part, bytes, size);
+    chmod(kept_part, 0444);
+    free(bytes);
     if (rc == EXIA_OK)
         rc = exia_registry_pull(&moved, two, "x", "prod", NULL, NULL, &err);
     if (rc < 0)
@@ -179,12 +190,14 @@ TEST(a_finished_part_is_locked_by_who_may_not_write_to_it)
         skip();
     }
     exia_registry *one = open_publisher(), *two = open_home_with_remote("two");
-    leave_whole(one, 0444);
+    kept_blob = remote_blob(one);
+    kept_part = leave_whole(one, 0444);
+    assert_int_equal(unlink(kept_part), 0);
     exia_registry_free(one);
     exia_registry_free(two);
     assert_int_equal(chmod(check_directory(), 0755), 0);
-    assert_int_equal(
-        system(check_format("chown -R %d:%d '%s'", NOBODY, NOBODY, check_path("two"))), 0);
+    assert_int_equal(system(check_format("chown -R %d:%d '%s'", NOBODY, NOBODY, check_path("two"))),
+                     0);
     assert_int_equal(check_in_child(pull_as_nobody), 0);
 }
 

@@ -310,9 +310,10 @@ static exia_status dress(const exia__blobdir *self, const char *key, int fd,
         rc = exia__blobdir_fail(err, errno, "cannot read", self, EXIA__STAGING);
     if (rc == EXIA_OK && (made.st_dev != info->st_dev || made.st_uid != info->st_uid))
         rc = not_adopted(self, key, "from elsewhere", err);
-    if (rc == EXIA_OK && (fgetxattr(model.fd, "system.posix_acl_access", NULL, 0) > 0 ||
-                          (made.st_gid != info->st_gid && fchown(fd, (uid_t)-1, made.st_gid) != 0) ||
-                          fchmod(fd, made.st_mode & 07777) != 0))
+    if (rc == EXIA_OK &&
+        (fgetxattr(model.fd, "system.posix_acl_access", NULL, 0) > 0 ||
+         (made.st_gid != info->st_gid && fchown(fd, (uid_t)-1, made.st_gid) != 0) ||
+         fchmod(fd, made.st_mode & 07777) != 0))
         rc = not_adopted(self, key, "that cannot have the rights of the others", err);
     exia__blobdir_unstage(&model);
     return rc;

@@ -379,22 +379,18 @@ static exia_status check_whole(exia__parcel *got, const exia__fetch *fetch, exia
 }
 
 /* It was whole once, and nobody writes to it any more. */
-static int is_finished(const exia__fetch *fetch)
+static int is_finished(const struct stat *part)
 {
-    struct stat info;
-    return fetch->fd >= 0 && fstat(fetch->fd, &info) == 0 && (info.st_mode & S_IWUSR) == 0;
+    return (part->st_mode & S_IWUSR) == 0;
 }
 
-static exia_status part_size(uint64_t *out, const exia__fetch *fetch, exia_error *err)
+/* The file as it was left; of none, an empty one. */
+static exia_status look_at_part(struct stat *out, const exia__fetch *fetch, exia_error *err)
 {
-    struct stat info;
-    *out = 0;
-    if (fetch->fd < 0)
-        return EXIA_OK;
-    if (fstat(fetch->fd, &info) != 0)
-        return exia__fail_errno(err, errno, "cannot read", fetch->path);
-    *out = (uint64_t)info.st_size;
-    return EXIA_OK;
+    *out = (struct stat){.st_mode = S_IFREG | S_IRUSR | S_IWUSR};
+    return fetch->fd < 0 || fstat(fetch->fd, out) == 0
+               ? EXIA_OK
+               : exia__fail_errno(err, errno, "cannot read", fetch->path);
 }
 
 static exia_status cut_part(const exia__fetch *fetch, uint64_t size, exia_error *err)
@@ -427,8 +423,12 @@ static exia_status assemble(exia_transfer *out, exia__parcel *got, const exia__f
                             int reuse, exia_error *err)
 {
     assembly a = {.fetch = fetch};
-    exia_status rc = assembly_open(&a, err);
-    if (rc == EXIA_OK && reuse && (rc = part_size(&a.left, fetch, err)) == EXIA_OK &&
+    struct stat part;
+    exia_status rc = look_at_part(&part, fetch, err);
+    a.left = rc == EXIA_OK && reuse ? (uint64_t)part.st_size : 0;
+    if (rc == EXIA_OK)
+        rc = assembly_open(&a, err);
+    if (rc == EXIA_OK && reuse &&
         (rc = exia__delta_here(&a.delta, fetch->registry, fetch->parcel, fetch->work, err)) ==
             EXIA_OK)
         rc = settle(&a, err);
@@ -448,17 +448,18 @@ done:
 exia_status exia__fetch_all(exia_transfer *out, exia__parcel *got, const exia__fetch *fetch,
                             exia_error *err)
 {
-    uint64_t left = 0;
+    struct stat part;
     exia_status rc = check_blob(fetch, err);
     *out = (exia_transfer){.total = fetch->parcel->size};
     if (rc == EXIA_OK)
-        rc = part_size(&left, fetch, err);
+        rc = look_at_part(&part, fetch, err);
     if (rc < 0)
         return rc;
+    uint64_t left = (uint64_t)part.st_size;
     if (left == out->total) { /* an earlier pull had all of it, but for the record */
         out->reused = out->total;
         rc = check_whole(got, fetch, err);
-        if (rc != EXIA_DONE || (!fetch->dry_run && is_finished(fetch)))
+        if (rc != EXIA_DONE || (!fetch->dry_run && is_finished(&part)))
             return rc;
     }
     rc = left > out->total ? cut_part(fetch, 0, err) : EXIA_OK;

@@ -17,8 +17,8 @@ typedef struct exia__fetch {
 /* All of the file, which is a verified package with the parcel's SHA-256 then.  Without dry_run the file is
  * locked by the caller, and `got` filled.
  *
- * @return EXIA_DONE: the file was finished once, is bad nevertheless, and must not be written to, for a
- *         store may have it: drop it; EXIA_ENOTFOUND, EXIA_ECORRUPT: the blob is not there, or not what its record says */
+ * @return EXIA_DONE: the file was whole once, is bad nevertheless, and must not be written to, for a store may
+ *         have it: drop it; EXIA_ENOTFOUND, EXIA_ECORRUPT: the blob is not there, or not what its record says */
 exia_status exia__fetch_all(exia_transfer *out, exia__parcel *got, const exia__fetch *fetch,
                             exia_error *err);
 

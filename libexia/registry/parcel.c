@@ -75,12 +75,11 @@ static exia_status look(exia__parcel *parcel, exia__work *work, exia_error *err)
         return exia__fail_errno(err, errno, "cannot read", parcel->path);
     exia_status rc = read_package(parcel, work, err);
     /* The ends were read twice, and what is stored is only compared with the hash. */
-    if (rc == EXIA_OK && !parcel->alone &&
-        (fstat(parcel->fd, &after) != 0 || before.st_size != after.st_size ||
-         before.st_mtim.tv_sec != after.st_mtim.tv_sec ||
-         before.st_mtim.tv_nsec != after.st_mtim.tv_nsec ||
-         before.st_ctim.tv_sec != after.st_ctim.tv_sec ||
-         before.st_ctim.tv_nsec != after.st_ctim.tv_nsec))
+    if (rc == EXIA_OK && (fstat(parcel->fd, &after) != 0 || before.st_size != after.st_size ||
+                          before.st_mtim.tv_sec != after.st_mtim.tv_sec ||
+                          before.st_mtim.tv_nsec != after.st_mtim.tv_nsec ||
+                          before.st_ctim.tv_sec != after.st_ctim.tv_sec ||
+                          before.st_ctim.tv_nsec != after.st_ctim.tv_nsec))
         rc = exia__fail(err, EXIA_ECONFLICT, 0, "%s changed while it was read", parcel->path);
     return rc;
 }
@@ -106,21 +105,20 @@ exia_status exia__parcel_open_at(exia__parcel *out, int fd, uint64_t base, uint6
     return rc;
 }
 
-/* It had the mode 0600 since there was a byte in it, so no other user can have it open; and those who
- * work for this one take its lock first. */
+/* Its time changes while we work on it, so that is not compared.  Where modes mean nothing it is copied
+ * in the end, and what is stored is compared with the hash. */
 exia_status exia__parcel_open_own(exia__parcel *out, int fd, uint64_t size, const char *path,
                                   exia__work *work, exia_error *err)
 {
     struct stat info;
     exia_status rc = begin(out, fd, 0, size, path, err);
-    if (rc == EXIA_OK && fstat(out->fd, &info) != 0)
+    if (rc == EXIA_OK && fstat(fd, &info) != 0)
         rc = exia__fail_errno(err, errno, "cannot read", path);
     if (rc == EXIA_OK)
-        out->alone = info.st_uid == geteuid() && info.st_nlink <= 1 &&
-                     (info.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+        rc = read_package(out, work, err);
     if (rc == EXIA_OK)
-        rc = look(out, work, err);
-    if (rc < 0)
+        out->alone = info.st_uid == geteuid() && (info.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+    else
         exia__parcel_free(out);
     return rc;
 }

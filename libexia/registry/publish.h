@@ -7,7 +7,7 @@
 
 /* A package file, open, and what it says of itself. */
 typedef struct exia__parcel {
-    int fd; /* all bytes come from here, so that another file under its name changes nothing */
+    int fd;    /* all bytes come from here, so that another file under its name changes nothing */
     int alone; /* nobody else can write to it, so that a store of files may take it as it is */
     char *path;
     uint64_t base, size;        /* where it lies in the file, 0 if that is all of it */
@@ -25,7 +25,8 @@ exia_status exia__parcel_open(exia__parcel *out, const char *path, exia__work *w
 /* The same with one that lies in `size` bytes of a larger file; `path` names it in errors. */
 exia_status exia__parcel_open_at(exia__parcel *out, int fd, uint64_t base, uint64_t size,
                                  const char *path, exia__work *work, exia_error *err);
-/* The same with a file that was made in the staging, from its beginning. */
+/* The same with a file that was made in the staging, and is locked or has no name.  Nobody else can write to
+ * it, unless its mode says otherwise. */
 exia_status exia__parcel_open_own(exia__parcel *out, int fd, uint64_t size, const char *path,
                                   exia__work *work, exia_error *err);
 /* As exia__parcel_open(), of a copy that is ours alone, unless the package is known here or no such copy

@@ -96,9 +96,9 @@ static exia_status name_checked(const char **key, void *payload, exia_error *err
 {
     const checked *state = payload;
     *key = state->parcel->key;
-    return state->good ? EXIA_OK
-                       : exia__fail(err, EXIA_ECORRUPT, 0, "%s was not read in order",
-                                    state->parcel->path);
+    return state->good
+               ? EXIA_OK
+               : exia__fail(err, EXIA_ECORRUPT, 0, "%s was not read in order", state->parcel->path);
 }
 
 static exia_status put_once(uint64_t *copied, const exia__side *side, const exia__parcel *parcel,

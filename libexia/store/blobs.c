@@ -160,8 +160,8 @@ exia_status exia__blobs_put_as(exia__blobs *blobs, const exia_source *source, ex
     return operations(blobs)->put_as(blobs->store.self, source, name_checked, &now, job, err);
 }
 
-exia_status exia__blobs_adopt(exia__blobs *blobs, const char *key, int fd, const exia_source *source,
-                              const exia_job *job, exia_error *err)
+exia_status exia__blobs_adopt(exia__blobs *blobs, const char *key, int fd,
+                              const exia_source *source, const exia_job *job, exia_error *err)
 {
     exia_status rc = usable(blobs, key, err);
     if (rc < 0)

@@ -34,8 +34,8 @@ exia_status exia__blobs_put_as(exia__blobs *blobs, const exia_source *source, ex
 int exia__blobs_can_put_as(const exia__blobs *blobs);
 /* As put, of a file that is the caller's alone (driver.h): a store of files links it, and reads nothing;
  * another one puts `source`, which has the same bytes. */
-exia_status exia__blobs_adopt(exia__blobs *blobs, const char *key, int fd, const exia_source *source,
-                              const exia_job *job, exia_error *err);
+exia_status exia__blobs_adopt(exia__blobs *blobs, const char *key, int fd,
+                              const exia_source *source, const exia_job *job, exia_error *err);
 exia_status exia__blobs_get(exia__blobs *blobs, const char *key, uint64_t offset, uint64_t size,
                             exia_sink_fn *sink, void *payload, const exia_job *job,
                             exia_error *err);
