@@ -207,6 +207,7 @@ def test_a_package_goes_to_another_host_and_runs_there(veda: Path, tmp_path: Pat
     planned = here.push("hello", to="depot", dry_run=True)
     assert here.query(remote="depot") == []
     sent = here.push("hello", to="depot")
+    assert sent.package == "hello@0.1.0#any" == planned.package
     assert sent == planned
     assert (sent.moved, sent.reused) == (veda.stat().st_size, 0)
     assert here.push("hello", to="depot").moved == 0
