@@ -2,10 +2,10 @@
 
 import json
 import os
-import pty
 import select
 
 import pytest
+from vedapkg_tool import terminal
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def policy(tool):
 
 def typed(tool, *words, lines):
     """Run it on a terminal, typing a line at each prompt; (exit code, what the terminal shows)."""
-    ours, theirs = pty.openpty()
+    ours, theirs = terminal()
     process = tool.start(*words, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     shown, waiting = b"", list(lines)

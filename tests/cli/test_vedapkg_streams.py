@@ -1,13 +1,13 @@
 """Full disks, readers that leave, closed descriptors, terminals and Ctrl-C."""
 
 import os
-import pty
 import resource
 import signal
 import subprocess
 import time
 
 import pytest
+from vedapkg_tool import shown_at_last, terminal
 
 
 def test_a_full_disk_behind_stdout_is_a_failure(tool):
@@ -61,7 +61,7 @@ def test_what_needs_a_file_is_refused_for_a_pipe(tool):
     tool.fails("unpack", "-", "out", "--component", "x", code=2, says="whole")
     tool.fails("verify", "-", "--quick", code=2, says="whole")
     tool.fails("verify", "-", "code", code=2, says="whole")
-    here, there = pty.openpty()
+    here, there = terminal()
     try:
         tool.run("verify", "-", code=2, stdin=there)
     finally:
@@ -137,10 +137,7 @@ def test_a_signal_stops_a_long_command_and_leaves_nothing(number, tool):
 
 def stopped_on_terminal(tool, *words, progress):
     """What a terminal saw of a long command that Ctrl-C stopped, after some progress."""
-    try:
-        ours, theirs = pty.openpty()
-    except OSError as error:
-        pytest.skip(f"no terminal is to be had here: {error}")
+    ours, theirs = terminal()
     words = ("pack", slow_workspace(tool), "--level", "12", "--threads", "1", *words)
     process = tool.start(*words, stdout=subprocess.DEVNULL, stderr=theirs)
     os.close(theirs)
@@ -150,13 +147,7 @@ def stopped_on_terminal(tool, *words, progress):
     wait_for_handler(process, signal.SIGINT)
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
-    try:
-        while more := os.read(ours, 1000):
-            seen += more
-    except OSError:  # how a terminal without a writer ends
-        pass
-    os.close(ours)
-    return seen
+    return seen + shown_at_last(ours)
 
 
 def test_progress_is_shown_on_a_terminal_and_wiped(tool):
@@ -166,9 +157,9 @@ def test_progress_is_shown_on_a_terminal_and_wiped(tool):
     assert seen.endswith(b"\r\x1b[Kvedapkg: stopped; nothing is half done\r\n")
 
 
-@pytest.mark.parametrize("terminal, words", [("dumb", []), ("xterm", ["-q"])])
-def test_progress_is_kept_back(terminal, words, tool):
-    tool.environment["TERM"] = terminal
+@pytest.mark.parametrize("kind, words", [("dumb", []), ("xterm", ["-q"])])
+def test_progress_is_kept_back(kind, words, tool):
+    tool.environment["TERM"] = kind
     seen = stopped_on_terminal(tool, *words, progress=0)
     assert seen == b"vedapkg: stopped; nothing is half done\r\n"
 
@@ -188,19 +179,10 @@ def test_names_that_a_terminal_would_obey_are_shown_harmless_on_one(tool):
     tool.run("install", "hello")
     words = ("list", "hello", "--files")
     assert "\x1b[31mred" in tool.run(*words).stdout  # for the next program, as it is
-    try:
-        ours, theirs = pty.openpty()
-    except OSError as error:
-        pytest.skip(f"no terminal is to be had here: {error}")
+    ours, theirs = terminal()
     process = tool.start(*words, stdout=theirs)
     os.close(theirs)
-    seen = b""
-    try:
-        while more := os.read(ours, 1000):
-            seen += more
-    except OSError:  # how a terminal without a writer ends
-        pass
-    os.close(ours)
+    seen = shown_at_last(ours)
     assert process.wait(30) == 0
     assert b"?[31mred" in seen
     assert b"\x1b" not in seen

@@ -3,7 +3,10 @@
 import json
 import os
 import pathlib
+import pty
 import subprocess
+
+import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 VEDAPKG = os.environ.get("VEDAPKG") or str(ROOT / "build" / "vedapkg")
@@ -87,6 +90,26 @@ class Tool:
         """A packed workspace; answers the file."""
         directory = self.workspace(name, **manifest)
         return self.directory / self.text("pack", directory)
+
+
+def terminal():
+    """A new terminal: our end of it, and that of the program."""
+    try:
+        return pty.openpty()
+    except OSError as error:
+        pytest.skip(f"no terminal is to be had here: {error}")
+
+
+def shown_at_last(ours):
+    """What a terminal shows from now on until its program has ended."""
+    seen = b""
+    try:
+        while more := os.read(ours, 1000):
+            seen += more
+    except OSError:  # how a terminal without a writer ends
+        pass
+    os.close(ours)
+    return seen
 
 
 # The table of commands, as `help --json` prints it.

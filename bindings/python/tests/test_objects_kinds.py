@@ -68,6 +68,7 @@ def test_an_estimator_predicts_and_learns_as_before(name: str, keep: Keep) -> No
         estimator.set_params(random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sklearn.exceptions.ConvergenceWarning)
+        warnings.filterwarnings("ignore", "Could not find the number of physical cores")
         twin = keep(estimator.fit(X, Y))
         for method in ("predict", "predict_proba", "decision_function"):
             if hasattr(estimator, method):
