@@ -133,6 +133,24 @@ exia_status exia__json_append(json_t *array, json_t *value, exia_error *err)
     return json_array_append_new(array, value) == 0 ? EXIA_OK : exia__fail_memory(err);
 }
 
+static json_t *if_whole(json_t *copy, const json_t *json)
+{
+    if (copy == NULL || json_equal(copy, json))
+        return copy;
+    json_decref(copy);
+    return NULL;
+}
+
+json_t *exia__json_copy(const json_t *json)
+{
+    return if_whole(json_copy((json_t *)(uintptr_t)json), json);
+}
+
+json_t *exia__json_deep_copy(const json_t *json)
+{
+    return if_whole(json_deep_copy(json), json);
+}
+
 exia_status exia__json_pointer(exia__buffer *pointer, const char *name, exia_error *err)
 {
     exia_status rc = exia__buffer_append(pointer, "/", 1, err);

@@ -30,6 +30,10 @@ const char *exia__json_string(const json_t *object, const char *key);
 /* Put a new reference in (stolen, also on failure); EXIA_ENOMEM when `value` is NULL. */
 exia_status exia__json_set(json_t *object, const char *key, json_t *value, exia_error *err);
 exia_status exia__json_append(json_t *array, json_t *value, exia_error *err);
+/* A copy that shares its members, or copies them; NULL of NULL, and without memory, where jansson's own
+ * copies leave members out. */
+json_t *exia__json_copy(const json_t *json);
+json_t *exia__json_deep_copy(const json_t *json);
 /* Append "/NAME" as a JSON pointer (RFC 6901) has it. */
 exia_status exia__json_pointer(exia__buffer *pointer, const char *name, exia_error *err);
 

@@ -178,9 +178,9 @@ static exia_status do_remove(step *now, exia_error *err)
  * already. */
 static exia_status add_later(step *now, int64_t number, const json_t *record, exia_error *err)
 {
-    json_t *copy = json_copy((json_t *)(uintptr_t)record);
-    json_t *later = json_copy(json_object_get(record, "later"));
-    exia_status rc = later ? EXIA_OK : exia__fail_memory(err);
+    json_t *copy = exia__json_copy(record);
+    json_t *later = exia__json_copy(json_object_get(record, "later"));
+    exia_status rc = copy && later ? EXIA_OK : exia__fail_memory(err);
     if (rc == EXIA_OK)
         rc = exia__json_append(later, json_integer(now->seq), err);
     if (rc == EXIA_OK)

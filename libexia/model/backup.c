@@ -225,7 +225,9 @@ static exia_status check_known(exia__backup *now, const json_t *was, exia_error 
                             "%s: entry %lld is another one in this backup: make a new one",
                             now->at->name, (long long)now->at->known);
     }
-    now->at->logs = json_deep_copy(logs);
+    now->at->logs = exia__json_deep_copy(logs);
+    if (rc == EXIA_OK && logs != NULL && now->at->logs == NULL)
+        rc = exia__fail_memory(err);
     exia__release(path);
     exia__release(json);
     exia__release(text);
@@ -258,9 +260,10 @@ static exia_status take_logs(exia__backup *now, exia_error *err)
 static exia_status write_list(exia__backup *now, exia_error *err)
 {
     char time[EXIA__TIME_SIZE], *text = NULL;
-    json_t *models = json_deep_copy(json_object_get(now->bundle.list, "models"));
+    const json_t *before = json_object_get(now->bundle.list, "models");
+    json_t *models = before ? exia__json_deep_copy(before) : json_object();
     exia_status rc = EXIA_OK;
-    if (models == NULL && (models = json_object()) == NULL)
+    if (models == NULL)
         return exia__fail_memory(err);
     for (size_t i = 0; i < now->model_count && rc == EXIA_OK; i++)
         rc = exia__json_set(models, now->models[i].name,

@@ -69,7 +69,7 @@ static void drop_keys(json_t *entry)
 
 static exia_status equal_entries(int *out, const json_t *entry, const char *here, exia_error *err)
 {
-    json_t *ours = NULL, *theirs = json_deep_copy(entry);
+    json_t *ours = NULL, *theirs = exia__json_deep_copy(entry);
     exia_status rc =
         theirs ? exia__json_object(&ours, here, strlen(here), "a log entry", EXIA_ECORRUPT, err)
                : exia__fail_memory(err);

@@ -63,7 +63,7 @@ exia_status exia__seen_row(json_t **row, exia_library *library, const char *key,
 
 static exia_status write(char **out, const json_t *row, const exia__fold *fold, exia_error *err)
 {
-    json_t *aliases = NULL, *shown = json_copy((json_t *)(uintptr_t)row);
+    json_t *aliases = NULL, *shown = exia__json_copy(row);
     exia_status rc = shown ? EXIA_OK : exia__fail_memory(err);
     *out = NULL;
     if (rc == EXIA_OK)

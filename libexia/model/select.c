@@ -119,7 +119,7 @@ static exia_status latest(int64_t *number, int64_t back, const exia__fold *fold,
 
 static exia_status keep_row(const json_t *row, void *payload, exia_error *err)
 {
-    json_t *copy = json_deep_copy(row); /* the search's own may be shared with other threads */
+    json_t *copy = exia__json_deep_copy(row); /* the search's own is shared with other threads */
     *(json_t **)payload = copy;
     return copy ? EXIA_OK : exia__fail_memory(err);
 }

@@ -41,7 +41,7 @@ exia_status exia__parts_repair(json_t **out, const json_t *parts, const json_t *
                                exia_error *err)
 {
     size_t i = 0, k = 0;
-    json_t *repair = NULL, *part = NULL, *mended = json_deep_copy(parts);
+    json_t *repair = NULL, *part = NULL, *mended = exia__json_deep_copy(parts);
     exia_status rc = mended ? EXIA_OK : exia__fail_memory(err);
     json_array_foreach((json_t *)repairs, i, repair)
     {
@@ -152,7 +152,7 @@ exia_status exia__version_text(exia__version *version, const exia__fold *fold, e
     exia_status rc = exia__fold_aliases(&aliases, fold, version->number, err);
     if (rc < 0)
         return rc;
-    row = json_copy(version->row);
+    row = exia__json_copy(version->row);
     rc = row ? exia__json_set(row, "aliases", json_incref(aliases), err) : exia__fail_memory(err);
     if (rc == EXIA_OK)
         rc = exia__json_shown(&version->text, row, err);

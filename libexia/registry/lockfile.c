@@ -147,7 +147,7 @@ static exia_status take_needed(json_t *out, const json_t *all, const char *path,
 exia_status exia__lockfile_merge(json_t **out, const json_t *pins, const json_t *steps,
                                  const char *path, exia_error *err)
 {
-    json_t *all = pins ? json_copy((json_t *)pins) : json_object(), *kept = json_object();
+    json_t *all = pins ? exia__json_copy(pins) : json_object(), *kept = json_object();
     size_t count = json_array_size(steps);
     exia_status rc = all && kept ? EXIA_OK : exia__fail_memory(err);
     for (size_t i = 0; rc == EXIA_OK && i < count; i++) {

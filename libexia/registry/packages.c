@@ -65,7 +65,7 @@ static exia_status patch(json_t *target, const json_t *changes, exia_error *err)
 static exia_status merge_facts(json_t **out, const exia__offer *offer, const json_t *said,
                                exia_error *err)
 {
-    json_t *facts = json_deep_copy(json_object_get(offer->event, "facts"));
+    json_t *facts = exia__json_deep_copy(json_object_get(offer->event, "facts"));
     char *text = NULL;
     *out = facts;
     exia_status rc = facts ? patch(facts, said, err) : exia__fail_memory(err);

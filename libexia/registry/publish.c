@@ -152,7 +152,7 @@ static exia_status record(const exia__side *side, const exia__parcel *parcel, co
     json_t *rest = json_pack("{s:s, s:s, s:I, s:s, s:b, s:O, s:o}", "digest", parcel->digest,
                              "file", file, "size", (json_int_t)parcel->size, "key", parcel->key,
                              "signed", parcel->is_signed, "metadata", parcel->metadata, "facts",
-                             facts ? json_deep_copy(facts) : json_object());
+                             facts ? exia__json_deep_copy(facts) : json_object());
     if (rest == NULL || json_object_update(event, rest) != 0)
         rc = exia__fail_memory(err);
     else if (parcel->index[0] != '\0')

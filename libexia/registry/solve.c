@@ -358,7 +358,7 @@ static exia_status add_circle(exia__solver *solver, const exia_dag *dag, const u
 static exia_status add_chosen(json_t *list, const exia__solver *solver, uint32_t name,
                               exia_error *err)
 {
-    json_t *row = json_copy((json_t *)exia__row_of(solver, name, exia__chosen_of(solver, name)));
+    json_t *row = exia__json_copy(exia__row_of(solver, name, exia__chosen_of(solver, name)));
     char *passed = NULL;
     exia_status rc = row ? exia__passed_over(&passed, solver, name, err) : exia__fail_memory(err);
     if (rc == EXIA_OK && passed != NULL)
