@@ -84,6 +84,15 @@ static exia_status take_options(struct call *call, const struct command *command
     return EXIA_OK;
 }
 
+static exia_status unknown_command(struct call *call, const char *name, exia_error *err)
+{
+    const struct command *nearest = command_nearest(name);
+
+    if (nearest == NULL)
+        return misuse(call, err, "there is no command '%s'", name);
+    return misuse(call, err, "there is no command '%s': is it '%s'?", name, nearest->name);
+}
+
 /* The words before the options: "pack", or "model put".  Without one `command` stays NULL. */
 static exia_status take_command(struct call *call, int *argc, char ***argv, exia_error *err)
 {
@@ -94,8 +103,7 @@ static exia_status take_command(struct call *call, int *argc, char ***argv, exia
         return status;
     if (!command_family(**argv)) {
         call->command = command_find(**argv);
-        return call->command != NULL ? EXIA_OK
-                                     : misuse(call, err, "there is no command '%s'", **argv);
+        return call->command != NULL ? EXIA_OK : unknown_command(call, **argv, err);
     }
     call->family = **argv;
     status = take_options(call, NULL, argc, argv, err);
@@ -106,7 +114,7 @@ static exia_status take_command(struct call *call, int *argc, char ***argv, exia
     name = format_text("%s %s", call->family, **argv);
     call->command = command_find(name);
     if (call->command == NULL)
-        status = misuse(call, err, "there is no command '%s'", name);
+        status = unknown_command(call, name, err);
     free(name);
     return status;
 }
@@ -118,12 +126,14 @@ static exia_status check(struct call *call, exia_error *err)
 
     if (call->count < command->least)
         return misuse(call, err, "too few arguments: %s %s", command->name, command->synopsis);
-    if (command->most >= 0 && call->count > command->most)
-        return misuse(call, err, "one argument too many: '%s'", call->arguments[command->most]);
     for (const struct option_info *info = command->options; info->key != 0; info++) {
         if (info->required && !call_has(call, info->key))
-            return misuse(call, err, "--%s %s is missing", info->name, info->argument);
+            return misuse(call, err, "--%s %s is missing: %s %s", info->name, info->argument,
+                          command->name, command->synopsis);
     }
+    if (command->most >= 0 && call->count > command->most)
+        return misuse(call, err, "one argument too many: '%s': %s %s",
+                      call->arguments[command->most], command->name, command->synopsis);
     if (call_has(call, OPTION_HOME) && *call_option(call, OPTION_HOME) == '\0')
         return misuse(call, err, "--home needs a directory, not ''");
     if (call_number(&threads, call, OPTION_THREADS, 0, 1024, 0, err) != EXIA_OK)

@@ -60,8 +60,8 @@ static exia_status run_install(struct call *call, exia_error *err)
                                                 : install(call, registry, &options, err);
     if (status != EXIA_OK && ending != NULL && strcmp(ending, ".veda") == 0 &&
         access(package, F_OK) == 0)
-        status = fail(err, status, "%s is a file: register it, then install what that prints",
-                      package);
+        status =
+            fail(err, status, "%s is a file: register it, then install what that prints", package);
     exia_registry_free(registry);
     return status;
 }

@@ -1,6 +1,20 @@
 /* query: the registered packages that a filter selects. */
+#include <string.h>
+
 #include "options.h"
 #include "tool.h"
+
+/* Who types a name means the package. */
+static exia_status advise(exia_status status, const char *filter, exia_error *err)
+{
+    static const char name[] = "abcdefghijklmnopqrstuvwxyz0123456789_.-";
+    size_t length = filter != NULL ? strspn(filter, name) : 0;
+
+    if (status != EXIA_EINVAL || length == 0 || length > 60 || strchr("@#", filter[length]) == NULL)
+        return status;
+    return fail(err, status, "\"%.60s\" is no filter: a package is found by \"name = '%.*s'\"",
+                filter, (int)length, filter);
+}
 
 static exia_status run_query(struct call *call, exia_error *err)
 {
@@ -20,8 +34,9 @@ static exia_status run_query(struct call *call, exia_error *err)
     exia_status status = exia_registry_open(&registry, NULL, err);
 
     if (status == EXIA_OK)
-        status =
-            exia_registry_query(&rows, registry, filter, call_option(call, OPTION_REMOTE), err);
+        status = advise(
+            exia_registry_query(&rows, registry, filter, call_option(call, OPTION_REMOTE), err),
+            filter, err);
     if (status == EXIA_OK)
         status =
             print_rows(call, rows, columns,

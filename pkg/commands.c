@@ -1,5 +1,6 @@
 /* The table of commands, in the order of the help.  Dispatch, --help, the manual page and shell
  * completion all come from it; what a command is stands beside the function that it runs. */
+#include <ctype.h>
 #include <string.h>
 
 #include "tool.h"
@@ -97,4 +98,47 @@ bool command_family(const char *word)
             return true;
     }
     return false;
+}
+
+/* How many letters must be put in, left out or changed to make one word of the other; of long words a
+ * great number. */
+static size_t distance(const char *from, const char *to)
+{
+    enum { LONGEST = 32 };
+    size_t row[LONGEST + 1], length = strlen(to);
+
+    if (length > LONGEST || strlen(from) > LONGEST)
+        return LONGEST;
+    for (size_t i = 0; i <= length; i++)
+        row[i] = i;
+    for (size_t above = 0; *from != '\0'; from++) {
+        above = row[0]++;
+        for (size_t i = 1; i <= length; i++) {
+            size_t best = above + (tolower((unsigned char)*from) != to[i - 1]);
+
+            best = row[i] + 1 < best ? row[i] + 1 : best;
+            best = row[i - 1] + 1 < best ? row[i - 1] + 1 : best;
+            above = row[i];
+            row[i] = best;
+        }
+    }
+    return row[length];
+}
+
+const struct command *command_nearest(const char *name)
+{
+    const struct command *nearest = NULL;
+    size_t length = strlen(name), least = 3; /* two letters wrong are too many for a short word */
+
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        const char *other = commands[i]->name;
+        bool begun = length > 1 && strncmp(other, name, length) == 0;
+        size_t away = begun ? 0 : distance(name, other);
+
+        if (away < least && away < length / 2 + 1) {
+            nearest = commands[i];
+            least = away;
+        }
+    }
+    return nearest;
 }

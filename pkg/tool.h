@@ -106,7 +106,8 @@ extern const struct command *const commands[];    /* ends with NULL */
 extern const struct option_info common_options[]; /* ends with a zero key */
 extern const struct option_info version_option[]; /* of vedapkg itself */
 const struct command *command_find(const char *name);
-bool command_family(const char *word); /* is it "remote", "model" ...? */
+const struct command *command_nearest(const char *name); /* what may be meant; NULL: nothing */
+bool command_family(const char *word);                   /* is it "remote", "model" ...? */
 
 /* ---- a parsed command line ------------------------------------------------------------------ */
 
