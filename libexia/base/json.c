@@ -77,7 +77,8 @@ exia_status exia__json_pretty(char **out, const json_t *json, exia_error *err)
     return rc;
 }
 
-/* Write a number to `to` in the fewest digits that read back as the same; how many bytes were written. */
+/* Write a number to `to` in the fewest digits that read back as the same, 15 of a subnormal one; how many bytes
+ * were written. */
 static size_t shorten(char *to, const char *number, size_t size)
 {
     json_t *real = json_loadb(number, size, JSON_DECODE_ANY, NULL);
