@@ -314,7 +314,8 @@ static exia_status show_number(void *payload, exia_error *error)
 TEST(a_number_is_shown_in_the_fewest_digits_that_read_back_and_a_text_as_it_is)
 {
     static const char written[] =
-        "{\"0.93000000000000005\":[0.93,-1e-7,0.30000000000000004,4.94065645841247e-324,12345678901234567,1.0],"
+        "{\"0.93000000000000005\":[0.93,-1e-7,0.30000000000000004,4.94065645841247e-324,"
+        "12345678901234567,1.0],"
         "\"q\":\"\\\"0.93000000000000005\\\\\",\"z\":1.7976931348623157e308}";
     json_t *json = NULL, *again = NULL;
     char *text = NULL;
