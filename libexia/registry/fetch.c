@@ -7,15 +7,13 @@
  *
  * Then all of it is verified and hashed, in one reading.  So no list of what has arrived is needed: the
  * frames say it themselves.  When the hash is another one, something lied, or was replaced meanwhile, and
- * all is fetched once more.  A file that was whole once has lost the right to be written, for it may be a
- * blob by now; when it is bad nevertheless the caller drops it and begins anew. */
+ * all is fetched once more. */
 #include "registry/fetch.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/crew.h"
@@ -331,75 +329,6 @@ static exia_status check_blob(const exia__fetch *fetch, exia_error *err)
     return rc;
 }
 
-/* EXIA_DONE: it has not the SHA-256 that it should have. */
-static exia_status check_hash(const exia__fetch *fetch, exia_error *err)
-{
-    unsigned char digest[EXIA__DIGEST_SIZE];
-    char hex[EXIA__HEX_SIZE];
-    exia_status rc =
-        exia__hash_range(digest, fetch->fd, 0, fetch->parcel->size, fetch->path, fetch->work, err);
-    exia__hex(hex, digest, sizeof digest);
-    return rc < 0 ? rc : strcmp(hex, fetch->parcel->hex) == 0 ? EXIA_OK : EXIA_DONE;
-}
-
-/* The file once more, for reading, and not as a duplicate: in a forked child that would keep the lock. */
-static exia_status open_again(int *out, const exia__fetch *fetch, exia_error *err)
-{
-    struct stat ours, again;
-    *out = open(fetch->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (*out < 0 || fstat(*out, &again) != 0 || fstat(fetch->fd, &ours) != 0)
-        return exia__fail_errno(err, errno, "cannot read", fetch->path);
-    return ours.st_ino == again.st_ino && ours.st_dev == again.st_dev
-               ? EXIA_OK
-               : exia__fail(err, EXIA_ECONFLICT, 0, "%s was replaced by another file", fetch->path);
-}
-
-/* The same of a package that is verified as well; one that is damaged may be so where it comes from. */
-static exia_status check_whole(exia__parcel *got, const exia__fetch *fetch, exia_error *err)
-{
-    exia_error why;
-    if (fetch->dry_run)
-        return check_hash(fetch, err);
-    int fd = -1;
-    exia_status rc = open_again(&fd, fetch, &why);
-    if (rc == EXIA_OK)
-        rc = exia__parcel_open_own(got, fd, fetch->parcel->size, fetch->path, fetch->work, &why);
-    if (fd >= 0)
-        close(fd);
-    if (rc == EXIA_OK && strcmp(got->hex, fetch->parcel->hex) != 0) {
-        exia__parcel_free(got);
-        return EXIA_DONE;
-    }
-    if (rc == EXIA_OK)
-        return rc;
-    if (rc == EXIA_ECANCELLED || rc == EXIA_ETIMEOUT || rc == EXIA_ENOMEM)
-        return exia__error_pass(err, &why);
-    rc = check_hash(fetch, err);
-    return rc == EXIA_OK ? exia__error_pass(err, &why) : rc;
-}
-
-/* It was whole once, and nobody writes to it any more. */
-static int is_finished(const struct stat *part)
-{
-    return (part->st_mode & S_IWUSR) == 0;
-}
-
-/* The file as it was left; of none, an empty one. */
-static exia_status look_at_part(struct stat *out, const exia__fetch *fetch, exia_error *err)
-{
-    *out = (struct stat){.st_mode = S_IFREG | S_IRUSR | S_IWUSR};
-    return fetch->fd < 0 || fstat(fetch->fd, out) == 0
-               ? EXIA_OK
-               : exia__fail_errno(err, errno, "cannot read", fetch->path);
-}
-
-static exia_status cut_part(const exia__fetch *fetch, uint64_t size, exia_error *err)
-{
-    return fetch->dry_run || ftruncate(fetch->fd, (off_t)size) == 0
-               ? EXIA_OK
-               : exia__fail_errno(err, errno, "cannot write", fetch->path);
-}
-
 static exia_status assembly_open(assembly *a, exia_error *err)
 {
     const exia__fetch *fetch = a->fetch;
@@ -424,7 +353,7 @@ static exia_status assemble(exia_transfer *out, exia__parcel *got, const exia__f
 {
     assembly a = {.fetch = fetch};
     struct stat part;
-    exia_status rc = look_at_part(&part, fetch, err);
+    exia_status rc = exia__part_look(&part, fetch, err);
     a.left = rc == EXIA_OK && reuse ? (uint64_t)part.st_size : 0;
     if (rc == EXIA_OK)
         rc = assembly_open(&a, err);
@@ -439,7 +368,7 @@ static exia_status assemble(exia_transfer *out, exia__parcel *got, const exia__f
     out->moved = a.total + (a.delta.index.size - a.delta.index.from);
     out->reused = out->total - out->moved;
     if (!fetch->dry_run && (rc = fetch_rest(&a, err)) == EXIA_OK)
-        rc = check_whole(got, fetch, err);
+        rc = exia__part_check(got, fetch, err);
 done:
     assembly_free(&a);
     return rc;
@@ -452,24 +381,24 @@ exia_status exia__fetch_all(exia_transfer *out, exia__parcel *got, const exia__f
     exia_status rc = check_blob(fetch, err);
     *out = (exia_transfer){.total = fetch->parcel->size};
     if (rc == EXIA_OK)
-        rc = look_at_part(&part, fetch, err);
+        rc = exia__part_look(&part, fetch, err);
     if (rc < 0)
         return rc;
     uint64_t left = (uint64_t)part.st_size;
     if (left == out->total) { /* an earlier pull had all of it, but for the record */
         out->reused = out->total;
-        rc = check_whole(got, fetch, err);
-        if (rc != EXIA_DONE || (!fetch->dry_run && is_finished(&part)))
+        rc = exia__part_check(got, fetch, err);
+        if (rc != EXIA_DONE || (!fetch->dry_run && exia__part_finished(&part)))
             return rc;
     }
-    rc = left > out->total ? cut_part(fetch, 0, err) : EXIA_OK;
+    rc = left > out->total ? exia__part_cut(fetch, 0, err) : EXIA_OK;
     if (rc == EXIA_OK)
         rc = assemble(out, got, fetch, 1, err);
     if (rc != EXIA_DONE)
         return rc;
     exia__log(EXIA_LOG_WARNING, "registry", "%s is not what came together, and is fetched anew",
               fetch->parcel->key);
-    rc = cut_part(fetch, 0, err);
+    rc = exia__part_cut(fetch, 0, err);
     if (rc == EXIA_OK)
         rc = assemble(out, got, fetch, 0, err);
     if (rc != EXIA_DONE)

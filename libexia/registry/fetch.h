@@ -2,6 +2,8 @@
 #ifndef EXIA_REGISTRY_FETCH_H
 #define EXIA_REGISTRY_FETCH_H
 
+#include <sys/stat.h>
+
 #include "registry/publish.h"
 
 typedef struct exia__fetch {
@@ -21,5 +23,14 @@ typedef struct exia__fetch {
  *         have it: drop it; EXIA_ENOTFOUND, EXIA_ECORRUPT: the blob is not there, or not what its record says */
 exia_status exia__fetch_all(exia_transfer *out, exia__parcel *got, const exia__fetch *fetch,
                             exia_error *err);
+
+/* The file as it was left; of none, an empty one. */
+exia_status exia__part_look(struct stat *out, const exia__fetch *fetch, exia_error *err);
+/* It was whole once, and nobody writes to it any more. */
+int exia__part_finished(const struct stat *part);
+exia_status exia__part_cut(const exia__fetch *fetch, uint64_t size, exia_error *err);
+/* Has it the SHA-256 that it should have?  Without dry_run it is verified as well, and `got` is it.
+ * @return EXIA_DONE: it has not */
+exia_status exia__part_check(exia__parcel *got, const exia__fetch *fetch, exia_error *err);
 
 #endif
