@@ -432,6 +432,8 @@ TEST(a_package_goes_to_a_remote_and_is_installed_from_there)
     here.update("hello@0.1.0", R"({"seen":true})");
     assert_true(here.push("hello", "depot").moved > 0);
     assert_int_equal(count(there.query({}, "depot")), 1);
+    assert_int_equal(count(here.check_files({}, "depot")), 0);
+    assert_true(count(here.try_remote("depot")) > 0);
     assert_true(there.pull("hello", "depot").total > 0);
     assert_int_equal(count(there.plan("hello")), 1);
     std::string directory = there.install("hello");
@@ -444,5 +446,7 @@ TEST(a_package_goes_to_a_remote_and_is_installed_from_there)
     here.remove_remote("depot");
     assert_non_null(here.home());
     assert_true(count(exia::store_check(check_format("sqlite:%s", check_path("depot.db")))) > 0);
+    assert_non_null(std::strstr(exia::cache_show().c_str(), "\"directory\""));
+    assert_non_null(std::strstr(exia::cache_clear().c_str(), "\"freed\""));
     assert_int_equal(thrown("", [&] { here.install("hello"); }), EXIA_ENOTFOUND);
 }

@@ -396,6 +396,16 @@ inline rows store_check(std::string_view url)
     return detail::list(exia_store_check, detail::text(url));
 }
 
+/* The cache of blobs of remote stores, a JSON object; cleared of all that nobody uses just now. */
+inline std::string cache_show()
+{
+    return detail::take(detail::made<char>(exia_cache_show));
+}
+inline std::string cache_clear()
+{
+    return detail::take(detail::made<char>(exia_cache_clear));
+}
+
 } // namespace exia
 
 #endif

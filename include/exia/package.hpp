@@ -145,6 +145,10 @@ class registry : public detail::handle<exia_registry, exia_registry_free>
     {
         return detail::list(exia_registry_remote_check, c(), detail::text(name));
     }
+    rows try_remote(std::string_view name, const job &how = {})
+    {
+        return detail::work_list(how, exia_registry_remote_try, c(), detail::text(name));
+    }
 
     void add(std::string_view file, std::string_view remote = {}, const job &how = {})
     {
@@ -245,15 +249,17 @@ class registry : public detail::handle<exia_registry, exia_registry_free>
     rows check(std::string_view package = {}, const exia_check_options *options = nullptr,
                const job &how = {})
     {
-        exia_rows *found = nullptr;
-        detail::work(how, exia_registry_check, &found, c(), detail::text(package), options);
-        return rows(found);
+        return detail::work_list(how, exia_registry_check, c(), detail::text(package), options);
+    }
+    rows check_files(std::string_view package = {}, std::string_view remote = {},
+                     const exia_check_options *options = nullptr, const job &how = {})
+    {
+        return detail::work_list(how, exia_registry_check_files, c(), detail::text(package),
+                                 detail::text(remote), options);
     }
     rows prune(const exia_prune_options *options = nullptr, const job &how = {})
     {
-        exia_rows *gone = nullptr;
-        detail::work(how, exia_registry_prune, &gone, c(), options);
-        return rows(gone);
+        return detail::work_list(how, exia_registry_prune, c(), options);
     }
 };
 
