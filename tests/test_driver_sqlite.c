@@ -40,6 +40,7 @@ const conformance_target conformance = {
 };
 CONFORMS_TO(records);
 CONFORMS_TO(seek);
+CONFORMS_TO(since);
 
 /* Stands before the C library's: any directory may be said to be on another machine. */
 static int is_remote;

@@ -175,6 +175,14 @@ typedef struct exia_records_ops {
      * has no index, and is scanned */
     exia_status (*seek)(int *ordered, void *self, const exia_seek *seek, exia_record_fn *found,
                         void *payload, const exia_job *job, exia_error *err);
+
+    /* Optional, where writes become visible in the order of their revisions: tell the records of
+     * `kind` that were written behind `revision` and are there still, in that order.  `*head` is a
+     * revision up to which none is missing; all that is written from now on has a larger one.  Never
+     * EXIA_DONE from `found`, which may call the same store. */
+    exia_status (*since)(int64_t *head, void *self, const char *kind, int64_t revision,
+                         exia_record_fn *found, void *payload, const exia_job *job,
+                         exia_error *err);
 } exia_records_ops;
 
 /* How a store is opened.  READ: nothing is created or changed; what is not there is

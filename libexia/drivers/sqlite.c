@@ -79,10 +79,10 @@ static exia_status sqlite_get(void *payload, const char *kind, const char *key,
     return rc < 0 ? rc : EXIA_OK;
 }
 
-/* Read up to `limit` rows from `lower` on; `*more`: there may be others. */
+/* Read up to `limit` rows of a range; `*more`: there may be others. */
 static exia_status read_page(exia__buffer *page, size_t *count, int *more, exia__sqlite *self,
-                             const char *const *range, size_t limit, const exia_job *job,
-                             exia_error *err)
+                             exia__statement which, const char *const *range, size_t limit,
+                             const exia_job *job, exia_error *err)
 {
     exia__work work;
     sqlite3_stmt *statement = NULL;
@@ -91,7 +91,7 @@ static exia_status read_page(exia__buffer *page, size_t *count, int *more, exia_
     exia_status rc = exia__sqlite_enter(self, &work, job, err);
     if (rc < 0)
         return rc;
-    rc = exia__sqlite_start(&statement, self, EXIA__SCAN, range, err);
+    rc = exia__sqlite_start(&statement, self, which, range, err);
     while (rc == EXIA_OK && *count < limit && page->size < PAGE_BYTES &&
            (step = sqlite3_step(statement)) == SQLITE_ROW) {
         rc = exia__sqlite_read_row(page, self, statement, err);
@@ -130,7 +130,8 @@ static exia_status sqlite_scan(void *payload, const char *kind, const char *pref
         const char *last = NULL;
         size_t count = 0;
         page.size = 0;
-        rc = read_page(&page, &count, &more, self, (const char *const[]){kind, lower, upper, NULL},
+        rc = read_page(&page, &count, &more, self, EXIA__SCAN,
+                       (const char *const[]){kind, lower, upper, NULL},
                        left < PAGE_ROWS ? left : PAGE_ROWS, &rest, err);
         left -= count;
         if (rc == EXIA_OK)
@@ -144,6 +145,74 @@ static exia_status sqlite_scan(void *payload, const char *kind, const char *pref
     }
     exia__release(lower);
     exia__release(upper);
+    exia__buffer_free(&page);
+    return rc < 0 ? rc : EXIA_OK;
+}
+
+/* The newest revision that there ever was. */
+static exia_status read_head(int64_t *head, exia__sqlite *self, const exia_job *job,
+                             exia_error *err)
+{
+    exia__work work;
+    sqlite3_stmt *statement = NULL;
+    *head = 0;
+    exia_status rc = exia__sqlite_enter(self, &work, job, err);
+    if (rc < 0)
+        return rc;
+    rc = exia__sqlite_start(&statement, self, EXIA__HEAD, NULL, err);
+    int step = rc == EXIA_OK ? sqlite3_step(statement) : SQLITE_DONE;
+    if (step == SQLITE_ROW)
+        *head = sqlite3_column_int64(statement, 0);
+    else if (step != SQLITE_DONE)
+        rc = exia__sqlite_fail(self, "read", err);
+    exia__sqlite_end(statement);
+    exia__sqlite_leave(self);
+    return rc;
+}
+
+/* Who is told, and how far. */
+typedef struct telling {
+    exia_record_fn *found;
+    void *payload;
+    int64_t last;
+} telling;
+
+static exia_status tell_one(const char *key, const char *json, int64_t revision, void *payload,
+                            exia_error *err)
+{
+    telling *now = payload;
+    now->last = revision;
+    return now->found(key, json, revision, now->payload, err);
+}
+
+static exia_status sqlite_since(int64_t *head, void *payload, const char *kind, int64_t revision,
+                                exia_record_fn *found, void *found_payload, const exia_job *job,
+                                exia_error *err)
+{
+    exia__sqlite *self = payload;
+    telling now = {found, found_payload, revision};
+    exia__buffer page = {0};
+    char lower[24], upper[24];
+    uint64_t seen = 0;
+    int more = 1;
+    exia__work work;
+    exia_status rc = exia__work_begin(&work, job, err);
+    if (rc == EXIA_OK)
+        rc = read_head(head, self, job, err);
+    snprintf(upper, sizeof upper, "%lld", (long long)*head);
+    while (rc == EXIA_OK && more) {
+        const exia_job rest = exia__work_rest(&work);
+        const char *last = NULL;
+        size_t count = 0;
+        page.size = 0;
+        snprintf(lower, sizeof lower, "%lld", (long long)now.last);
+        rc = read_page(&page, &count, &more, self, EXIA__SINCE,
+                       (const char *const[]){kind, lower, upper, NULL}, PAGE_ROWS, &rest, err);
+        if (rc == EXIA_OK)
+            rc = exia__work_step(&work, "reading what is new", seen += count, 0, err);
+        if (rc == EXIA_OK)
+            rc = exia__sqlite_tell(&page, &last, tell_one, &now, err);
+    }
     exia__buffer_free(&page);
     return rc < 0 ? rc : EXIA_OK;
 }
@@ -318,6 +387,7 @@ static const exia_records_ops sqlite_records = {
     .batch = sqlite_batch,
     .scan = sqlite_scan,
     .seek = exia__sqlite_seek,
+    .since = sqlite_since,
 };
 
 const exia_driver exia__driver_sqlite = {

@@ -21,6 +21,8 @@ typedef enum exia__statement {
     EXIA__WRITE,
     EXIA__REMOVE,
     EXIA__SCAN,
+    EXIA__HEAD,
+    EXIA__SINCE,
     EXIA__STATEMENTS_1, /* what follows needs schema 2 */
     EXIA__INDEX = EXIA__STATEMENTS_1,
     EXIA__UNINDEX,

@@ -29,6 +29,11 @@ static const char *const statement_texts[EXIA__STATEMENTS] = {
     [EXIA__REMOVE] = "DELETE FROM record WHERE kind = ?1 AND key = ?2",
     [EXIA__SCAN] = ("SELECT key, json, revision FROM record"
                     " WHERE kind = ?1 AND key >= ?2 AND key < ?3 ORDER BY key"),
+    [EXIA__HEAD] = "SELECT seq FROM sqlite_sequence WHERE name = 'record'",
+    /* the plus: by revision, which is the row's number, and not by the index of kinds */
+    [EXIA__SINCE] = ("SELECT key, json, revision FROM record WHERE +kind = ?1"
+                     " AND revision > CAST(?2 AS INTEGER) AND revision <= CAST(?3 AS INTEGER)"
+                     " ORDER BY revision"),
 
     [EXIA__INDEX] = ("INSERT OR REPLACE INTO field(kind, path, key, rank, value, age)"
                      " VALUES(?1, ?2, ?3, ?4, ?5, ?6)"),

@@ -304,7 +304,7 @@ static exia_status found(const char *key, const char *text, int64_t revision, vo
     return add_event(state, slash + 1, text, err);
 }
 
-static int newest_first(const void *left, const void *right)
+int exia__offer_compare(const void *left, const void *right)
 {
     const exia__offer *a = left, *b = right;
     int order = strcmp(a->name, b->name);
@@ -377,7 +377,8 @@ exia_status exia__offers_read(exia__offers *out, const exia__side *side, const c
     if (rc == EXIA_OK)
         rc = finish_identity(&state, err);
     if (rc == EXIA_OK && state.offers.count > 0) {
-        qsort(state.offers.items, state.offers.count, sizeof *state.offers.items, newest_first);
+        qsort(state.offers.items, state.offers.count, sizeof *state.offers.items,
+              exia__offer_compare);
         rc = mark_spellings(&state.offers, err);
         mark_latest(&state.offers);
     }

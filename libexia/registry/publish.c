@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "package/version.h"
+#include "registry/catalog.h"
 
 static exia_status identity_key(char **out, const char *name, const char *version, const char *tag,
                                 exia_error *err)
@@ -126,6 +127,8 @@ static exia_status write_event(const exia__side *side, const char *identity, con
     else
         rc = exia__records_put(NULL, side->records, "package", key, text, EXIA_ABSENT, token, job,
                                err);
+    if (rc == EXIA_OK)
+        exia__catalog_follow(side, job);
 done:
     exia__release(key);
     exia__release(text);

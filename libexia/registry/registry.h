@@ -1,7 +1,7 @@
 /* What the files of the registry share.
  *
  *     HOME/config.json          remotes                     config.c
- *     HOME/packages/            catalog.db, blobs/          offer.c, publish.c, parcel.c
+ *     HOME/packages/            catalog.db, blobs/          offer.c, catalog.c, publish.c
  *     HOME/journal.db           transfers, intents          transfer.c, staging.c
  *     HOME/staging/             what is not finished        staging.c
  *     HOME/installed/N/V/TAG    what is installed           install.c, uninstall.c, repair.c
@@ -18,7 +18,7 @@
 
 struct exia_registry {
     char *home;
-    exia__records *records; /* kinds: package, identity, installed, current */
+    exia__records *records; /* kinds: package, identity, offer, registry, installed, current */
     exia__blobs *blobs;
     exia__records *journal; /* kinds: transfer, intent; NULL: the home cannot be written */
     unsigned generation;    /* of forks */
@@ -112,6 +112,8 @@ typedef struct exia__offers {
 exia_status exia__offers_read(exia__offers *out, const exia__side *side, const char *name,
                               const exia_job *job, exia_error *err);
 void exia__offers_free(exia__offers *offers);
+/* For qsort: by what they are sorted. */
+int exia__offer_compare(const void *left, const void *right);
 /* The row of exia_registry_query(). */
 exia_status exia__offer_row(json_t **out, const exia__offer *offer, exia_error *err);
 /* EXIA_OK, or the error that its `bad` stands for. */

@@ -66,6 +66,12 @@ int exia__records_can_batch(const exia__records *records)
     return records != NULL && operations(records)->batch != NULL;
 }
 
+int exia__records_can_keep_rows(const exia__records *records)
+{
+    return exia__records_can_batch(records) && operations(records)->seek != NULL &&
+           operations(records)->since != NULL;
+}
+
 static exia_status check_kind(const exia__records *records, const char *kind, exia_error *err)
 {
     exia_status rc = exia__store_usable(records ? &records->store : NULL, err);
@@ -293,4 +299,21 @@ exia_status exia__records_seek(int *ordered, exia__records *records, const exia_
     *ordered = 0;
     return operations(records)->scan(records->store.self, ours.kind, ours.prefix, NULL, 0, NULL,
                                      found, payload, job, err);
+}
+
+exia_status exia__records_since(int64_t *head, exia__records *records, const char *kind,
+                                int64_t revision, exia_record_fn *found, void *payload,
+                                const exia_job *job, exia_error *err)
+{
+    exia_status rc = check_kind(records, kind, err);
+    if (rc == EXIA_OK && (head == NULL || found == NULL))
+        rc = exia__fail(err, EXIA_EINVAL, 0, "exia__records_since: an argument is NULL");
+    if (rc == EXIA_OK && operations(records)->since == NULL)
+        rc = exia__fail(err, EXIA_EUNSUPPORTED, 0, "%s: does not tell what is new",
+                        records->store.driver->name);
+    if (rc < 0)
+        return rc;
+    *head = 0;
+    return operations(records)->since(head, records->store.self, kind, revision, found, payload,
+                                      job, err);
 }

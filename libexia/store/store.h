@@ -94,6 +94,13 @@ exia_status exia__records_seek(int *ordered, exia__records *records, const exia_
                                exia_record_fn *found, void *payload, const exia_job *job,
                                exia_error *err);
 
+/* Not zero: rows can be kept beside other records, for there are batches, an index and `since`. */
+int exia__records_can_keep_rows(const exia__records *records);
+/* As the driver's.  @return EXIA_EUNSUPPORTED */
+exia_status exia__records_since(int64_t *head, exia__records *records, const char *kind,
+                                int64_t revision, exia_record_fn *found, void *payload,
+                                const exia_job *job, exia_error *err);
+
 /* Split what a person gave into the two URLs: a plain path PATH becomes sqlite:PATH/catalog.db and
  * file:PATH/blobs; a records URL stays, and `*blobs` is NULL.  Free with exia__release. */
 exia_status exia__store_urls(char **records, char **blobs, const char *url, exia_error *err);

@@ -27,6 +27,8 @@ QUERIES = {  # and how many rows they give
     "the newest of one name": ("name = 'p0042' order by version desc limit 1", 1),
     "by a fact": ("facts.stage = 'prod'", NAMES),
     "by two facts": ("facts.auc > 0.5 and facts.team = 't7' limit 10", 10),
+    "by a pattern": ("description like '%777'", 10),
+    "by a range of versions": ("version > '1.8' limit 10", 10),
     "the best ten": ("order by facts.auc desc limit 10", 10),
     "the last ten": ("order by time desc limit 10", 10),
     "all": (None, NAMES * VERSIONS),

@@ -198,6 +198,13 @@ static exia_status record_seek(int *ordered, void *self, const exia_seek *seek,
     THROUGH(records->seek(ordered, inner->self, seek, found, payload, job, err));
 }
 
+static exia_status record_since(int64_t *head, void *self, const char *kind, int64_t revision,
+                                exia_record_fn *found, void *payload, const exia_job *job,
+                                exia_error *err)
+{
+    THROUGH(records->since(head, inner->self, kind, revision, found, payload, job, err));
+}
+
 #define LEAST_BLOBS                                                                                \
     .struct_size = sizeof(exia_blobs_ops), .put = blob_put, .get = blob_get, .stat = blob_stat,    \
     .list = blob_list, .touch = blob_touch, .remove = blob_remove, .now = blob_now,                \
@@ -209,7 +216,8 @@ static exia_status record_seek(int *ordered, void *self, const exia_seek *seek,
 static const exia_blobs_ops plain_blobs = {LEAST_BLOBS},
                             blobs = {LEAST_BLOBS, .compose = blob_compose, .put_as = blob_put_as};
 static const exia_records_ops plain_records = {LEAST_RECORDS},
-                              records = {LEAST_RECORDS, .batch = record_batch, .seek = record_seek};
+                              records = {LEAST_RECORDS, .batch = record_batch, .seek = record_seek,
+                                         .since = record_since};
 
 #define DRIVER(its_name, its_blobs, its_records)                                                   \
     {                                                                                              \

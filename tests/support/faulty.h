@@ -1,6 +1,6 @@
 /* A driver that wraps another one, so that "faulty:sqlite:/x" is "sqlite:/x" whose nth call fails.
- * "plain:sqlite:/x" is the same without what is optional: no batch, no index, no put_as, no
- * compose.
+ * "plain:sqlite:/x" is the same without what is optional: no batch, no index, no since, no
+ * put_as, no compose.
  * It shows what the modules above do when a store is lost before a call, or after it: then it was
  * done and only the answer is lost. */
 #ifndef TESTS_FAULTY_H
