@@ -50,7 +50,7 @@ fuzz: build/system-fuzz ## each fuzzer for SECONDS=60; T=package for one; what t
 			-artifact_prefix=build/fuzz/$$t- -verbosity=0 -print_final_stats=1 build/fuzz/corpus/$$t tests/fuzz/corpus/$$t; \
 	done
 # What moves many megabytes, kills processes by the hundred or tells a stall from haste is left to the sanitizers.
-not_watched := $(addprefix $(BUILD)/tests/test_,backup_crash cache_races delta delta_lies model_crash model_gc_races registry_crash registry_memory registry_soak s3_faults)
+not_watched := $(addprefix $(BUILD)/tests/test_,backup_crash cache_races delta delta_lies model_crash model_gc_races registry_crash registry_memory registry_soak s3_faults solve_told)
 valgrind: build/system-check ## the C tests under valgrind
 	@$(MAKE) --no-print-directory test-c tests="$(filter-out $(not_watched),$(tests))" \
 		RUN="valgrind -q --fair-sched=try --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9"
