@@ -54,13 +54,19 @@ static exia_status run_export(struct call *call, exia_error *err)
                                    .only = call_has(call, OPTION_NO_DEPS)};
     exia_registry *registry = NULL;
     exia_rows *rows = NULL;
+    const char **platforms = must(calloc((size_t)call->given_count, sizeof *platforms));
     char *list = NULL;
     exia_status status = EXIA_OK;
 
+    for (int i = 0; i < call->given_count; i++) {
+        if (call->given[i].key == OPTION_PLATFORM)
+            platforms[options.platform_count++] = call->given[i].value;
+    }
+    options.platforms = platforms;
     if (*file == '\0' || strcmp(file, "-") == 0)
-        return misuse(call, err, "-o needs a file, not '%s': a bundle appears whole or not at all",
-                      file);
-    if (have != NULL)
+        status = misuse(call, err,
+                        "-o needs a file, not '%s': a bundle appears whole or not at all", file);
+    if (status == EXIA_OK && have != NULL)
         status = read_list(&list, have, err);
     options.have = list;
     if (status == EXIA_OK)
@@ -74,6 +80,7 @@ static exia_status run_export(struct call *call, exia_error *err)
         say(call, "%s is written", file);
     exia_rows_free(rows);
     exia_registry_free(registry);
+    free(platforms);
     free(list);
     return status;
 }
@@ -86,7 +93,8 @@ const struct command command_export = {
     .about =
         "For a site without a network, where vedapkg import takes it.  FILE is a plain tar of the "
         "packages behind a list of them, and appears whole or not at all.  With --have it lacks "
-        "what the other side has, as vedapkg have says there.",
+        "what the other side has, as vedapkg have says there.  A package that is named with its "
+        "tag goes with what it needs on that platform.",
     .keys = "name, version, tag, digest, file, size, state",
     .least = 1,
     .most = -1,
@@ -95,6 +103,8 @@ const struct command command_export = {
             {OPTION_OUTPUT, 'o', "output", "FILE", "write this file", true},
             {OPTION_HAVE, 0, "have", "LIST", "leave out what is in the list (-: stdin)", false},
             {OPTION_FROM, 0, "from", "REMOTE", "pull what is missing here from there", false},
+            {OPTION_PLATFORM, 0, "platform", "TAG",
+             "for this platform, as linux_aarch64, not for ours; may be repeated", false},
             {OPTION_NO_DEPS, 0, "no-deps", NULL, "these packages alone, not what they need", false},
         },
 };

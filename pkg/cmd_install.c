@@ -1,4 +1,5 @@
 /* install, uninstall, activate, prune: a package and all that it needs, and away again. */
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -7,42 +8,86 @@
 static exia_status install(struct call *call, exia_registry *registry,
                            const exia_install_options *options, exia_error *err)
 {
-    const char *package = call->arguments[0];
+    const char *package = call->count == 1 ? call->arguments[0] : NULL;
     char *directory = NULL;
     exia_status status =
         exia_registry_install(&directory, registry, package, call_option(call, OPTION_FROM),
                               options, job_begin(call), err);
 
     if (status == EXIA_OK)
-        print_answer(call,
-                     json_pack("{s:s, s:o}", "package", package, "directory", json_path(directory)),
-                     directory);
+        print_answer(
+            call, json_pack("{s:s?, s:o}", "package", package, "directory", json_path(directory)),
+            directory);
     exia_text_free(directory);
     return status;
+}
+
+/* What would be moved, and what is not taken though it is newer. */
+static void say_plan(const struct call *call, const json_t *steps)
+{
+    json_t *step = NULL;
+    size_t index = 0, count = 0;
+    json_int_t bytes = 0;
+
+    json_array_foreach(steps, index, step)
+    {
+        const char *from = json_string_value(json_object_get(step, "from"));
+        const char *passed = json_string_value(json_object_get(step, "passed_over"));
+
+        if (strcmp(from, "installed") != 0 && strcmp(from, "here") != 0) {
+            bytes += json_integer_value(json_object_get(step, "size"));
+            count++;
+        }
+        if (passed != NULL)
+            say(call, "%s", passed);
+    }
+    if (count > 0) {
+        json_t *sum = must(json_integer(bytes));
+        char *size = value_text(sum, CELL_SIZE);
+
+        say(call, "%zu of %zu would come from %s: %s, or less where parts of it are here", count,
+            index, call_option(call, OPTION_FROM), size);
+        free(size);
+        json_decref(sum);
+    } else {
+        say(call, index > 0 ? "nothing would be fetched" : "there is nothing to install");
+    }
 }
 
 static exia_status show_plan(struct call *call, exia_registry *registry,
                              const exia_install_options *options, exia_error *err)
 {
-    static const struct column columns[] = {{"NAME", "name", CELL_TEXT},
-                                            {"VERSION", "version", CELL_TEXT},
-                                            {"PLATFORM", "tag", CELL_TEXT},
-                                            {"FROM", "from", CELL_TEXT},
-                                            {NULL, NULL, CELL_TEXT}};
+    static const struct column columns[] = {
+        {"NAME", "name", CELL_TEXT},    {"VERSION", "version", CELL_TEXT},
+        {"PLATFORM", "tag", CELL_TEXT}, {"FROM", "from", CELL_TEXT},
+        {"SIZE", "size", CELL_SIZE},    {NULL, NULL, CELL_TEXT}};
+    const char *package = call->count == 1 ? call->arguments[0] : NULL;
     exia_rows *rows = NULL;
-    exia_status status =
-        exia_registry_plan(&rows, registry, call->arguments[0], call_option(call, OPTION_FROM),
-                           options, job_begin(call), err);
+    json_t *steps = NULL, *step = NULL;
+    size_t index = 0;
+    exia_status status = exia_registry_plan(
+        &rows, registry, package, call_option(call, OPTION_FROM), options, job_begin(call), err);
 
     if (status == EXIA_OK)
-        status = print_rows(call, rows, columns, "nothing", err);
+        status = rows_take(&steps, rows, err);
+    json_array_foreach(steps, index, step)
+    {
+        if (call->json)
+            print_json(step);
+    }
+    if (status == EXIA_OK && !call->json && index > 0)
+        print_table(steps, columns);
+    if (status == EXIA_OK)
+        say_plan(call, steps);
+    json_decref(steps);
     exia_rows_free(rows);
     return status;
 }
 
 static exia_status run_install(struct call *call, exia_error *err)
 {
-    const char *package = call->arguments[0], *ending = strrchr(package, '.');
+    const char *package = call->count == 1 ? call->arguments[0] : "",
+               *ending = strrchr(package, '.');
     exia_registry *registry = NULL;
     exia_install_options options = {.struct_size = sizeof options,
                                     .upgrade = call_has(call, OPTION_UPGRADE),
@@ -51,7 +96,9 @@ static exia_status run_install(struct call *call, exia_error *err)
                                     .keep_current = call_has(call, OPTION_KEEP_CURRENT)};
 
     if (options.locked && options.lock == NULL)
-        return misuse(call, err, "--locked needs --lock FILE");
+        options.lock = "veda.lock";
+    if (call->count == 0 && !options.locked)
+        return misuse(call, err, "too few arguments: install %s", call->command->synopsis);
     if (options.locked && options.upgrade)
         return misuse(call, err, "--upgrade changes the lock file, and --locked forbids it");
     exia_status status = exia_registry_open(&registry, NULL, err);
@@ -69,22 +116,25 @@ static exia_status run_install(struct call *call, exia_error *err)
 const struct command command_install = {
     .name = "install",
     .run = run_install,
-    .synopsis = "PACKAGE",
+    .synopsis = "PACKAGE | --locked",
     .summary = "Install a package and all that it needs, or nothing.",
     .about = "Prints the directory where it lies.  Needs are met by what is installed, else by the "
              "newest versions that go together; pre-releases only where a need names one.  A lock "
              "file lists exactly what was taken: it is written when it is not there, and from then "
-             "on obeyed.  Versions lie side by side; the one that was asked for becomes current, "
+             "on obeyed.  With --locked and no PACKAGE all that it lists is installed, and the "
+             "directory is where packages lie.  Versions lie side by side; the one that was asked "
+             "for becomes current, "
              "that is what installed/NAME/current leads to and what is loaded when no version is "
              "named.",
-    .keys = "package, directory; with --dry-run: name, version, tag, digest, from",
-    .least = 1,
+    .keys = "package, directory; with --dry-run: name, version, tag, digest, from, size, "
+            "passed_over",
     .most = 1,
     .options = {{OPTION_FROM, 0, "from", "REMOTE",
                  "pull what is missing here from there; ./DIR: a directory of packages", false},
                 {OPTION_UPGRADE, 0, "upgrade", NULL, "take the newest of what it needs", false},
                 {OPTION_LOCK, 0, "lock", "FILE", "obey this lock file, or write it", false},
-                {OPTION_LOCKED, 0, "locked", NULL, "take only what the lock file lists", false},
+                {OPTION_LOCKED, 0, "locked", NULL,
+                 "take only what the lock file (else veda.lock) lists", false},
                 {OPTION_KEEP_CURRENT, 0, "keep-current", NULL,
                  "another version that is current stays so", false},
                 {OPTION_DRY_RUN, 0, "dry-run", NULL, "only say what would be done", false}},

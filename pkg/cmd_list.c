@@ -68,9 +68,13 @@ static exia_status run_list(struct call *call, exia_error *err)
 
     if (call_has(call, OPTION_FILES) && package == NULL)
         return misuse(call, err, "--files needs a PACKAGE");
+    if (call_has(call, OPTION_NEEDS) && (package == NULL || call_has(call, OPTION_FILES)))
+        return misuse(call, err, "--needs goes with a PACKAGE, and not with --files");
     status = exia_registry_open(&registry, NULL, err);
     if (status == EXIA_OK)
-        status = exia_registry_installed(&rows, registry, package, err);
+        status = call_has(call, OPTION_NEEDS)
+                     ? exia_registry_needs(&rows, registry, package, err)
+                     : exia_registry_installed(&rows, registry, package, err);
     if (status == EXIA_OK && !call_has(call, OPTION_FILES)) {
         char *none = package != NULL ? format_text("%s is not installed", package)
                                      : format_text("nothing is installed");
@@ -98,10 +102,12 @@ done:
 const struct command command_list = {
     .name = "list",
     .run = run_list,
-    .synopsis = "[PACKAGE [--files]]",
+    .synopsis = "[PACKAGE [--files | --needs]]",
     .summary = "List what is installed, or the files of one package.",
+    .about = "Needs come in the versions that a program gets which loads PACKAGE, itself last.",
     .keys = "name, version, tag, digest, directory, time, entry_points, components, "
-            "dependencies, requested, current; with --files: path, type, size",
+            "dependencies, requested, resolved, current; with --files: path, type, size",
     .most = 1,
-    .options = {{OPTION_FILES, 0, "files", NULL, "the files of PACKAGE, by full path", false}},
+    .options = {{OPTION_FILES, 0, "files", NULL, "the files of PACKAGE, by full path", false},
+                {OPTION_NEEDS, 0, "needs", NULL, "PACKAGE and what it goes with", false}},
 };

@@ -481,3 +481,87 @@ TEST(bundles_survive_a_lack_of_memory)
     assert_int_equal(rows_count(query(home, NULL, NULL)), 3);
     exia_registry_free(home);
 }
+
+/* ---- for other platforms ---- */
+
+static void add_for(exia_registry *registry, const char *name, const char *tag, const char *needs)
+{
+    check_ok(exia_registry_register(registry, pack_with(name, "1.0", tag, needs, tag), NULL, NULL,
+                                    &err));
+}
+
+/* "name#tag name#tag" of what is exported for the platforms. */
+static const char *export_for(exia_registry *registry, const char *package,
+                              const char *const *platforms, size_t count)
+{
+    const exia_export_options options = {
+        .struct_size = sizeof options, .platforms = platforms, .platform_count = count};
+    exia_rows *rows = NULL;
+    const char *found = "", *row = NULL, *file = check_path("for.tar");
+    check_ok(exia_registry_export(&rows, registry, &package, 1, file, &options, NULL, &err));
+    while (exia_rows_next(&row, rows, &err) == EXIA_OK) {
+        char name[64], tag[64];
+        assert_int_equal(sscanf(row, "{\"name\":\"%63[^\"]", name), 1);
+        assert_int_equal(sscanf(strstr(row, "\"tag\":"), "\"tag\":\"%63[^\"]", tag), 1);
+        found = check_format("%s%s%s#%s", found, *found ? " " : "", name, tag);
+    }
+    exia_rows_free(rows);
+    return found;
+}
+
+/* app needs lib, which is there for two platforms, of which one needs more. */
+static exia_registry *open_platforms(void)
+{
+    exia_registry *registry = open_home("home");
+    add_for(registry, "lib", "linux_one", NULL);
+    add_for(registry, "lib", "linux_two", "\"more\"");
+    add_for(registry, "more", "linux_two", NULL);
+    add_for(registry, "app", "any", "\"lib\"");
+    return registry;
+}
+
+TEST(a_bundle_is_for_the_platforms_that_are_named)
+{
+    static const char *const both[] = {"linux_one", "linux_two"};
+    exia_registry *registry = open_platforms();
+    assert_string_equal(export_for(registry, "app", both, 1), "lib#linux_one app#any");
+    assert_string_equal(export_for(registry, "app", both + 1, 1),
+                        "more#linux_two lib#linux_two app#any");
+    assert_string_equal(export_for(registry, "app", both, 2),
+                        "lib#linux_one app#any more#linux_two lib#linux_two");
+    assert_string_equal(export_for(registry, "lib", both + 1, 1), "more#linux_two lib#linux_two");
+    assert_string_equal(export_for(registry, "lib#linux_two", NULL, 0),
+                        "more#linux_two lib#linux_two");
+    exia_registry_free(registry);
+}
+
+TEST(a_platform_for_which_something_is_missing_is_named)
+{
+    static const char *const other[] = {"linux_one", "linux_three"};
+    static const char *const bad[] = {"Linux/One"};
+    exia_export_options options = {
+        .struct_size = sizeof options, .platforms = other, .platform_count = 2};
+    exia_registry *registry = open_platforms();
+    const char *app = "app", *lib = "lib", *file = check_path("for.tar");
+    check_fails(EXIA_ENOTFOUND,
+                exia_registry_export(NULL, registry, &app, 1, file, &options, NULL, &err));
+    check_text("for linux_three: app@1.0 needs \"lib\": there is no lib here");
+    check_text("lib 1.0 is for linux_");
+    check_fails(EXIA_ENOTFOUND,
+                exia_registry_export(NULL, registry, &lib, 1, file, &options, NULL, &err));
+    check_text("lib is not registered here for linux_three");
+    options.only = 1;
+    check_fails(EXIA_ENOTFOUND,
+                exia_registry_export(NULL, registry, &lib, 1, file, &options, NULL, &err));
+    check_text("lib is not registered here for linux_three");
+    options.platforms = bad;
+    options.platform_count = 1;
+    check_fails(EXIA_EINVAL,
+                exia_registry_export(NULL, registry, &app, 1, file, &options, NULL, &err));
+    check_text("platform tag");
+    options.platforms = NULL;
+    check_fails(EXIA_EINVAL,
+                exia_registry_export(NULL, registry, &app, 1, file, &options, NULL, &err));
+    assert_false(exists("for.tar"));
+    exia_registry_free(registry);
+}

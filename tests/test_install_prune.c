@@ -63,7 +63,7 @@ TEST(what_came_along_goes_with_all_that_it_needs_and_a_dry_run_changes_nothing)
     assert_int_equal(rmdir(check_path("home/staging")), 0);
 }
 
-TEST(of_several_versions_that_would_do_the_current_one_stays)
+TEST(of_several_versions_that_would_do_the_one_that_was_resolved_stays)
 {
     exia_registry *registry = open_home("home");
     static const char *const versions[] = {"1.0", "2.0", "3.0"};
@@ -80,8 +80,30 @@ TEST(of_several_versions_that_would_do_the_current_one_stays)
     for (size_t i = 0; i < 3; i++)
         check_ok(exia_registry_uninstall(registry, names[i], &err));
     assert_int_equal(rows_count(prune(registry, 1)), 2);
-    assert_true(exists("home/installed/low/2.0/any"));
+    assert_true(exists("home/installed/low/3.0/any"));
     assert_int_equal(rows_count(installed(registry, "low")), 1);
+    exia_registry_free(registry);
+}
+
+TEST(of_several_versions_that_would_do_the_current_one_stays_where_what_was_resolved_is_gone)
+{
+    exia_registry *registry = open_home("home");
+    static const char *const names[] = {"any", "a", "b"};
+    add_package(registry, "low", "1.0", NULL);
+    add_package(registry, "any", "1.0", "\"low\"");
+    install_one(registry, "any");
+    add_package(registry, "low", "2.0", NULL);
+    add_package(registry, "low", "3.0", NULL);
+    add_package(registry, "a", "1.0", "\"low == 2.0\"");
+    add_package(registry, "b", "1.0", "\"low == 3.0\"");
+    for (size_t i = 1; i < 3; i++)
+        install_one(registry, names[i]);
+    check_ok(exia_registry_activate(registry, "low@2.0", NULL, &err));
+    check_ok(exia_registry_uninstall(registry, "low@1.0", &err));
+    for (size_t i = 1; i < 3; i++)
+        check_ok(exia_registry_uninstall(registry, names[i], &err));
+    assert_int_equal(rows_count(prune(registry, 1)), 1);
+    assert_true(exists("home/installed/low/2.0/any"));
     exia_registry_free(registry);
 }
 

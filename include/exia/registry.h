@@ -140,24 +140,31 @@ typedef struct exia_install_options {
  * (NULL: only from what is here) and stays registered.  Needs are met by what is installed, else by
  * the newest version that fits all who ask.  Again is no error.
  *
+ * `remote` may also be a directory of package files: a text with a "/" in it.  Of `package` NULL, with
+ * `locked` only, all that the lock file lists is installed, as what was asked for or came along there;
+ * what is installed besides stays.  Several processes may install with one lock file at a time: each
+ * keeps what the others wrote.
+ *
  * Versions and platforms of a package lie side by side, and one that runs here is current: what
  * installed/NAME/current, a link, leads to, and what is loaded when no version is named.  That is the
  * package asked for, from now on, unless the options keep another; what only came along for it does so
  * where no version was current.  No code of a package is run.
  *
- * @param[out] directory  where the package lies; may be NULL
+ * @param[out] directory  where the package lies; of a whole lock file HOME/installed; may be NULL
  * @param      options    NULL: the defaults
  * @return EXIA_ENOTFOUND: it is not there, or needs do not go together, with who asks for what;
  * EXIA_ECYCLE: packages need each other; EXIA_ECONFLICT: two packages have one identity, or one is not
- * that of the lock file; EXIA_ECORRUPT
+ * that of the lock file; EXIA_EUNSUPPORTED: too many combinations; EXIA_ECORRUPT
  */
 EXIA_API exia_status exia_registry_install(char **directory, exia_registry *registry,
                                            const char *package, const char *remote,
                                            const exia_install_options *options, const exia_job *job,
                                            exia_error *err);
 
-/* What exia_registry_install() would do: rows {name, version, tag, digest, from}, what is needed
- * first, the package last; `from` is "installed", "here" or the remote.  Nothing changes.
+/* What exia_registry_install() would do: rows {name, version, tag, digest, from, size, passed_over}, what
+ * is needed first, the package last; `from` is "installed", "here" or the remote, `size` the bytes of the
+ * package's file (null: installed), and `passed_over` says why a newer version is not taken where it does
+ * not go together with the rest (null: there is none).  Nothing changes.
  *
  * @return as there */
 EXIA_API exia_status exia_registry_plan(exia_rows **out, exia_registry *registry,
@@ -167,9 +174,19 @@ EXIA_API exia_status exia_registry_plan(exia_rows **out, exia_registry *registry
 
 /* What is installed: rows {name, version, tag, digest, directory, time, entry_points, components,
  * dependencies, requested, current}, by name, newest version first; `requested` is what did not only
- * come along for others.  @param package  NULL: all */
+ * come along for others, and has `resolved`, too: {NAME: "VERSION#TAG"} of all that was chosen for it.
+ * @param package  NULL: all */
 EXIA_API exia_status exia_registry_installed(exia_rows **out, exia_registry *registry,
                                              const char *package, exia_error *err);
+
+/* What an installed package goes with: rows as of exia_registry_installed(), each behind all that it needs,
+ * the package itself last.  It is the current version unless one is named.  Of what it needs it is what was
+ * resolved for it when it was installed; where that is gone, the current version, else the best, but none
+ * that somebody among them does not admit.  So code of several versions side by side is loaded right.
+ *
+ * @return EXIA_ENOTFOUND: it is not installed, or something that it needs is not */
+EXIA_API exia_status exia_registry_needs(exia_rows **out, exia_registry *registry,
+                                         const char *package, exia_error *err);
 
 /* Make an installed package the current one of its name.  One for another platform must be named with
  * its tag.
@@ -259,10 +276,15 @@ typedef struct exia_export_options {
     const char
         *have; /* the lines of exia_registry_have() of the other side: left out; NULL: none */
     int only;  /* not zero: these packages alone, not what they need */
+    const char *const
+        *platforms; /* tags, as "linux_aarch64": what it is for, each of them with all that is
+                                     needed there; NULL: this platform */
+    size_t platform_count;
 } exia_export_options;
 
 /* Write packages and all that they need, as registered here, to `file`: whole or not at all, in the
- * place of one that is there.  Needs are met for this platform by the newest version that fits.
+ * place of one that is there.  Needs are met by the newest version that fits, for this platform or those
+ * that the options name; of a package that is named with its tag for that one.
  *
  * @param[out] out  rows {name, version, tag, digest, file, size, state}, `state` being "exported" or
  *                  "left out", which has no file; may be NULL

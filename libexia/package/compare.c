@@ -28,6 +28,7 @@ typedef struct finding {
     unsigned problems;
     mode_t mode;
     uint64_t size;
+    json_t *shown; /* the digest or the target that is there */
 } finding;
 
 typedef struct hand {
@@ -54,6 +55,22 @@ static exia_status failed(const comparing *all, const char *what, const char *pa
 {
     exia_status rc = exia__fail_errno(err, errno, what, path);
     return exia__prefix(err, rc, "%s", all->directory);
+}
+
+static json_t *digest_text(const unsigned char digest[EXIA__DIGEST_SIZE])
+{
+    char hex[EXIA__HEX_SIZE];
+    exia__hex(hex, digest, EXIA__DIGEST_SIZE);
+    return json_string(hex);
+}
+
+static json_t *path_text(const char *path)
+{
+    char *encoded = NULL;
+    json_t *text =
+        exia__percent_encode(&encoded, path, NULL) == EXIA_OK ? json_string(encoded) : NULL;
+    exia__release(encoded);
+    return text;
 }
 
 static char type_of(mode_t mode)
@@ -114,8 +131,11 @@ static exia_status compare_content(comparing *all, const exia__entry *entry, fin
     exia_status ended = exia__hash_finish(digest, own->hash, rc < 0 ? NULL : err);
     rc = rc < 0 ? rc : ended;
     if (rc == EXIA_OK && !(found->problems & UNREADABLE) &&
-        memcmp(digest, entry->digest, sizeof digest) != 0)
+        memcmp(digest, entry->digest, sizeof digest) != 0) {
         found->problems |= DIGEST;
+        found->shown = digest_text(digest);
+        rc = found->shown ? EXIA_OK : exia__fail_memory(err);
+    }
     return rc;
 }
 
@@ -169,6 +189,9 @@ static exia_status compare_member(comparing *all, size_t index, const exia__hand
         rc = read_target(target, all, fd, entry->path, err);
         if (rc == EXIA_OK && strcmp(target, entry->target) != 0)
             found->problems |= TARGET;
+        if (rc == EXIA_OK && found->problems & TARGET &&
+            (found->shown = path_text(target)) == NULL)
+            rc = exia__fail_memory(err);
     } else {
         if ((info.st_mode & 07777) != entry->mode)
             found->problems |= MODE;
@@ -342,21 +365,11 @@ static json_t *type_text(char type)
                                      : "something else");
 }
 
-static json_t *path_text(const char *path)
-{
-    char *encoded = NULL;
-    json_t *text =
-        exia__percent_encode(&encoded, path, NULL) == EXIA_OK ? json_string(encoded) : NULL;
-    exia__release(encoded);
-    return text;
-}
-
 static exia_status tell_member(comparing *all, size_t index, exia_error *err)
 {
     const exia__entry *entry = &all->entries[index];
     const finding *found = &all->found[index];
     const char *path = entry->path;
-    char hex[EXIA__HEX_SIZE];
     exia_status rc = EXIA_OK;
     if (found->problems & MISSING)
         rc = tell(all, path, "missing", type_text(entry->type), NULL, err);
@@ -367,14 +380,12 @@ static exia_status tell_member(comparing *all, size_t index, exia_error *err)
     if (rc == EXIA_OK && found->problems & SIZE)
         rc = tell(all, path, "size", json_integer((json_int_t)entry->size),
                   json_integer((json_int_t)found->size), err);
-    if (rc == EXIA_OK && found->problems & DIGEST) {
-        exia__hex(hex, entry->digest, sizeof entry->digest);
-        rc = tell(all, path, "digest", json_string(hex), NULL, err);
-    }
+    if (rc == EXIA_OK && found->problems & DIGEST)
+        rc = tell(all, path, "digest", digest_text(entry->digest), json_incref(found->shown), err);
     if (rc == EXIA_OK && found->problems & MODE)
         rc = tell(all, path, "mode", mode_text((mode_t)entry->mode), mode_text(found->mode), err);
     if (rc == EXIA_OK && found->problems & TARGET)
-        rc = tell(all, path, "target", path_text(entry->target), NULL, err);
+        rc = tell(all, path, "target", path_text(entry->target), json_incref(found->shown), err);
     return rc;
 }
 
@@ -419,6 +430,8 @@ done:
     while (all.extra_count > 0)
         exia__release(all.extra[--all.extra_count]);
     exia__release(all.extra);
+    for (size_t i = 0; all.found != NULL && i < all.count; i++)
+        json_decref(all.found[i].shown);
     exia__release(all.found);
     exia__release(all.entries);
     json_decref(all.rows);

@@ -200,17 +200,19 @@ static exia_status repair_files(const checking *state, const json_t *row, exia_e
     return rc;
 }
 
+static exia_status follow(exia__staging *staging, const exia_registry *registry, void *name,
+                          exia_error *err)
+{
+    return exia__current_follow(staging, registry, name, err);
+}
+
 static exia_status repair_link(const checking *state, const json_t *row, exia_error *err)
 {
-    exia__staging staging = {.lock = -1};
-    int lock = -1;
-    exia_status rc = exia__staging_open(&staging, state->registry, state->work, err);
+    char *name = NULL;
+    exia_status rc = exia__text_copy(&name, exia__json_string(row, "name"), err);
     if (rc == EXIA_OK)
-        rc = exia__home_lock(&lock, state->registry, state->work, err);
-    if (rc == EXIA_OK)
-        rc = exia__current_follow(&staging, state->registry, exia__json_string(row, "name"), err);
-    exia__lock_drop(lock);
-    exia__staging_close(&staging, state->registry);
+        rc = exia__change(state->registry, follow, name, state->work, err);
+    exia__release(name);
     return rc;
 }
 

@@ -311,18 +311,25 @@ static const json_t *select_row(const json_t *rows, const exia__spec *selector)
     return chosen;
 }
 
-static exia_status activate(exia__staging *staging, const exia_registry *registry,
-                            const exia__spec *selector, const char *expect, exia_error *err)
+typedef struct wish {
+    exia__spec package;
+    const char *expect;
+} wish;
+
+static exia_status activate(exia__staging *staging, const exia_registry *registry, void *payload,
+                            exia_error *err)
 {
+    const wish *asked = payload;
+    const char *name = asked->package.name;
     json_t *rows = NULL, *targets = NULL;
     char *text = NULL, *target = NULL;
     exia_error caught;
-    exia_status rc = exia__installed_read(&rows, registry, selector->name, err);
-    const json_t *row = select_row(rows, selector);
+    exia_status rc = exia__installed_read(&rows, registry, name, err);
+    const json_t *row = select_row(rows, &asked->package);
     if (rc == EXIA_OK && row == NULL)
-        rc = exia__fail(err, EXIA_ENOTFOUND, 0, "%s is not installed", selector->text);
+        rc = exia__fail(err, EXIA_ENOTFOUND, 0, "%s is not installed", asked->package.text);
     if (rc == EXIA_OK)
-        rc = check_expected(exia__current_among(rows, selector->name), selector->name, expect, err);
+        rc = check_expected(exia__current_among(rows, name), name, asked->expect, err);
     if (rc == EXIA_OK)
         rc = exia__installed_target(&target, row, err);
     if (rc == EXIA_OK)
@@ -334,9 +341,9 @@ static exia_status activate(exia__staging *staging, const exia_registry *registr
         rc = exia__staging_intend(staging, registry, targets, err);
     staging->changing = rc == EXIA_OK;
     if (rc == EXIA_OK)
-        rc = exia__records_put(NULL, registry->records, kind, selector->name, text, EXIA_ANY, NULL,
-                               NULL, err);
-    if (rc == EXIA_OK && exia__current_follow(staging, registry, selector->name, &caught) < 0)
+        rc =
+            exia__records_put(NULL, registry->records, kind, name, text, EXIA_ANY, NULL, NULL, err);
+    if (rc == EXIA_OK && exia__current_follow(staging, registry, name, &caught) < 0)
         exia__staging_leave_for_later(staging, &caught); /* current it is: the record says so */
     json_decref(rows);
     json_decref(targets);
@@ -348,19 +355,15 @@ static exia_status activate(exia__staging *staging, const exia_registry *registr
 exia_status exia_registry_activate(exia_registry *registry, const char *package, const char *expect,
                                    exia_error *err)
 {
-    exia__spec selector = {0};
-    exia__staging staging = {.lock = -1};
+    wish asked = {.expect = expect};
     exia__work work;
-    int lock = -1;
     exia_status rc = exia__registry_enter_write(registry, err);
-    if (rc < 0 || (rc = exia__spec_parse(&selector, package, err)) < 0)
-        return rc;
-    if ((rc = exia__work_begin(&work, NULL, err)) == EXIA_OK &&
-        (rc = exia__staging_open(&staging, registry, &work, err)) == EXIA_OK &&
-        (rc = exia__home_lock(&lock, registry, &work, err)) == EXIA_OK)
-        rc = activate(&staging, registry, &selector, expect, err);
-    exia__lock_drop(lock);
-    exia__staging_end(&staging, registry, rc);
-    exia__spec_free(&selector);
+    if (rc == EXIA_OK)
+        rc = exia__spec_parse(&asked.package, package, err);
+    if (rc == EXIA_OK)
+        rc = exia__work_begin(&work, NULL, err);
+    if (rc == EXIA_OK)
+        rc = exia__change(registry, activate, &asked, &work, err);
+    exia__spec_free(&asked.package);
     return rc;
 }

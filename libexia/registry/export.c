@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/name.h"
 #include "base/rows.h"
 #include "package/format.h"
 #include "registry/bundle.h"
@@ -25,6 +26,8 @@ typedef struct exporting {
     exia__side here, there; /* there: its records are NULL without a remote */
     const exia__side *remote;
     int only;
+    const char *const *platforms;
+    size_t platform_count;
     json_t *had;  /* NAME@VERSION#TAG -> digest, on the other side */
     json_t *seen; /* NAME@VERSION#TAG: decided */
     json_t *list; /* bundle.json */
@@ -174,16 +177,22 @@ static exia_status take_choice(exporting *now, const json_t *choice, exia_error 
     return rc;
 }
 
-static exia_status take_all(exporting *now, const char *package, exia_error *err)
+/* A package with what it needs, as it would be installed on a platform.  One that is named with its tag is
+ * for that, and so is what it needs. */
+static exia_status take_for(exporting *now, const char *package, const char *platform,
+                            exia_error *err)
 {
     exia_job job = exia__work_rest(now->work);
     exia__spec spec = {0};
-    const exia__wish wish = {
+    exia__wish wish = {
         .registry = now->registry, .there = now->remote, .package = &spec, .upgrade = 1};
     json_t *plan = NULL;
     exia_status rc = exia__spec_parse(&spec, package, err);
     if (rc < 0)
         return rc;
+    if (platform == NULL && spec.tag != NULL && strcmp(spec.tag, "any") != 0)
+        platform = spec.tag;
+    wish.platform = spec.platform = platform;
     if (now->only) {
         if (now->remote != NULL)
             rc = pull(now, &spec, err);
@@ -196,6 +205,17 @@ static exia_status take_all(exporting *now, const char *package, exia_error *err
     }
     json_decref(plan);
     exia__spec_free(&spec);
+    return rc;
+}
+
+static exia_status take_all(exporting *now, const char *package, exia_error *err)
+{
+    exia_status rc = now->platform_count == 0 ? take_for(now, package, NULL, err) : EXIA_OK;
+    for (size_t i = 0; rc == EXIA_OK && i < now->platform_count; i++) {
+        rc = take_for(now, package, now->platforms[i], err);
+        if (rc < 0)
+            rc = exia__prefix(err, rc, "for %s", now->platforms[i]);
+    }
     return rc;
 }
 
@@ -357,6 +377,8 @@ static exia_status open_export(exporting *now, const exia_export_options *option
     now->seen = json_object();
     now->list = json_pack("{s:i, s:[], s:[]}", "format", 1, "packages", "needs");
     exia_status rc = now->had && now->seen && now->list ? EXIA_OK : exia__fail_memory(err);
+    for (size_t i = 0; rc == EXIA_OK && i < now->platform_count; i++)
+        rc = exia__name_check_lower(now->platforms[i], "platform tag", err);
     if (rc == EXIA_OK)
         rc = read_had(now, options->have, err);
     if (rc == EXIA_OK && options->remote != NULL) {
@@ -381,6 +403,8 @@ exia_status exia_registry_export(exia_rows **out, exia_registry *registry,
     if (rc == EXIA_OK)
         rc = ours.remote ? exia__registry_enter_write(registry, err)
                          : exia__registry_enter(registry, err);
+    if (rc == EXIA_OK && ours.platforms == NULL && ours.platform_count > 0)
+        rc = exia__fail(err, EXIA_EINVAL, 0, "exia_registry_export: `platforms` is NULL");
     if (rc == EXIA_OK && (packages == NULL || count == 0 || file == NULL))
         rc =
             exia__fail(err, EXIA_EINVAL, 0, "exia_registry_export: no package or no file is given");
@@ -388,6 +412,8 @@ exia_status exia_registry_export(exia_rows **out, exia_registry *registry,
         return rc;
     now.work = &work;
     now.only = ours.only;
+    now.platforms = ours.platforms;
+    now.platform_count = ours.platform_count;
     now.here = exia__side_here(registry);
     rc = open_export(&now, &ours, job, err);
     for (size_t i = 0; rc == EXIA_OK && i < count; i++)

@@ -1,7 +1,7 @@
-/* Install a package with all it needs, or nothing.  What is missing here is pulled first, which only
- * adds to the registry.  Then all is unpacked and verified in a staging, synced once, moved to its
- * places under the home's lock, and committed by one batch of rows.  What fails between the first
- * move and the commit is left as a crash would leave it, and undone in the same way. */
+/* Install a package, or what a lock file lists, with all it needs, or nothing.  What is missing here is
+ * pulled first, which only adds to the registry.  Then all is unpacked and verified in a staging, synced
+ * once, moved to its places under the home's lock, and committed by one batch of rows.  What fails
+ * between the first move and the commit is left as a crash would leave it, and undone in the same way. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -35,7 +35,7 @@ typedef struct install {
     exia_registry *registry;
     exia__plan plan;
     exia__work *work;
-    step *steps; /* what is needed first; the package itself is the last */
+    step *steps; /* what is needed first */
     size_t count;
     exia__staging staging;
     int intended; /* the intent is written */
@@ -61,6 +61,12 @@ static void clear(install *state)
 static const char *said(const step *one, const char *member)
 {
     return exia__json_string(one->choice, member);
+}
+
+/* Is it what was asked for, not what only comes along? */
+static int is_asked(const step *one)
+{
+    return json_is_true(json_object_get(one->choice, "asked"));
 }
 
 static int comes_from(const step *one, const char *from)
@@ -127,17 +133,19 @@ static exia_status unpack(install *state, step *one, exia_error *err)
 static exia_status prepare(install *state, exia_error *err)
 {
     json_t *targets = json_array();
+    size_t coming = 0;
     exia_status rc = targets ? EXIA_OK : exia__fail_memory(err);
     for (size_t i = 0; rc == EXIA_OK && i < state->count; i++) {
-        if (!comes_from(&state->steps[i], "installed"))
-            rc = exia__json_append(targets, json_string(state->steps[i].target), err);
+        const step *one = &state->steps[i];
+        int comes = !comes_from(one, "installed");
+        coming += (size_t)comes;
+        if (comes || is_asked(one)) /* what is current may change */
+            rc = exia__json_append(targets, json_string(one->target), err);
     }
     if (rc == EXIA_OK)
         rc = exia__staging_open(&state->staging, state->registry, state->work, err);
-    if (rc < 0 || json_array_size(targets) == 0)
+    if (rc < 0 || coming == 0)
         goto done;
-    if (comes_from(&state->steps[state->count - 1], "installed")) /* what is current may change */
-        rc = exia__json_append(targets, json_string(state->steps[state->count - 1].target), err);
     if (rc == EXIA_OK)
         rc = exia__staging_intend(&state->staging, state->registry, targets, err);
     state->intended = rc == EXIA_OK;
@@ -156,17 +164,36 @@ done:
 
 /* ---- under the home's lock ---- */
 
+/* What was asked for keeps what was chosen for it: loading takes that. */
+static exia_status settle_row(const install *state, step *one, const json_t *before,
+                              exia_error *err)
+{
+    json_t *resolved = NULL;
+    exia_status rc = EXIA_OK;
+    if (is_asked(one))
+        rc = exia__plan_resolved(&resolved, &state->plan, one->choice, err);
+    else
+        resolved = json_incref(json_object_get(before, "resolved"));
+    int requested = is_asked(one) || json_is_true(json_object_get(before, "requested"));
+    if (rc == EXIA_OK && resolved != NULL)
+        rc = exia__json_set(one->row, "resolved", json_incref(resolved), err);
+    if (rc == EXIA_OK)
+        rc = exia__json_set(one->row, "requested", json_boolean(requested), err);
+    if (rc == EXIA_OK && !json_equal(one->row, before))
+        rc = exia__json_text(&one->text, one->row, err);
+    json_decref(resolved);
+    return rc;
+}
+
 /* Compare a step with what is installed by now, and decide what is committed.  EXIA_DONE: the plan
  * no longer holds. */
 static exia_status settle(const install *state, step *one, exia_error *err)
 {
     json_t *row = NULL;
-    int last = one == &state->steps[state->count - 1];
     exia_status rc = exia__installed_row(&row, state->registry, one->target, err);
     if (rc < 0)
         return rc;
     const char *digest = exia__json_string(row, "digest");
-    int requested = json_is_true(json_object_get(row, "requested"));
     int same = digest != NULL && strcmp(digest, said(one, "digest")) == 0;
     if (digest != NULL && !same) {
         rc = exia__fail(err, EXIA_ECONFLICT, 0,
@@ -176,14 +203,14 @@ static exia_status settle(const install *state, step *one, exia_error *err)
         exia__release(one->staged); /* another process was faster, or it always was there */
         one->staged = NULL;
         json_decref(one->row);
-        one->row = last && !requested ? json_incref(row) : NULL;
+        one->row = is_asked(one) ? exia__json_copy(row) : NULL;
+        if (is_asked(one) && one->row == NULL)
+            rc = exia__fail_memory(err);
     } else if (one->staged == NULL) {
         rc = EXIA_DONE;
     }
     if (rc == EXIA_OK && one->row != NULL)
-        rc = exia__json_set(one->row, "requested", json_boolean(last || requested), err);
-    if (rc == EXIA_OK && one->row != NULL)
-        rc = exia__json_text(&one->text, one->row, err);
+        rc = settle_row(state, one, row, err);
     json_decref(row);
     return rc;
 }
@@ -194,8 +221,8 @@ static exia_status settle_current(const install *state, step *one, exia_error *e
 {
     json_t *rows = NULL;
     const json_t *chosen = NULL;
-    int last = one == &state->steps[state->count - 1];
-    if (!last && one->staged == NULL)
+    int asked = is_asked(one);
+    if (!asked && one->staged == NULL)
         return EXIA_OK;
     exia_status rc = exia__installed_read(&rows, state->registry, said(one, "name"), err);
     const json_t *was = exia__current_among(rows, said(one, "name"));
@@ -203,7 +230,7 @@ static exia_status settle_current(const install *state, step *one, exia_error *e
                strcmp(exia__json_string(was, "version"), said(one, "version")) == 0 &&
                strcmp(exia__json_string(was, "tag"), said(one, "tag")) == 0;
     if (exia__tag_fits(said(one, "tag")) &&
-        (was == NULL || (last && !state->plan.options.keep_current)))
+        (was == NULL || (asked && !state->plan.options.keep_current)))
         chosen = here ? NULL : one->choice;
     else if (one->staged != NULL)
         chosen = was;
@@ -278,12 +305,14 @@ static exia_status commit(install *state, exia_error *err)
 /* Where only what is current moves, nothing was intended yet. */
 static exia_status intend_current(install *state, exia_error *err)
 {
-    const step *last = &state->steps[state->count - 1];
-    if (state->intended || last->current == NULL)
-        return EXIA_OK;
-    json_t *targets = json_pack("[s]", last->target);
-    exia_status rc = targets ? exia__staging_intend(&state->staging, state->registry, targets, err)
-                             : exia__fail_memory(err);
+    json_t *targets = json_array();
+    exia_status rc = targets ? EXIA_OK : exia__fail_memory(err);
+    for (size_t i = 0; rc == EXIA_OK && !state->intended && i < state->count; i++) {
+        if (state->steps[i].current != NULL)
+            rc = exia__json_append(targets, json_string(state->steps[i].target), err);
+    }
+    if (rc == EXIA_OK && json_array_size(targets) > 0)
+        rc = exia__staging_intend(&state->staging, state->registry, targets, err);
     json_decref(targets);
     return rc;
 }
@@ -343,7 +372,17 @@ static exia_status run_round(install *state, exia_error *err)
     if (rc == EXIA_OK)
         rc = finish(state, err);
     exia__staging_end(&state->staging, state->registry, rc);
+    if (rc == EXIA_OK)
+        rc = exia__plan_keep(&state->plan, state->work, err);
     return rc;
+}
+
+/* Where the package lies; what a lock file lists lies side by side. */
+static exia_status find_directory(char **out, const install *state, exia_error *err)
+{
+    return state->plan.package.name
+               ? exia__text_copy(out, state->steps[state->count - 1].place, err)
+               : exia__registry_path(out, state->registry, "installed", err);
 }
 
 exia_status exia_registry_install(char **directory, exia_registry *registry, const char *package,
@@ -365,12 +404,10 @@ exia_status exia_registry_install(char **directory, exia_registry *registry, con
         rc = ++round < MOST_ROUNDS
                  ? EXIA_OK
                  : exia__fail(err, EXIA_ECONFLICT, 0,
-                              "what %s needs is uninstalled again and again: try later", package);
+                              "what is installed or locked changes again and again: try later");
     }
-    if (rc == EXIA_OK)
-        rc = exia__plan_keep(&state.plan, err);
     if (rc == EXIA_OK && directory != NULL)
-        rc = exia__text_copy(directory, state.steps[state.count - 1].place, err);
+        rc = find_directory(directory, &state, err);
     clear(&state);
     exia__plan_close(&state.plan);
     return rc;

@@ -145,6 +145,16 @@ int exia__installed_match(const exia__spec *selector, const json_t *row)
                             exia__json_string(row, "version"), exia__json_string(row, "tag"));
 }
 
+int exia__installed_resolved(const json_t *root, const json_t *row)
+{
+    const char *version = exia__json_string(row, "version");
+    const char *said =
+        exia__json_string(json_object_get(root, "resolved"), exia__json_string(row, "name"));
+    size_t size = strlen(version);
+    return said != NULL && strncmp(said, version, size) == 0 && said[size] == '#' &&
+           strcmp(said + size + 1, exia__json_string(row, "tag")) == 0;
+}
+
 exia_status exia__installed_target(char **out, const json_t *row, exia_error *err)
 {
     return exia__text_format(out, err, "%s/%s/%s", exia__json_string(row, "name"),
@@ -152,9 +162,9 @@ exia_status exia__installed_target(char **out, const json_t *row, exia_error *er
 }
 
 const json_t *exia__installed_meet(const json_t *rows, const exia__dependency *dependency,
-                                   const json_t *without)
+                                   const json_t *root, const json_t *without)
 {
-    const json_t *best = NULL;
+    const json_t *best = NULL, *current = NULL;
     for (size_t i = exia__installed_first(rows, dependency->name);
          exia__installed_is(json_array_get(rows, i), dependency->name); i++) {
         const json_t *row = json_array_get(rows, i);
@@ -162,13 +172,15 @@ const json_t *exia__installed_meet(const json_t *rows, const exia__dependency *d
                    *tag = exia__json_string(row, "tag");
         if (row == without || !exia__dependency_match(dependency, version))
             continue;
-        if (json_is_true(json_object_get(row, "current")))
+        if (exia__installed_resolved(root, row))
             return row;
+        if (json_is_true(json_object_get(row, "current")))
+            current = row;
         if (best == NULL || exia__spec_before(version, tag, exia__json_string(best, "version"),
                                               exia__json_string(best, "tag")))
             best = row;
     }
-    return best;
+    return current ? current : best;
 }
 
 exia_status exia_registry_installed(exia_rows **out, exia_registry *registry, const char *package,

@@ -17,12 +17,14 @@ exia_status exia__installed_row(json_t **out, const exia_registry *registry, con
 size_t exia__installed_first(const json_t *rows, const char *name);
 int exia__installed_is(const json_t *row, const char *name);
 int exia__installed_match(const exia__spec *selector, const json_t *row);
+/* Was `row` resolved for `root` (may be NULL) when that was installed? */
+int exia__installed_resolved(const json_t *root, const json_t *row);
 /* "NAME/VERSION/TAG" */
 exia_status exia__installed_target(char **out, const json_t *row, exia_error *err);
 
-/* The row that meets a dependency: the current version if it does, else the best; never `without`
- * (may be NULL).  NULL: none does. */
+/* The row that meets a dependency: what was resolved for `root` (may be NULL) if it does, else the current
+ * version, else the best; never `without` (may be NULL).  NULL: none does. */
 const json_t *exia__installed_meet(const json_t *rows, const exia__dependency *dependency,
-                                   const json_t *without);
+                                   const json_t *root, const json_t *without);
 
 #endif

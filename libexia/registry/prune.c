@@ -13,19 +13,14 @@
 #include "registry/orphans.h"
 #include "registry/uninstall.h"
 
-static int is_true(const json_t *row, const char *member)
+static int is_kept(const json_t *row)
 {
-    return json_is_true(json_object_get(row, member));
+    return json_object_get(row, "kept") != NULL;
 }
 
-static exia_status keep(json_t *kept, json_t *row, exia_error *err)
-{
-    exia_status rc = exia__json_set(row, "kept", json_true(), err);
-    return rc == EXIA_OK ? exia__json_append(kept, json_incref(row), err) : rc;
-}
-
-/* Call `met` for each dependency of a row that something installed meets. */
-static exia_status each_need(const json_t *rows, const json_t *row,
+/* Call `met` for each dependency of a row that something installed meets, where it is loaded for `root`
+ * (may be NULL). */
+static exia_status each_need(const json_t *rows, const json_t *row, const json_t *root,
                              exia_status (*met)(const json_t *row, const json_t *other,
                                                 void *payload, exia_error *err),
                              void *payload, exia_error *err)
@@ -37,32 +32,51 @@ static exia_status each_need(const json_t *rows, const json_t *row,
         exia__dependency dependency;
         if (text == NULL || (rc = exia__dependency_parse(&dependency, text, err)) < 0)
             continue;
-        const json_t *other = exia__installed_meet(rows, &dependency, NULL);
+        const json_t *other = exia__installed_meet(rows, &dependency, root, NULL);
         if (other != NULL)
             rc = met(row, other, payload, err);
     }
     return rc;
 }
 
+/* What a package that was asked for is loaded with: its rows bear its number. */
+typedef struct walk {
+    json_t *open;
+    size_t number;
+} walk;
+
+static exia_status keep(json_t *row, walk *state, exia_error *err)
+{
+    json_t *number = json_object_get(row, "kept");
+    if (number != NULL && (size_t)json_integer_value(number) == state->number)
+        return EXIA_OK;
+    exia_status rc = exia__json_set(row, "kept", json_integer((json_int_t)state->number), err);
+    return rc == EXIA_OK ? exia__json_append(state->open, json_incref(row), err) : rc;
+}
+
 static exia_status keep_other(const json_t *row, const json_t *other, void *payload,
                               exia_error *err)
 {
     (void)row;
-    return is_true(other, "kept") ? EXIA_OK : keep(payload, (json_t *)(uintptr_t)other, err);
+    return keep((json_t *)(uintptr_t)other, payload, err);
 }
 
 /* Put `kept` into each row that stays. */
 static exia_status mark(const json_t *rows, exia_error *err)
 {
-    json_t *kept = json_array();
-    exia_status rc = kept ? EXIA_OK : exia__fail_memory(err);
+    walk state = {json_array(), 0};
+    exia_status rc = state.open ? EXIA_OK : exia__fail_memory(err);
     for (size_t i = 0; rc == EXIA_OK && i < json_array_size(rows); i++) {
-        if (is_true(json_array_get(rows, i), "requested"))
-            rc = keep(kept, json_array_get(rows, i), err);
+        json_t *root = json_array_get(rows, i);
+        if (!json_is_true(json_object_get(root, "requested")))
+            continue;
+        json_array_clear(state.open);
+        state.number = i;
+        rc = keep(root, &state, err);
+        for (size_t k = 0; rc == EXIA_OK && k < json_array_size(state.open); k++)
+            rc = each_need(rows, json_array_get(state.open, k), root, keep_other, &state, err);
     }
-    for (size_t i = 0; rc == EXIA_OK && i < json_array_size(kept); i++)
-        rc = each_need(rows, json_array_get(kept, i), keep_other, kept, err);
-    json_decref(kept);
+    json_decref(state.open);
     return rc;
 }
 
@@ -74,7 +88,7 @@ static exia_status add_edge(const json_t *row, const json_t *other, void *payloa
     uint32_t before = (uint32_t)json_integer_value(json_object_get(row, "node"));
     uint32_t after = (uint32_t)json_integer_value(json_object_get(other, "node"));
     exia_status rc =
-        is_true(other, "kept") ? EXIA_OK : exia_dag_add_edges(payload, &before, &after, 1, err);
+        is_kept(other) ? EXIA_OK : exia_dag_add_edges(payload, &before, &after, 1, err);
     return rc == EXIA_ECYCLE ? exia__forgive(err) : rc;
 }
 
@@ -88,7 +102,7 @@ static exia_status list_unneeded(json_t **out, const json_t *rows, exia_error *e
     exia_status rc = list && ordered ? mark(rows, err) : exia__fail_memory(err);
     for (size_t i = 0; rc == EXIA_OK && i < json_array_size(rows); i++) {
         json_t *row = json_array_get(rows, i);
-        if (is_true(row, "kept"))
+        if (is_kept(row))
             continue;
         rc = exia__json_set(row, "node", json_integer((json_int_t)json_array_size(list)), err);
         if (rc == EXIA_OK)
@@ -101,7 +115,7 @@ static exia_status list_unneeded(json_t **out, const json_t *rows, exia_error *e
     if (rc == EXIA_OK)
         rc = exia_dag_keep_order(NULL, &count, dag, err);
     for (size_t i = 0; rc == EXIA_OK && i < json_array_size(list); i++)
-        rc = each_need(rows, json_array_get(list, i), add_edge, dag, err);
+        rc = each_need(rows, json_array_get(list, i), NULL, add_edge, dag, err);
     if (rc == EXIA_OK)
         rc = exia_dag_order(&order, &count, dag, err);
     for (size_t i = 0; rc == EXIA_OK && i < count; i++)
@@ -171,37 +185,28 @@ static exia_status prune_orphans(exia_rows *rows, const exia_registry *registry,
     return rc;
 }
 
-/* Under the home's lock, where it is applied. */
-static exia_status prune(exia_rows *rows, exia__staging *staging, const exia_registry *registry,
-                         int apply, exia__work *work, exia_error *err)
+typedef struct pruning {
+    exia_rows *rows;
+    exia__work *work;
+} pruning;
+
+/* A staging, under the home's lock, where it is applied; else NULL: only tell. */
+static exia_status prune(exia__staging *staging, const exia_registry *registry, void *payload,
+                         exia_error *err)
 {
+    const pruning *state = payload;
     json_t *installed = NULL, *gone = NULL;
     exia_status rc = exia__installed_read(&installed, registry, NULL, err);
     if (rc == EXIA_OK)
         rc = list_unneeded(&gone, installed, err);
     for (size_t i = 0; rc == EXIA_OK && i < json_array_size(gone); i++)
-        rc = add_row(rows, json_array_get(gone, i), err);
+        rc = add_row(state->rows, json_array_get(gone, i), err);
     if (rc == EXIA_OK)
-        rc = prune_orphans(rows, registry, apply, work, err);
-    if (rc == EXIA_OK && apply && json_array_size(gone) > 0)
+        rc = prune_orphans(state->rows, registry, staging != NULL, state->work, err);
+    if (rc == EXIA_OK && staging != NULL && json_array_size(gone) > 0)
         rc = exia__uninstall_rows(staging, registry, gone, err);
     json_decref(installed);
     json_decref(gone);
-    return rc;
-}
-
-static exia_status apply_prune(exia_rows *rows, const exia_registry *registry, exia__work *work,
-                               exia_error *err)
-{
-    exia__staging staging = {.lock = -1};
-    int lock = -1;
-    exia_status rc = exia__staging_open(&staging, registry, work, err);
-    if (rc == EXIA_OK)
-        rc = exia__home_lock(&lock, registry, work, err);
-    if (rc == EXIA_OK)
-        rc = prune(rows, &staging, registry, 1, work, err);
-    exia__lock_drop(lock);
-    exia__staging_end(&staging, registry, rc);
     return rc;
 }
 
@@ -223,14 +228,15 @@ exia_status exia_registry_prune(exia_rows **out, exia_registry *registry,
         rc = exia__work_begin(&work, job, err);
     if (rc == EXIA_OK)
         rc = exia__rows_open(&rows, err);
+    pruning state = {rows, &work};
     if (rc == EXIA_OK && registry->journal != NULL)
         rc = add_dead(rows, registry, err);
     if (rc == EXIA_OK && ours.apply) {
         exia__staging_recover(registry);
         exia__transfers_forget(registry);
-        rc = apply_prune(rows, registry, &work, err);
+        rc = exia__change(registry, prune, &state, &work, err);
     } else if (rc == EXIA_OK) {
-        rc = prune(rows, NULL, registry, 0, &work, err);
+        rc = prune(NULL, registry, &state, err);
     }
     if (rc == EXIA_OK)
         *out = rows;

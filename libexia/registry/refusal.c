@@ -91,6 +91,8 @@ static exia_status write_who(exia__buffer *text, const exia__solver *solver, con
     exia_status rc = exia__buffer_text(text, one->text, err);
     if (rc == EXIA_OK && all == one->count && all > 1)
         return exia__buffer_text(text, " (every version)", err);
+    if (rc == EXIA_OK && all == 1 && who->name == 0 && *version_of(solver, 0, 0) == '\0')
+        return rc; /* a root that is no package */
     for (uint32_t i = 0; rc == EXIA_OK && i < one->count && shown < 3; i++) {
         if (exia__set_has(who->set, i + 1))
             rc = exia__buffer_format(text, err, "%s%s",

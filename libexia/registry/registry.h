@@ -39,7 +39,8 @@ exia_status exia__error_pass(exia_error *err, const exia_error *caught);
 
 /* ---- locks: flock on a file; they end with the process ---- */
 
-/* Wait for the lock on `path` as long as `work` allows.  @return EXIA_ETIMEOUT */
+/* Wait for the lock on `path`, a directory or a file that is made, as long as `work` allows.
+ * @return EXIA_ETIMEOUT */
 exia_status exia__lock_take(int *fd, const char *path, exia__work *work, exia_error *err);
 /* The same without waiting: EXIA_DONE when somebody holds it. */
 exia_status exia__lock_try(int *fd, const char *path, exia_error *err);
@@ -76,8 +77,9 @@ exia_status exia__remote_urls(char **records, char **packages, const exia_regist
 /* ---- selectors: name, name@version, name@version#tag ---- */
 
 typedef struct exia__spec {
-    char *text, *name;   /* all of it; the package */
-    char *version, *tag; /* NULL: not said */
+    char *text, *name;    /* all of it; the package */
+    char *version, *tag;  /* NULL: not said */
+    const char *platform; /* without a tag: what it has to run on, borrowed; NULL: this machine */
 } exia__spec;
 
 exia_status exia__spec_parse(exia__spec *out, const char *text, exia_error *err);
@@ -89,8 +91,11 @@ int exia__spec_match(const exia__spec *selector, const char *name, const char *v
  * newer one, then one that was made for this platform. */
 int exia__spec_before(const char *version, const char *tag, const char *other_version,
                       const char *other_tag);
-/* Whether a package with this tag runs on this machine. */
+/* Whether a package with this tag runs on this machine; on a platform, which is named by its tag. */
 int exia__tag_fits(const char *tag);
+int exia__tag_fits_on(const char *tag, const char *platform);
+/* The tag of this machine. */
+const char *exia__platform(void);
 
 /* ---- offers: what the events of one identity come to ---- */
 

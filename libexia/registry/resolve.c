@@ -18,6 +18,7 @@
 #include "registry/installed.h"
 #include "registry/solve.h"
 
+enum { RIGHT, WRONG };
 enum { FEW = 32 }; /* names that are asked for one by one, before all are read at once */
 
 /* The offers of a side. */
@@ -32,6 +33,8 @@ typedef struct shelf {
 typedef struct search {
     const exia__wish *wish;
     const exia_job *job;
+    const char
+        *root; /* the package that is asked for; of a whole lock file a name that none can have */
     json_t *installed; /* name -> rows */
     shelf here, there; /* `side` NULL: none */
 } search;
@@ -94,7 +97,8 @@ static int better_root(const void *left, const void *right)
 
 /* ---- candidates ---- */
 
-__attribute__((format(printf, 3, 4))) static exia_status note(choice *one, exia_error *err,
+/* Note why something is left out; what is `WRONG` is to be known even where all goes well. */
+__attribute__((format(printf, 4, 5))) static exia_status note(choice *one, int how, exia_error *err,
                                                               const char *format, ...)
 {
     va_list arguments;
@@ -102,7 +106,8 @@ __attribute__((format(printf, 3, 4))) static exia_status note(choice *one, exia_
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    exia__log(EXIA_LOG_WARNING, "registry", "%s", text);
+    if (how == WRONG)
+        exia__log(EXIA_LOG_WARNING, "registry", "%s", text);
     if (one->note.size > sizeof text)
         return EXIA_OK; /* nobody reads more of them in a line */
     return exia__buffer_format(&one->note, err, "%s%s", one->note.size ? "; " : "", text);
@@ -119,32 +124,15 @@ static int same_identity(const json_t *a, const json_t *b)
                                                       exia__json_string(b, "version")) == 0;
 }
 
-/* Can everybody read what it needs? */
-static exia_status check_needs(int *good, choice *one, const json_t *row, exia_error *err)
-{
-    const json_t *needs = json_object_get(row, "dependencies");
-    *good = 1;
-    for (size_t i = 0; i < json_array_size(needs); i++) {
-        const char *text = json_string_value(json_array_get(needs, i));
-        exia__dependency parsed;
-        exia_error why = {0};
-        if (text != NULL && exia__dependency_parse(&parsed, text, &why) == EXIA_OK)
-            continue;
-        *good = 0;
-        return note(one, err, "%s@%s is passed over: %s", one->name,
-                    exia__json_string(row, "version"), text ? why.text : "a dependency is no text");
-    }
-    return EXIA_OK;
-}
-
 /* Add it, unless the same package is a candidate already, or it is for another machine. */
 static exia_status add_candidate(choice *one, const json_t *row, const char *from, exia_error *err)
 {
-    static const char *const kept[] = {"name", "version", "tag", "digest", "dependencies"};
+    static const char *const kept[] = {"name", "version", "tag", "digest", "size", "dependencies"};
     const exia__spec *asked = one->state->wish->package;
     const char *tag = exia__json_string(row, "tag");
-    int good = exia__tag_fits(tag);
-    if (one->root)
+    exia_error why = {0};
+    int good = exia__tag_fits_on(tag, one->state->wish->platform);
+    if (one->root && asked != NULL)
         good = (asked->tag != NULL || good) &&
                exia__spec_match(asked, one->name, exia__json_string(row, "version"), tag);
     else if (!good && one->other[0] == '\0')
@@ -155,9 +143,12 @@ static exia_status add_candidate(choice *one, const json_t *row, const char *fro
         good =
             !same(other, row, "version") || !same(other, row, "tag") || !same(other, row, "digest");
     }
-    exia_status rc = good ? check_needs(&good, one, row, err) : EXIA_OK;
-    if (rc < 0 || !good)
-        return rc;
+    if (!good)
+        return EXIA_OK;
+    exia_status rc = exia__candidate_check(row, &why);
+    if (rc < 0)
+        return note(one, WRONG, err, "%s@%s is passed over: %s", one->name,
+                    exia__json_string(row, "version"), why.text);
     json_t *candidate = json_pack("{s:s}", "from", from);
     if (candidate == NULL)
         rc = exia__fail_memory(err);
@@ -209,8 +200,8 @@ static exia_status add_offers(choice *one, shelf *from, exia_error *err)
         const exia__offer *offer = &from->offers.items[i];
         json_t *row = NULL;
         if (offer->bad != EXIA_OK) {
-            rc =
-                note(one, err, "%s@%s is passed over: %s", offer->name, offer->version, offer->why);
+            rc = note(one, WRONG, err, "%s@%s is passed over: %s", offer->name, offer->version,
+                      offer->why);
             continue;
         }
         rc = exia__offer_row(&row, offer, err);
@@ -221,7 +212,7 @@ static exia_status add_offers(choice *one, shelf *from, exia_error *err)
     if (rc == EXIA_OK && from->side->files != NULL) {
         const char *why = exia__files_broken(from->side->files, one->name);
         if (why != NULL)
-            rc = note(one, err, "%s", why);
+            rc = note(one, WRONG, err, "%s", why);
     }
     return rc;
 }
@@ -250,7 +241,7 @@ static exia_status keep_pinned(choice *one, exia_error *err)
         if (wish->pins == NULL || !wish->locked)
             return EXIA_OK;
         json_array_clear(one->list);
-        return note(one, err, "%s does not list %s", wish->lock, one->name);
+        return note(one, RIGHT, err, "%s does not list %s", wish->lock, one->name);
     }
     while (kept < json_array_size(one->list)) {
         const json_t *candidate = json_array_get(one->list, kept);
@@ -268,9 +259,10 @@ static exia_status keep_pinned(choice *one, exia_error *err)
                           "them was replaced",
                           wish->lock, one->name, exia__json_string(pin, "version"),
                           exia__json_string(pin, "digest"));
-    return kept > 0 ? EXIA_OK
-                    : note(one, err, "%s holds %s@%s#%s", wish->lock, one->name,
-                           exia__json_string(pin, "version"), exia__json_string(pin, "tag"));
+    if (kept == 0)
+        return note(one, RIGHT, err, "%s holds %s@%s#%s", wish->lock, one->name,
+                    exia__json_string(pin, "version"), exia__json_string(pin, "tag"));
+    return note(one, RIGHT, err, "%s holds it", wish->lock);
 }
 
 /* One identity with other content here and there: nobody knows which is meant, unless one of them is
@@ -290,8 +282,8 @@ static exia_status drop_conflicts(choice *one, exia_error *err)
                                   "%s@%s is one package here and another on %s: unregister one "
                                   "of them",
                                   one->name, version, one->state->there.side->name);
-            rc = note(one, err, "%s@%s is one package here and another on %s", one->name, version,
-                      one->state->there.side->name);
+            rc = note(one, WRONG, err, "%s@%s is one package here and another on %s", one->name,
+                      version, one->state->there.side->name);
             json_array_remove(one->list, k);
             json_array_remove(one->list, i--);
             break;
@@ -321,20 +313,43 @@ static exia_status sort_list(choice *one, exia_error *err)
     return rc;
 }
 
+/* A package that needs exactly what the lock file lists. */
+static exia_status look_lock(exia__choices *out, const search *state, exia_error *err)
+{
+    const char *name;
+    json_t *pin, *needs = json_array();
+    exia_status rc = needs ? EXIA_OK : exia__fail_memory(err);
+    json_object_foreach((json_t *)state->wish->pins, name, pin)
+    {
+        if (rc == EXIA_OK)
+            rc = exia__json_append(
+                needs, json_sprintf("%s == %s", name, exia__json_string(pin, "version")), err);
+    }
+    if (rc == EXIA_OK) {
+        out->candidates = json_pack("[{s:s, s:s, s:s, s:O}]", "name", state->root, "version", "",
+                                    "tag", "any", "dependencies", needs);
+        rc = out->candidates ? EXIA_OK : exia__fail_memory(err);
+    }
+    json_decref(needs);
+    return rc;
+}
+
 static exia_status look(exia__choices *out, const char *name, void *payload, exia_error *err)
 {
     search *state = payload;
-    choice one = {.state = state,
-                  .name = name,
-                  .root = strcmp(name, state->wish->package->name) == 0,
-                  .list = json_array()};
+    choice one = {
+        .state = state, .name = name, .root = strcmp(name, state->root) == 0, .list = json_array()};
+    if (one.root && state->wish->package == NULL) {
+        json_decref(one.list);
+        return look_lock(out, state, err);
+    }
     exia_status rc = one.list ? add_installed(&one, err) : exia__fail_memory(err);
     if (rc == EXIA_OK)
         rc = add_offers(&one, &state->here, err);
     if (rc == EXIA_OK)
         rc = add_offers(&one, &state->there, err);
     if (rc == EXIA_OK && json_array_size(one.list) == 0 && one.other[0] != '\0')
-        rc = exia__buffer_format(&one.note, err, "%s%s", one.note.size ? "; " : "", one.other);
+        rc = note(&one, RIGHT, err, "%s", one.other);
     if (rc == EXIA_OK)
         rc = keep_pinned(&one, err);
     if (rc == EXIA_OK)
@@ -420,6 +435,16 @@ static exia_status read_installed(search *state, exia_error *err)
     return rc;
 }
 
+/* What was passed over is told where nobody sees the plan. */
+static void log_passed_over(const json_t *steps)
+{
+    for (size_t i = 0; i < json_array_size(steps); i++) {
+        const char *text = exia__json_string(json_array_get(steps, i), "passed_over");
+        if (text != NULL)
+            exia__log(EXIA_LOG_INFO, "registry", "%s", text);
+    }
+}
+
 exia_status exia__resolve(json_t **out, const exia__wish *wish, const exia_job *job,
                           exia_error *err)
 {
@@ -428,19 +453,26 @@ exia_status exia__resolve(json_t **out, const exia__wish *wish, const exia_job *
                     .job = job,
                     .here = {.side = &here, .from = "here"},
                     .there = {.side = wish->there, .from = "there"}};
-    const exia__question question = {.root = wish->package->name,
-                                     .there = wish->there ? wish->there->name : NULL,
-                                     .look = look,
-                                     .payload = &state};
+    exia__question question = {
+        .there = wish->there ? wish->there->name : NULL, .look = look, .payload = &state};
     exia__work work;
+    char *lock = NULL;
     *out = NULL;
     exia_status rc = exia__work_begin(&work, job, err);
+    if (rc == EXIA_OK && wish->package == NULL)
+        rc = exia__text_format(&lock, err, "the lock file %s", wish->lock);
+    state.root = question.root = lock ? lock : wish->package ? wish->package->name : "";
     if (rc == EXIA_OK)
         rc = read_installed(&state, err);
-    if (rc == EXIA_OK)
+    if (rc == EXIA_OK && wish->package != NULL)
         rc = check_roots(&state, err);
     if (rc == EXIA_OK)
         rc = exia__solve(out, &question, &work, err);
+    if (rc == EXIA_OK && wish->package == NULL)
+        json_array_remove(*out, json_array_size(*out) - 1);
+    if (rc == EXIA_OK)
+        log_passed_over(*out);
+    exia__release(lock);
     exia__offers_free(&state.here.offers);
     exia__offers_free(&state.there.offers);
     json_decref(state.installed);

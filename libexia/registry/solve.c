@@ -402,6 +402,19 @@ static exia_status put_in_order(json_t **out, exia__solver *solver, exia_error *
 
 /* ---- all of it ---- */
 
+exia_status exia__candidate_check(const json_t *candidate, exia_error *err)
+{
+    const json_t *needs = json_object_get(candidate, "dependencies");
+    exia_status rc = EXIA_OK;
+    for (size_t i = 0; rc == EXIA_OK && i < json_array_size(needs); i++) {
+        const char *text = json_string_value(json_array_get(needs, i));
+        exia__dependency parsed;
+        rc = text ? exia__dependency_parse(&parsed, text, err)
+                  : exia__fail(err, EXIA_EINVAL, 0, "a dependency is no text");
+    }
+    return rc;
+}
+
 static exia_status want_root(exia__solver *solver, exia_error *err)
 {
     uint32_t root = 0;

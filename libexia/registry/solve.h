@@ -17,6 +17,9 @@ typedef struct exia__choices {
 typedef exia_status exia__look_fn(exia__choices *out, const char *name, void *payload,
                                   exia_error *err);
 
+/* Can everybody read what it needs?  @return EXIA_EINVAL, naming the text */
+exia_status exia__candidate_check(const json_t *candidate, exia_error *err);
+
 typedef struct exia__question {
     const char *root;  /* the package that is wanted, any candidate of it */
     const char *there; /* for a refusal: the other side that was looked at; NULL: only here */

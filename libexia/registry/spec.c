@@ -89,16 +89,25 @@ int exia__spec_match(const exia__spec *selector, const char *name, const char *v
            (selector->tag == NULL || strcmp(selector->tag, tag) == 0);
 }
 
-int exia__tag_fits(const char *tag)
+const char *exia__platform(void)
 {
 #if defined(__x86_64__)
-    static const char machine[] = "linux_x86_64";
+    return "linux_x86_64";
 #elif defined(__aarch64__)
-    static const char machine[] = "linux_aarch64";
+    return "linux_aarch64";
 #else
-    static const char machine[] = "any";
+    return "any";
 #endif
-    return strcmp(tag, "any") == 0 || strcmp(tag, machine) == 0;
+}
+
+int exia__tag_fits_on(const char *tag, const char *platform)
+{
+    return strcmp(tag, "any") == 0 || strcmp(tag, platform ? platform : exia__platform()) == 0;
+}
+
+int exia__tag_fits(const char *tag)
+{
+    return exia__tag_fits_on(tag, NULL);
 }
 
 int exia__spec_before(const char *version, const char *tag, const char *other_version,
@@ -120,7 +129,7 @@ static exia_status not_found(const exia__offers *offers, const exia__spec *selec
                              const exia__side *side, exia_error *err)
 {
     exia__buffer others = {0};
-    const char *platform = "";
+    const char *platform = NULL;
     size_t count = 0;
     exia_status rc = EXIA_OK;
     if (side->records == NULL && side->files == NULL)
@@ -130,14 +139,15 @@ static exia_status not_found(const exia__offers *offers, const exia__spec *selec
         if (strcmp(offer->name, selector->name) != 0)
             continue;
         if (exia__spec_match(selector, offer->name, offer->version, offer->tag))
-            platform = " for this platform";
+            platform = selector->platform ? selector->platform : "this platform";
         if (count++ < SHOWN)
             rc = exia__buffer_format(&others, err, "%s%s@%s#%s", count > 1 ? ", " : "", offer->name,
                                      offer->version, offer->tag);
     }
     if (rc == EXIA_OK)
-        rc = exia__fail(err, EXIA_ENOTFOUND, 0, "%s is not registered %s%s%s%s%s", selector->text,
-                        side->name ? "on " : "here", side->name ? side->name : "", platform,
+        rc = exia__fail(err, EXIA_ENOTFOUND, 0, "%s is not registered %s%s%s%s%s%s", selector->text,
+                        side->name ? "on " : "here", side->name ? side->name : "",
+                        platform ? " for " : "", platform ? platform : "",
                         count > 1                 ? ": there are "
                         : count == 1              ? ": there is "
                         : is_file(selector->text) ? ": if it is a file, register it first, then "
@@ -156,7 +166,7 @@ exia_status exia__offer_select(const exia__offer **out, const exia__offers *offe
     for (size_t i = 0; i < offers->count; i++) {
         const exia__offer *offer = &offers->items[i];
         if (exia__spec_match(selector, offer->name, offer->version, offer->tag) &&
-            (selector->tag != NULL || exia__tag_fits(offer->tag)) &&
+            (selector->tag != NULL || exia__tag_fits_on(offer->tag, selector->platform)) &&
             (found == NULL || before(offer, found)))
             found = offer;
     }

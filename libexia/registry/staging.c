@@ -162,6 +162,21 @@ void exia__staging_end(exia__staging *staging, const exia_registry *registry, ex
     exia__staging_close(staging, registry);
 }
 
+exia_status exia__change(const exia_registry *registry, exia__change_fn *change, void *payload,
+                         exia__work *work, exia_error *err)
+{
+    exia__staging staging = {.lock = -1};
+    int lock = -1;
+    exia_status rc = exia__staging_open(&staging, registry, work, err);
+    if (rc == EXIA_OK)
+        rc = exia__home_lock(&lock, registry, work, err);
+    if (rc == EXIA_OK)
+        rc = change(&staging, registry, payload, err);
+    exia__lock_drop(lock);
+    exia__staging_end(&staging, registry, rc);
+    return rc;
+}
+
 /* ---- recovery ---- */
 
 /* Take away the target unless its row is committed; what is current of it may have changed. */

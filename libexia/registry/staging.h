@@ -40,6 +40,12 @@ void exia__staging_end(exia__staging *staging, const exia_registry *registry, ex
  * exia__staging_recover(). */
 void exia__staging_close(exia__staging *staging, const exia_registry *registry);
 
+/* Change what is installed: `change` is called under the home's lock, with a staging of its own. */
+typedef exia_status exia__change_fn(exia__staging *staging, const exia_registry *registry,
+                                    void *payload, exia_error *err);
+exia_status exia__change(const exia_registry *registry, exia__change_fn *change, void *payload,
+                         exia__work *work, exia_error *err);
+
 /* Undo what dead processes left: take away every target of theirs whose row is not committed, and mend
  * what is current of it.  Rows are true without it, so a failure goes to the log, and the next opening
  * tries again. */

@@ -12,7 +12,7 @@
 #include "registry/installed.h"
 
 static exia_status find_one(const json_t **out, const json_t *rows, const exia__spec *selector,
-                            const char *package, exia_error *err)
+                            exia_error *err)
 {
     const json_t *found = NULL;
     for (size_t i = 0; i < json_array_size(rows); i++) {
@@ -22,14 +22,15 @@ static exia_status find_one(const json_t **out, const json_t *rows, const exia__
         if (found != NULL)
             return exia__fail(err, EXIA_EINVAL, 0,
                               "%s is installed as %s#%s and as %s#%s: say which, as in %s@%s#%s",
-                              package, exia__json_string(found, "version"),
+                              selector->text, exia__json_string(found, "version"),
                               exia__json_string(found, "tag"), exia__json_string(row, "version"),
                               exia__json_string(row, "tag"), selector->name,
                               exia__json_string(row, "version"), exia__json_string(row, "tag"));
         found = row;
     }
     *out = found;
-    return found ? EXIA_OK : exia__fail(err, EXIA_ENOTFOUND, 0, "%s is not installed", package);
+    return found ? EXIA_OK
+                 : exia__fail(err, EXIA_ENOTFOUND, 0, "%s is not installed", selector->text);
 }
 
 /* Would `row` lack something if `gone` were not there? */
@@ -47,7 +48,7 @@ static exia_status needs(int *out, const json_t *row, const json_t *gone, const 
         rc = exia__dependency_parse(&dependency, text, err);
         *out = rc == EXIA_OK && exia__installed_is(gone, dependency.name) &&
                exia__dependency_match(&dependency, exia__json_string(gone, "version")) &&
-               exia__installed_meet(rows, &dependency, gone) == NULL;
+               exia__installed_meet(rows, &dependency, NULL, gone) == NULL;
     }
     return rc;
 }
@@ -113,15 +114,15 @@ exia_status exia__uninstall_rows(exia__staging *staging, const exia_registry *re
     return rc;
 }
 
-/* Under the home's lock. */
-static exia_status uninstall(exia__staging *staging, const exia_registry *registry,
-                             const exia__spec *selector, const char *package, exia_error *err)
+static exia_status uninstall(exia__staging *staging, const exia_registry *registry, void *payload,
+                             exia_error *err)
 {
+    const exia__spec *selector = payload;
     json_t *rows = NULL, *list = NULL;
     const json_t *gone = NULL;
     exia_status rc = exia__installed_read(&rows, registry, NULL, err);
     if (rc == EXIA_OK)
-        rc = find_one(&gone, rows, selector, package, err);
+        rc = find_one(&gone, rows, selector, err);
     if (rc == EXIA_OK)
         rc = check_unneeded(gone, rows, err);
     if (rc == EXIA_OK && (list = json_pack("[O]", gone)) == NULL)
@@ -136,18 +137,14 @@ static exia_status uninstall(exia__staging *staging, const exia_registry *regist
 exia_status exia_registry_uninstall(exia_registry *registry, const char *package, exia_error *err)
 {
     exia__spec selector = {0};
-    exia__staging staging = {.lock = -1};
     exia__work work;
-    int lock = -1;
     exia_status rc = exia__registry_enter_write(registry, err);
-    if (rc < 0 || (rc = exia__spec_parse(&selector, package, err)) < 0)
-        return rc;
-    if ((rc = exia__work_begin(&work, NULL, err)) == EXIA_OK &&
-        (rc = exia__staging_open(&staging, registry, &work, err)) == EXIA_OK &&
-        (rc = exia__home_lock(&lock, registry, &work, err)) == EXIA_OK)
-        rc = uninstall(&staging, registry, &selector, package, err);
-    exia__lock_drop(lock);
-    exia__staging_end(&staging, registry, rc);
+    if (rc == EXIA_OK)
+        rc = exia__spec_parse(&selector, package, err);
+    if (rc == EXIA_OK)
+        rc = exia__work_begin(&work, NULL, err);
+    if (rc == EXIA_OK)
+        rc = exia__change(registry, uninstall, &selector, &work, err);
     exia__spec_free(&selector);
     return rc;
 }

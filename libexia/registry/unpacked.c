@@ -24,7 +24,8 @@ exia_status exia__offer_of(const exia__offer **out, exia__offers *offers, const 
                *tag = exia__json_string(wanted, "tag");
     char *text = NULL;
     exia_status rc = exia__text_format(&text, err, "%s@%s#%s", name, version, tag);
-    const exia__spec exact = {text, (char *)name, (char *)version, (char *)tag};
+    const exia__spec exact = {
+        .text = text, .name = (char *)name, .version = (char *)version, .tag = (char *)tag};
     if (rc == EXIA_OK)
         rc = exia__offer_find(out, offers, side, &exact, &job, err);
     if (rc == EXIA_OK && strcmp(exia__json_string((*out)->event, "digest"),

@@ -1,5 +1,6 @@
 """Bundles from a shell: to a site without a network and back again."""
 
+import shutil
 import tarfile
 
 
@@ -59,6 +60,20 @@ def test_a_package_alone_and_what_is_missing_from_a_remote(tool):
     other.run("export", "app", "-o", "c.tar", code=1)
     assert len(other.json("export", "app", "-o", "c.tar", "--from", "depot")) == 2
     assert {row["name"] for row in other.json("query")} == {"app", "base"}
+
+
+def test_a_bundle_is_made_for_other_platforms(tool):
+    for platform in ("linux_x86_64", "linux_aarch64", "linux_other"):
+        tool.run("register", tool.package("lib", platform=platform))
+        shutil.rmtree(tool.directory / "lib.workspace")
+    tool.run("register", tool.package("top", dependencies=["lib"]))
+    words = ("export", "top", "-o", "b.tar", "--platform", "linux_aarch64")
+    rows = tool.json(*words)
+    assert [(row["name"], row["tag"]) for row in rows] == [("lib", "linux_aarch64"), ("top", "any")]
+    rows = tool.json(*words, "--platform", "linux_other")
+    assert {row["tag"] for row in rows} == {"any", "linux_aarch64", "linux_other"}
+    tool.fails(*words, "--platform", "linux_none", says="for linux_none: top@")
+    tool.fails(*words, "--platform", "No", says="platform tag")
 
 
 def test_bad_input_is_told(tool):

@@ -1,5 +1,6 @@
 """Packages from a shell: registered, sent to another host, installed, and everything that may go wrong."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -264,6 +265,8 @@ def test_check_tells_each_file_that_is_not_as_it_was_and_repairs_it(tool):
     code.chmod(0o600)
     (row, mode) = map(json.loads, tool.run("check", "hello", "--json", code=1).stdout.splitlines())
     assert (row["path"], row["problem"], row["repaired"]) == ("code/hello.py", "digest", False)
+    assert row["found"] == hashlib.sha256(code.read_bytes()).hexdigest() != row["expected"]
+    assert len(row["expected"]) == 64
     assert (mode["problem"], mode["expected"], mode["found"]) == ("mode", "0644", "0600")
     done = tool.run("check", code=1)
     assert "digest" in done.stdout and "problems that are left: 2, mended: 0" in done.stderr

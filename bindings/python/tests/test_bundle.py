@@ -11,13 +11,19 @@ import pytest
 import exia
 
 
-def pack(folder: Path, name: str, version: str = "1.0", needs: tuple[str, ...] = ()) -> Path:
+def pack(
+    folder: Path,
+    name: str,
+    version: str = "1.0",
+    needs: tuple[str, ...] = (),
+    platform: str = "any",
+) -> Path:
     """Make a package of one file."""
     workspace = folder / f"{name}-{version}"
     (workspace / "code").mkdir(parents=True)
     (workspace / "code" / "main.py").write_text(f"print({name!r})")
     manifest = {
-        "format": 1, "name": name, "version": version, "dependencies": list(needs),
+        "format": 1, "name": name, "version": version, "dependencies": list(needs), "platform": platform,
         "components": [{"path": "code/main.py", "kind": "code"}],
         "entry_points": {"main": "main:run"},
     }  # fmt: skip
@@ -34,6 +40,20 @@ def full(tmp_path: Path) -> exia.Registry:
     registry.register(pack(tmp_path, "base", "1.10"))
     registry.register(pack(tmp_path, "app", needs=("base >= 1",)))
     return registry
+
+
+def test_a_bundle_is_made_for_other_platforms(full: exia.Registry, tmp_path: Path) -> None:
+    file = tmp_path / "for.tar"
+    for platform in ("linux_one", "linux_two"):
+        (tmp_path / platform).mkdir()
+        full.register(pack(tmp_path / platform, "lib", platform=platform))
+    full.register(pack(tmp_path, "top", needs=("lib",)))
+    rows = full.export_bundle("top", file, platforms="linux_one")
+    assert [(row["name"], row["tag"]) for row in rows] == [("lib", "linux_one"), ("top", "any")]
+    rows = full.export_bundle("top", file, platforms=["linux_one", "linux_two"])
+    assert sorted(row["tag"] for row in rows) == ["any", "linux_one", "linux_two"]
+    with pytest.raises(exia.NotFoundError, match="for linux_three: top@1.0 needs"):
+        full.export_bundle("top", file, platforms=["linux_one", "linux_three"])
 
 
 def test_queries_know_versions_lists_and_the_latest(full: exia.Registry) -> None:

@@ -25,6 +25,7 @@ class Bundles(Handle):
         source: str | None = None,
         have: str | Iterable[str] | None = None,
         only: bool = False,
+        platforms: str | Iterable[str] | None = None,
     ) -> Rows:
         """Write packages and all that they need as one file, for a site without a network.
 
@@ -38,6 +39,9 @@ class Bundles(Handle):
             What the other side has, as its `have` tells: it is left out.
         only
             These packages alone, not what they need.
+        platforms
+            What it is for: tags, as "linux_aarch64", each with all that is needed there.  None:
+            this platform, or that of the tag that a package is named with.
 
         Returns
         -------
@@ -47,12 +51,18 @@ class Bundles(Handle):
         names = [packages] if isinstance(packages, str) else iterable(packages, "packages")
         if have is not None and not isinstance(have, str):
             have = "\n".join(text(line, "have").decode() for line in iterable(have, "have"))
+        if platforms is None:
+            platforms = ()
+        tags = [platforms] if isinstance(platforms, str) else iterable(platforms, "platforms")
         said = [owned(text(name, "packages")) for name in names]
         strings = owned(text_or_null(source, "source")), owned(text_or_null(have, "have"))
+        tag_texts = [owned(text(tag, "platforms")) for tag in tags]
+        tag_list = ffi.new("char *[]", tag_texts)
         options = ffi.new("exia_export_options *")
         options.struct_size = ffi.sizeof("exia_export_options")
         options.remote, options.have = strings
         options.only = flag(only, "only")
+        options.platforms, options.platform_count = tag_list, len(tag_texts)
         with Job() as job:
             return rows(
                 lib.exia_registry_export, self._c, ffi.new("char *[]", said), len(said),

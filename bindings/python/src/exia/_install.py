@@ -19,7 +19,7 @@ class Installs(Handle):
 
     def install(
         self,
-        package: str,
+        package: str | None = None,
         source: str | os.PathLike[str] | None = None,
         *,
         upgrade: bool = False,
@@ -34,6 +34,8 @@ class Installs(Handle):
 
         Parameters
         ----------
+        package
+            None, with `locked`: all that the lock file lists.
         source
             The remote that what is missing here is pulled from; or a directory of package files: a
             Path, or a text with a "/" in it.
@@ -50,7 +52,7 @@ class Installs(Handle):
         Returns
         -------
         str
-            The directory where it lies.
+            The directory where it lies; of a whole lock file the one of all that is installed.
 
         Raises
         ------
@@ -69,17 +71,21 @@ class Installs(Handle):
 
     def plan(
         self,
-        package: str,
+        package: str | None = None,
         source: str | os.PathLike[str] | None = None,
         *,
         upgrade: bool = False,
         lock: str | os.PathLike[str] | None = None,
         locked: bool = False,
     ) -> Rows:
-        """Tell what install() would do: rows {name, version, tag, digest, from}.
+        """Tell what install() would do; nothing changes.
 
-        What is needed comes first, the package last; `from` is "installed", "here" or the source.
-        Nothing changes.
+        Returns
+        -------
+        Rows
+            {name, version, tag, digest, from, size, passed_over}: what is needed first, the package
+            last.  `from` is "installed", "here" or the source, `size` the bytes of the file, and
+            `passed_over` says why a newer version does not go together with the rest.
         """
         out = ffi.new("exia_rows **")
         self._install(lib.exia_registry_plan, out, package, source, upgrade, lock, locked)
@@ -89,7 +95,7 @@ class Installs(Handle):
         self,
         function: Any,
         out: Any,
-        package: str,
+        package: str | None,
         source: str | os.PathLike[str] | None,
         upgrade: bool,
         lock: str | os.PathLike[str] | None,
@@ -106,8 +112,8 @@ class Installs(Handle):
             source = os.path.abspath(source)
         with Job() as job:
             call(
-                function, out, self._c, text(package, "package"), text_or_null(source, "source"),
-                options, job.c,
+                function, out, self._c, text_or_null(package, "package"),
+                text_or_null(source, "source"), options, job.c,
             )  # fmt: skip
         del kept
 
@@ -142,6 +148,24 @@ class Installs(Handle):
     def installed(self, package: str | None = None) -> Rows:
         """List what is installed, or one package; `current` tells which versions are."""
         return rows(lib.exia_registry_installed, self._c, text_or_null(package, "package"))
+
+    def needs(self, package: str) -> Rows:
+        """List what an installed package goes with, in the versions that `exia.load` takes.
+
+        That is what was resolved for it when it was installed; where that is gone, the current
+        version, else the best, but none that somebody among them does not admit.
+
+        Returns
+        -------
+        Rows
+            As of `installed`, each behind all that it needs, the package itself last.
+
+        Raises
+        ------
+        NotFoundError
+            It is not installed, or something that it needs is not.
+        """
+        return rows(lib.exia_registry_needs, self._c, text(package, "package"))
 
     def which(self, file: str | os.PathLike[str]) -> str:
         """Tell the package that a file was installed by, as "name@version#tag"."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import sys
 import threading
 from collections.abc import Generator, Iterable
@@ -44,7 +43,8 @@ def load(entry_point: str, home: str | os.PathLike[str] | None = None) -> Any:
     """Give the object behind an entry point of an installed package.
 
     While its module is imported, the code of the package, and that of the packages it needs, is on
-    `sys.path`.  No bytecode is written beside it, then or later.
+    `sys.path`: in the versions that `Registry.needs` tells.  No bytecode is written beside it, then
+    or later.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def load(entry_point: str, home: str | os.PathLike[str] | None = None) -> Any:
     Raises
     ------
     NotFoundError
-        The package is not installed, or has no such entry point.
+        The package or something that it needs is not installed, or it has no such entry point.
     ConflictError
         A module of that name was imported from elsewhere.
 
@@ -67,14 +67,14 @@ def load(entry_point: str, home: str | os.PathLike[str] | None = None) -> Any:
     if not (package and colon and entry):
         raise InvalidError(f'{entry_point!r} is not of the form "package:entry"')
     with Registry(home) as registry:
-        row = _installed(registry, package)
-        entries = row.get("entry_points") or {}
+        needs = registry.needs(package)[::-1]
+        entries = needs[0].get("entry_points") or {}
         if entry not in entries:
             there = ", ".join(entries) or "none"
             raise NotFoundError(
                 f"package {package!r} has no entry point {entry!r}; it has: {there}"
             )
-        paths = _code_paths(registry, row)
+        paths = _code_paths(needs)
         _homes.add(str(registry.home / "installed") + os.sep)
     module_name, _, attributes = str(entries[entry]).partition(":")
     with _importing, _on_path(paths):
@@ -85,28 +85,13 @@ def load(entry_point: str, home: str | os.PathLike[str] | None = None) -> Any:
     return found
 
 
-def _installed(registry: Registry, package: str) -> dict[str, Any]:
-    """Find an installed package: of several versions the current one, else the newest."""
-    found = registry.installed(package)
-    if not found:
-        raise NotFoundError(f"package {package!r} is not installed in {registry.home}")
-    return next((row for row in found if row["current"]), found[0])
-
-
-def _code_paths(registry: Registry, row: dict[str, Any]) -> list[str]:
-    """List the directories that hold code: of the package, then of what it needs."""
+def _code_paths(needs: Iterable[dict[str, Any]]) -> list[str]:
+    """List the directories that hold code of packages."""
     paths: dict[str, None] = {}
-    rows_left, seen = [row], {row["name"]}
-    while rows_left:
-        row = rows_left.pop(0)
+    for row in needs:
         for component in row.get("components") or []:
             if component["kind"] == "code":
                 paths[str((Path(row["directory"]) / component["path"]).parent)] = None
-        for requirement in row.get("dependencies") or []:
-            name = re.split(r"[ <>=!~,]", str(requirement).strip(), maxsplit=1)[0]
-            if name not in seen:
-                seen.add(name)
-                rows_left.append(_installed(registry, name))
     return list(paths)
 
 
