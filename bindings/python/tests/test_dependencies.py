@@ -107,7 +107,7 @@ def test_all_that_a_lock_file_lists_is_installed_without_naming_a_package(
     with exia.Registry(tmp_path / "other") as registry:
         with pytest.raises(exia.InvalidError, match="locked"):
             registry.install(source=shop, lock=lock)
-        with pytest.raises(exia.NotFoundError, match=r"there is no app here"):
+        with pytest.raises(exia.NotFoundError, match="there is no base here"):
             registry.install(lock=lock, locked=True)
         assert len(registry.plan(source=shop, lock=lock, locked=True)) == 2
         directory = registry.install(source=shop, lock=lock, locked=True)
