@@ -189,8 +189,7 @@ static exia_status compare_member(comparing *all, size_t index, const exia__hand
         rc = read_target(target, all, fd, entry->path, err);
         if (rc == EXIA_OK && strcmp(target, entry->target) != 0)
             found->problems |= TARGET;
-        if (rc == EXIA_OK && found->problems & TARGET &&
-            (found->shown = path_text(target)) == NULL)
+        if (rc == EXIA_OK && found->problems & TARGET && (found->shown = path_text(target)) == NULL)
             rc = exia__fail_memory(err);
     } else {
         if ((info.st_mode & 07777) != entry->mode)
