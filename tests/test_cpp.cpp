@@ -439,6 +439,7 @@ TEST(a_package_goes_to_a_remote_and_is_installed_from_there)
     std::string directory = there.install("hello");
     assert_true(std::ifstream(directory + "/doc/greeting.txt").good());
     assert_int_equal(count(there.installed()), 1);
+    assert_int_equal(count(there.needs("hello")), 1);
     assert_non_null(
         std::strstr(there.which(directory + "/doc/greeting.txt").c_str(), "hello@0.1.0"));
     there.uninstall("hello");

@@ -234,6 +234,10 @@ class registry : public detail::handle<exia_registry, exia_registry_free>
     {
         return detail::list(exia_registry_installed, c(), detail::text(package));
     }
+    rows needs(std::string_view package) const
+    {
+        return detail::list(exia_registry_needs, c(), detail::text(package));
+    }
     std::string which(std::string_view path) const
     {
         return detail::take(detail::made<char>(exia_registry_which, c(), detail::text(path)));
