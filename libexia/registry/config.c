@@ -88,6 +88,10 @@ static exia_status make_absolute(char **out, const char *url, exia_error *err)
         rc = exia__fail(err, EXIA_EINVAL, 0, /* not the URL, which may hold a password */
                         "%.*s:// is no scheme: one has small letters, as in s3+https://",
                         (int)strcspn(url, ":/"), url);
+    if (rc == EXIA_OK && inner != NULL && strstr(rest, "://") != NULL &&
+        (strcmp(scheme, "file") == 0 || strcmp(scheme, "sqlite") == 0))
+        rc = exia__fail(err, EXIA_EINVAL, 0, "%s: stands before a path, not before %.40s://",
+                        scheme, inner);
     if (rc < 0)
         goto done;
     if (*rest == '/' || inner != NULL)
