@@ -281,8 +281,11 @@ TEST(more_names_than_memory_should_hold_are_refused)
     json_t *list = json_array();
     for (uint32_t v = 200; v > 0; v--) {
         json_t *own = json_array();
-        for (uint32_t i = 0; i < 5000; i++)
-            json_array_append_new(own, json_string(check_format("p%u-%u", v, i)));
+        for (uint32_t i = 0; i < 5000; i++) {
+            char name[32];
+            snprintf(name, sizeof name, "p%u-%u", v, i);
+            json_array_append_new(own, json_string(name));
+        }
         json_array_append_new(list,
                               json_pack("{s:s, s:s, s:s, s:o}", "name", "top", "version",
                                         check_format("%u", v), "tag", "any", "dependencies", own));

@@ -8,7 +8,7 @@ test-c: build/system-test $(tests) $(plugins) ## the C tests only; T=test_pool f
 	@failed=; for t in $(if $(T),$(BUILD)/tests/$(T),$(tests)); do \
 		echo "$$t"; $(RUN) $$t 2>&1 | sed '/^\[ RUN /d; /^\[       OK /d' || failed="$$failed $$t"; \
 	done; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
-test-python: build/system-test $(filter $(BUILD)/tests/test_forged_% %/test_version,$(tests)) build/graphlib/.here $(venv)/.test $(venv)/.binding $(BUILD)/vedapkg ## the Python tests and those of the tool
+test-python: build/system-test $(filter $(BUILD)/tests/test_forged_% %/test_version,$(tests)) build/graphlib/.here $(venv)/.test $(venv)/.binding $(BUILD)/vedapkg $(module_files) ## the Python tests and those of the tool
 	@$(python) -m pytest -q bindings/python/tests tests $(PYTEST)
 test-torch: $(BUILD)/vedapkg ## the tests of objects of PyTorch, with Debian's in an environment of its own
 	@EXIA_BUILD="$(CURDIR)/$(BUILD)" bash tests/torch.sh

@@ -69,7 +69,7 @@ exia_status exia__lock_try(int *fd, const char *path, exia_error *err)
     int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (lock < 0 && errno == EACCES) /* of a pull that is finished, and is not written any more */
         lock = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (lock < 0 && errno == EISDIR)
+    if (lock < 0 && errno == EISDIR && path[strlen(path) - 1] == '/')
         lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (lock < 0)
         rc = exia__fail_errno(err, errno, "cannot open the lock", path);

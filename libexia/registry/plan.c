@@ -190,20 +190,23 @@ static exia_status keep(exia__plan *plan, exia_error *err)
  * none, whoever comes last wins. */
 exia_status exia__plan_keep(exia__plan *plan, exia__work *work, exia_error *err)
 {
-    char *folder = NULL;
+    char *folder = NULL, *named = NULL;
     int lock = -1;
-    exia_error why;
+    exia_error why = {0};
     if (plan->lock == NULL)
         return EXIA_OK;
     exia_status rc = exia__path_folder(&folder, plan->options.lock, err);
     if (rc == EXIA_OK)
-        rc = exia__lock_take(&lock, folder, work, &why);
+        rc = exia__text_format(&named, err, "%s/", folder); /* as a directory */
+    if (rc == EXIA_OK)
+        rc = exia__lock_take(&lock, named, work, &why);
     if (rc == EXIA_ETIMEOUT || rc == EXIA_ECANCELLED)
         rc = exia__error_pass(err, &why);
-    else if (folder != NULL)
+    else if (named != NULL)
         rc = keep(plan, err);
     exia__lock_drop(lock);
     exia__release(folder);
+    exia__release(named);
     return rc < 0 ? exia__prefix(err, rc, "%s is installed, but the lock file is not written",
                                  plan->package.text)
                   : rc;

@@ -39,7 +39,7 @@ exia_status exia__error_pass(exia_error *err, const exia_error *caught);
 
 /* ---- locks: flock on a file; they end with the process ---- */
 
-/* Wait for the lock on `path`, a directory or a file that is made, as long as `work` allows.
+/* Wait for the lock on `path`, a file that is made or a directory/, as long as `work` allows.
  * @return EXIA_ETIMEOUT */
 exia_status exia__lock_take(int *fd, const char *path, exia__work *work, exia_error *err);
 /* The same without waiting: EXIA_DONE when somebody holds it. */

@@ -18,7 +18,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 
-enum { TRIES = 8, PIECE = 1 << 20, TOUCH_AFTER_S = 60 };
+enum { TRIES = 8, SHARE_TRIES = 100, PIECE = 1 << 20, TOUCH_AFTER_S = 60 };
 
 typedef struct bringing {
     exia__cache cache;
@@ -34,6 +34,18 @@ typedef struct bringing {
 
 /* ---- what is here --------------------------------------------------------------------------- */
 
+/* Who has it alone has brought it just now, or is removing it: neither takes long. */
+static int share(int fd)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    for (int i = 0; flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK; i++) {
+        if (i == SHARE_TRIES)
+            return 0;
+        nanosleep(&pause, NULL);
+    }
+    return 1; /* also where there are no locks */
+}
+
 /* @return EXIA_ENOTFOUND: it is not here, or is being removed, or is damaged, which removes it */
 static exia_status use(exia__cached *out, const bringing *now, exia_error *err)
 {
@@ -41,7 +53,7 @@ static exia_status use(exia__cached *out, const bringing *now, exia_error *err)
     struct stat info = {0};
     exia_status rc = EXIA_OK;
     int fd = openat(now->cache.folder, now->sha256, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || (flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK)) {
+    if (fd < 0 || !share(fd)) {
         rc = exia__fail(err, EXIA_ENOTFOUND, 0, "%s is not in the cache", now->sha256);
     } else if (fstat(fd, &info) != 0 || info.st_nlink == 0 || !S_ISREG(info.st_mode) ||
                (uint64_t)info.st_size != now->size) {
@@ -216,13 +228,10 @@ static exia_status bring(exia__cached *out, bringing *now, exia_error *err)
         goto done;
     rc = exia__hash_open(&now->hash, err);
     if (rc == EXIA_OK)
-        rc = exia__cache_reserve(&now->cache, now->size, now->name, &now->work, err);
+        rc = exia__cache_reserve(&now->cache, now->size, now->name, now->fd, &now->work, err);
     now->reserved = rc == EXIA_OK;
     if (rc == EXIA_OK)
         rc = hash_part(now, err);
-    if (rc == EXIA_OK && fallocate(now->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)now->size) != 0 &&
-        (errno == ENOSPC || errno == EDQUOT))
-        rc = exia__fail_errno(err, errno, "cannot write in", now->cache.path);
     if (rc == EXIA_OK)
         rc = bring_all(now, err);
     if (rc < 0)

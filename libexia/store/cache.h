@@ -44,9 +44,9 @@ typedef struct exia__cache {
 exia_status exia__cache_open(exia__cache *out, exia_error *err);
 void exia__cache_close(exia__cache *cache);
 
-/* Room for `size` bytes more, by removing what was not used for longest.  `mine`, the name of a file,
- * is not counted.  @return EXIA_EUNSUPPORTED: there is none to be had */
-exia_status exia__cache_reserve(const exia__cache *cache, uint64_t size, const char *mine,
+/* Room for `size` bytes of the open file `mine`, which is not counted, by removing what was not used for
+ * longest.  @return EXIA_EUNSUPPORTED: there is none to be had */
+exia_status exia__cache_reserve(const exia__cache *cache, uint64_t size, const char *mine, int fd,
                                 exia__work *work, exia_error *err);
 void exia__cache_give_back(const exia__cache *cache, uint64_t size, exia__work *work);
 

@@ -284,7 +284,7 @@ static exia_status walk_through(uint64_t *used, const exia__cache *cache, uint64
     walk all = {.cache = cache, .mine = mine};
     exia_status rc = count_all(&all, err);
     uint64_t limit = limit_of(cache, all.total), room = size > limit / 8 ? size : limit / 8;
-    if (rc == EXIA_OK && size <= limit && all.total > limit - size) {
+    if (rc == EXIA_OK && all.count > 0 && size <= limit && all.total > limit - size) {
         qsort(all.entries, all.count, sizeof(entry), older_first);
         for (size_t i = 0; i < all.count && all.total > limit - room; i++) {
             if (remove_unused(cache, all.entries[i].name))
@@ -330,7 +330,7 @@ static void write_total(const total *now)
         exia__log(EXIA_LOG_INFO, "cache", "cannot note its size: %s", strerror(errno));
 }
 
-exia_status exia__cache_reserve(const exia__cache *cache, uint64_t size, const char *mine,
+exia_status exia__cache_reserve(const exia__cache *cache, uint64_t size, const char *mine, int fd,
                                 exia__work *work, exia_error *err)
 {
     total now;
@@ -343,6 +343,10 @@ exia_status exia__cache_reserve(const exia__cache *cache, uint64_t size, const c
         limit = limit_of(cache, now.used);
     }
     int fits = size <= limit && now.used <= limit - size;
+    /* Under the lock, so that whoever counts next sees all of it. */
+    if (rc == EXIA_OK && fits && fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) != 0 &&
+        (errno == ENOSPC || errno == EDQUOT))
+        rc = exia__fail_errno(err, errno, "cannot write in", cache->path);
     if (rc == EXIA_OK) {
         now.used += fits ? size : 0;
         write_total(&now);

@@ -153,7 +153,7 @@ def calls(library: exia.Library, pool: exia.Pool, registry: exia.Registry) -> An
         (lambda: registry.push("x", None), "to must be a str, not None"),
         (lambda: registry.pull("x", 7), "source must be a str, not int"),
         (lambda: registry.pull("x", "y", dry_run="no"), "dry_run must be a bool, not str"),
-        (lambda: registry.install(None), "package must be a str, not None"),
+        (lambda: registry.install(7), "package must be a str, not int"),
         (lambda: registry.update("x", [1]), "facts must be a mapping, not list"),
         (lambda: registry.which(None), "file must be a path, not None"),
         (lambda: registry.add_remote("x", None, "y"), "records must be a path, not None"),
