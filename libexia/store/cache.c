@@ -200,12 +200,12 @@ static exia_status bring_all(bringing *now, exia_error *err)
     if (rc < 0)
         return rc;
     now->remote = 0;
-    if (fdatasync(now->fd) != 0 ||
-        renameat(now->cache.folder, now->name, now->cache.folder, now->sha256) != 0)
+    if (fdatasync(now->fd) != 0)
         return exia__fail_errno(err, errno, "cannot write in", now->cache.path);
-    (void)fchmod(
-        now->fd,
-        0400); /* not before: who dies between the two would leave a part that nobody opens */
+    rc = exia__cache_name(&now->cache, now->name, now->sha256, &now->work, err);
+    if (rc ==
+        EXIA_OK) /* not before: who dies between the two would leave a part that nobody opens */
+        (void)fchmod(now->fd, 0400);
     return rc;
 }
 

@@ -48,6 +48,9 @@ void exia__cache_close(exia__cache *cache);
  * longest.  @return EXIA_EUNSUPPORTED: there is none to be had */
 exia_status exia__cache_reserve(const exia__cache *cache, uint64_t size, const char *mine, int fd,
                                 exia__work *work, exia_error *err);
+/* The part is whole, and gets its name; not while somebody counts, who could see it under neither. */
+exia_status exia__cache_name(const exia__cache *cache, const char *part, const char *name,
+                             exia__work *work, exia_error *err);
 void exia__cache_give_back(const exia__cache *cache, uint64_t size, exia__work *work);
 
 /* What is there, counted; `clear`: after all is removed that nobody has open or brings. */

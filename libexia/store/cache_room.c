@@ -361,6 +361,18 @@ exia_status exia__cache_reserve(const exia__cache *cache, uint64_t size, const c
     return rc;
 }
 
+exia_status exia__cache_name(const exia__cache *cache, const char *part, const char *name,
+                             exia__work *work, exia_error *err)
+{
+    total now;
+    exia_status rc = open_total(&now, cache, work, err);
+    if (rc == EXIA_OK && renameat(cache->folder, part, cache->folder, name) != 0)
+        rc = exia__fail_errno(err, errno, "cannot write in", cache->path);
+    if (now.fd >= 0)
+        close(now.fd);
+    return rc;
+}
+
 void exia__cache_give_back(const exia__cache *cache, uint64_t size, exia__work *work)
 {
     total now;
