@@ -160,6 +160,33 @@ TEST(a_finished_part_that_went_bad_is_left_to_who_has_it_and_all_is_fetched)
     assert_int_equal(rmdir(check_path("two/staging")), 0);
 }
 
+/* As the power may leave it, or a record that gives the file another size. */
+TEST(a_finished_part_of_another_size_is_not_written_to_and_all_is_fetched)
+{
+    exia_registry *one = open_publisher(), *two = open_home_with_remote("two");
+    exia_transfer moved;
+    const char *other = check_path("other name"), *kept = check_path("kept");
+    for (int longer = 0; longer <= 1; longer++) {
+        const char *part = leave_whole(one, 0600);
+        struct stat info;
+        size_t size = 0;
+        assert_int_equal(stat(part, &info), 0);
+        assert_int_equal(truncate(part, longer ? info.st_size + 100 : 100), 0);
+        char *bytes = check_read_file(part, &size);
+        check_write_file(kept, bytes, size);
+        free(bytes);
+        assert_true(link(part, other) == 0 && chmod(part, 0444) == 0);
+        check_ok(exia_registry_pull(&moved, two, "x", "prod", NULL, NULL, &err));
+        assert_int_equal(moved.moved, moved.total);
+        assert_true(same_bytes(other, kept));
+        assert_true(same_bytes(own_blob(two, "two"), remote_blob(one)));
+        assert_int_equal(unlink(other), 0);
+        check_ok(exia_registry_unregister(two, "x@1.0", NULL, &err));
+    }
+    exia_registry_free(one);
+    exia_registry_free(two);
+}
+
 enum { NOBODY = 65534 };
 
 static const char *kept_part, *kept_blob;

@@ -234,21 +234,31 @@ static exia_status lock_part(exia__fetch *fetch, exia_error *err)
     return rc;
 }
 
+/* A file that is finished may be in use as a blob: it only loses this name, and a new one is begun. */
+static exia_status renew_part(exia__fetch *fetch, exia_error *err)
+{
+    unlink(fetch->path);
+    exia__lock_drop(fetch->fd);
+    fetch->fd = -1;
+    return lock_part(fetch, err);
+}
+
 /* Fetch, verify and register here what is locked. */
 static exia_status fetch_locked(exia_transfer *out, exia__fetch *fetch, const exia__offer *offer,
                                 exia_error *err)
 {
     const exia__side here = exia__side_here(fetch->registry);
     exia__parcel got = {.fd = -1};
-    exia_status rc = exia__fetch_all(out, &got, fetch, err);
-    if (rc == EXIA_DONE) { /* as a blob it may be in use: it only loses this name */
-        unlink(fetch->path);
-        exia__lock_drop(fetch->fd);
-        fetch->fd = -1;
-        rc = lock_part(fetch, err);
-        if (rc == EXIA_OK)
-            rc = exia__fetch_all(out, &got, fetch, err);
-    }
+    struct stat part;
+    exia_status rc = exia__part_look(&part, fetch, err);
+    /* cut when the power failed, which may keep the mode and not the bytes, or of another record */
+    if (rc == EXIA_OK && exia__part_finished(&part) &&
+        (uint64_t)part.st_size != fetch->parcel->size)
+        rc = renew_part(fetch, err);
+    if (rc == EXIA_OK)
+        rc = exia__fetch_all(out, &got, fetch, err);
+    if (rc == EXIA_DONE && (rc = renew_part(fetch, err)) == EXIA_OK)
+        rc = exia__fetch_all(out, &got, fetch, err);
     if (rc == EXIA_OK)
         rc = compare(&got, fetch->parcel, err);
     if (rc < 0)
