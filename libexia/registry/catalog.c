@@ -63,12 +63,13 @@ static exia_status read_stamp(exia__catalog *out, const exia__side *side, const 
     return rc == EXIA_ECORRUPT ? exia__forgive(err) : rc;
 }
 
-static exia_status look(exia__catalog *out, const exia__side *side, const exia_job *job,
+/* Without rows, and without the right to make some, nobody asks what they are behind. */
+static exia_status look(exia__catalog *out, const exia__side *side, int mend, const exia_job *job,
                         exia_error *err)
 {
     *out = (exia__catalog){.behind = json_object()};
     exia_status rc = out->behind ? read_stamp(out, side, job, err) : exia__fail_memory(err);
-    if (rc < 0 || out->is_foreign)
+    if (rc < 0 || out->is_foreign || (out->at == 0 && !mend))
         return rc;
     rc = exia__records_since(&out->head, side->records, "package", out->at, add_name, out->behind,
                              job, err);
@@ -233,14 +234,14 @@ exia_status exia__catalog_open(exia__catalog *out, const exia__side *side, int m
     *out = (exia__catalog){0};
     if (side->files != NULL || !exia__records_can_keep_rows(side->records))
         return EXIA_OK;
-    exia_status rc = look(out, side, job, err);
+    exia_status rc = look(out, side, mend, job, err);
     for (int i = 0; rc == EXIA_OK && mend && is_far(out) && i < TRIES; i++) {
         exia_status mended = mend_rows(out, side, job, &why);
         if (mended == EXIA_ENOMEM) {
             rc = exia__error_pass(err, &why);
         } else if (mended == EXIA_OK || mended == EXIA_ECONFLICT) {
             exia__catalog_close(out);
-            rc = look(out, side, job, err);
+            rc = look(out, side, mend, job, err);
         } else {
             exia__log(EXIA_LOG_WARNING, "registry", "rows of packages are not kept: %s", why.text);
             break;
