@@ -187,6 +187,26 @@ TEST(what_another_install_locked_meanwhile_is_taken_then)
     exia_registry_free(two);
 }
 
+TEST(an_install_says_that_it_is_done_where_another_locked_what_does_not_fit)
+{
+    exia_registry *one = open_home("one"), *two = open_home("two");
+    meanwhile other = {.registry = two, .package = "b", .lock = check_path("veda.lock")};
+    const exia_install_options options = {.struct_size = sizeof options, .lock = other.lock};
+    const exia_job job = {
+        .struct_size = sizeof job, .progress = install_meanwhile, .payload = &other};
+    add_package(one, "base", "1.0", NULL);
+    add_package(one, "base", "2.0", NULL);
+    add_package(one, "a", "1.0", "\"base >= 2\"");
+    add_package(two, "base", "1.0", NULL);
+    add_package(two, "b", "1.0", "\"base < 2\"");
+    check_fails(EXIA_ENOTFOUND, exia_registry_install(NULL, one, "a", NULL, &options, &job, &err));
+    check_text("a is installed, but the lock file is not written: ");
+    assert_false(has(text_of(other.lock), "\"a\""));
+    assert_true(has(installed(one, "a"), "\"version\":\"1.0\""));
+    exia_registry_free(one);
+    exia_registry_free(two);
+}
+
 static const char *name_of(int process, int i)
 {
     return check_format("p%d-%d", process, i);

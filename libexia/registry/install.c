@@ -39,6 +39,7 @@ typedef struct install {
     size_t count;
     exia__staging staging;
     int intended; /* the intent is written */
+    int placed;   /* it is installed: what is left is the lock file */
 } install;
 
 static void clear(install *state)
@@ -372,6 +373,7 @@ static exia_status run_round(install *state, exia_error *err)
     if (rc == EXIA_OK)
         rc = finish(state, err);
     exia__staging_end(&state->staging, state->registry, rc);
+    state->placed |= rc == EXIA_OK;
     if (rc == EXIA_OK)
         rc = exia__plan_keep(&state->plan, state->work, err);
     return rc;
@@ -406,6 +408,9 @@ exia_status exia_registry_install(char **directory, exia_registry *registry, con
                  : exia__fail(err, EXIA_ECONFLICT, 0,
                               "what is installed or locked changes again and again: try later");
     }
+    if (rc < 0 && state.placed)
+        rc = exia__prefix(err, rc, "%s is installed, but the lock file is not written",
+                          state.plan.package.text);
     if (rc == EXIA_OK && directory != NULL)
         rc = find_directory(directory, &state, err);
     clear(&state);

@@ -207,9 +207,7 @@ exia_status exia__plan_keep(exia__plan *plan, exia__work *work, exia_error *err)
     exia__lock_drop(lock);
     exia__release(folder);
     exia__release(named);
-    return rc < 0 ? exia__prefix(err, rc, "%s is installed, but the lock file is not written",
-                                 plan->package.text)
-                  : rc;
+    return rc;
 }
 
 /* ---- the same for people ---- */
