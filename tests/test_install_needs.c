@@ -1,6 +1,8 @@
 /* What an installed package is loaded with, where several versions lie side by side. */
 #include <string.h>
 
+#include <stdio.h>
+
 #include "support/packages.h"
 
 static const char *needs(exia_registry *registry, const char *package)
@@ -120,7 +122,10 @@ TEST(what_is_installed_and_does_not_go_together_is_told)
     add_package(registry, "app", "1.0", "\"left\", \"right\"");
     install(registry, "app", 0);
     install(registry, "left@1.0", 0);
-    check_ok(exia_registry_uninstall(registry, "left@2.0", &err)); /* 1.0 meets the need alone */
+    /* 1.0 meets the need alone, but not beside the others */
+    check_fails(EXIA_ECONFLICT, exia_registry_uninstall(registry, "left@2.0", &err));
+    check_text("left@2.0 is needed by app@1.0");
+    assert_int_equal(rename(check_path("home/installed/left/2.0"), check_path("gone")), 0);
     check_fails(EXIA_ENOTFOUND, exia_registry_needs(&rows, registry, "app", &err));
     check_text("what is installed does not go together");
     check_text("left@1.0 needs \"base < 2\"");

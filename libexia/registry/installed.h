@@ -19,6 +19,8 @@ int exia__installed_is(const json_t *row, const char *name);
 int exia__installed_match(const exia__spec *selector, const json_t *row);
 /* Was `row` resolved for `root` (may be NULL) when that was installed? */
 int exia__installed_resolved(const json_t *root, const json_t *row);
+/* `root` and all that it needs, of these rows; as exia__solve(). */
+exia_status exia__installed_needs(json_t **out, const json_t *rows, json_t *root, exia_error *err);
 /* "NAME/VERSION/TAG" */
 exia_status exia__installed_target(char **out, const json_t *row, exia_error *err);
 

@@ -85,20 +85,26 @@ static json_t *find_root(const json_t *rows, const exia__spec *selector)
     return found;
 }
 
+exia_status exia__installed_needs(json_t **out, const json_t *rows, json_t *root, exia_error *err)
+{
+    scene all = {rows, root};
+    const exia__question question = {
+        .root = exia__json_string(root, "name"), .look = look, .payload = &all};
+    exia__work work;
+    exia_status rc = exia__candidate_check(root, err);
+    if (rc == EXIA_OK)
+        rc = exia__work_begin(&work, NULL, err);
+    return rc == EXIA_OK ? exia__solve(out, &question, &work, err) : rc;
+}
+
 static exia_status choose(json_t **out, const json_t *rows, const exia__spec *selector,
                           const exia_registry *registry, exia_error *err)
 {
-    scene all = {rows, find_root(rows, selector)};
-    const exia__question question = {.root = selector->name, .look = look, .payload = &all};
-    exia__work work;
-    if (all.root == NULL)
+    json_t *root = find_root(rows, selector);
+    if (root == NULL)
         return exia__fail(err, EXIA_ENOTFOUND, 0, "%s is not installed in %s", selector->text,
                           registry->home);
-    exia_status rc = exia__candidate_check(all.root, err);
-    if (rc == EXIA_OK)
-        rc = exia__work_begin(&work, NULL, err);
-    if (rc == EXIA_OK)
-        rc = exia__solve(out, &question, &work, err);
+    exia_status rc = exia__installed_needs(out, rows, root, err);
     return rc < 0 ? exia__prefix(err, rc, "what is installed does not go together") : rc;
 }
 

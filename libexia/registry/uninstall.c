@@ -53,14 +53,40 @@ static exia_status needs(int *out, const json_t *row, const json_t *gone, const 
     return rc;
 }
 
+/* It was resolved for `row`: does the rest still go together without it? */
+static exia_status breaks(int *out, json_t *row, const json_t *gone, const json_t *rows,
+                          exia_error *err)
+{
+    json_t *rest = NULL, *chosen = NULL;
+    size_t at = 0;
+    *out = 0;
+    if (row == gone || !exia__installed_resolved(row, gone))
+        return EXIA_OK;
+    if ((rest = json_copy((json_t *)rows)) == NULL)
+        return exia__fail_memory(err);
+    while (json_array_get(rest, at) != gone)
+        at++;
+    json_array_remove(rest, at);
+    exia_status rc = exia__installed_needs(&chosen, rest, row, err);
+    if (rc == EXIA_ENOTFOUND || rc == EXIA_ECYCLE) {
+        *out = 1;
+        rc = exia__forgive(err);
+    }
+    json_decref(rest);
+    json_decref(chosen);
+    return rc;
+}
+
 static exia_status check_unneeded(const json_t *gone, const json_t *rows, exia_error *err)
 {
     exia__buffer who = {0};
     exia_status rc = EXIA_OK;
     for (size_t i = 0; rc == EXIA_OK && i < json_array_size(rows); i++) {
-        const json_t *row = json_array_get(rows, i);
+        json_t *row = json_array_get(rows, i);
         int needed = 0;
         rc = needs(&needed, row, gone, rows, err);
+        if (rc == EXIA_OK && !needed)
+            rc = breaks(&needed, row, gone, rows, err);
         if (rc == EXIA_OK && needed)
             rc = exia__buffer_format(&who, err, "%s%s@%s", who.size ? ", " : "",
                                      exia__json_string(row, "name"),
