@@ -64,7 +64,8 @@ static void say_range(fake_reply *out, const fake_request *request)
              text("%sETag: \"e%zu-%d\"\r\nContent-Range: bytes %zu-%zu/%zu\r\n", date, all,
                   fake_bucket.touches, from, to, all),
              fake_bucket.large ? zeros : OPERATE_BYTES + from, to - from + 1, 0);
-    fake_bucket.touches += fake_bucket.touch_each;
+    if (fake_bucket.touch_every > 0 && ++fake_bucket.untouched % fake_bucket.touch_every == 0)
+        fake_bucket.touches++;
 }
 
 /* An upload whose parts are copied ranges of the object, of which it gets another ETag. */

@@ -11,7 +11,8 @@ extern struct fake_bucket { /* of the test and of the server's threads */
     atomic_size_t large;      /* not zero: the object is so large, and of zeros */
     atomic_int replace_after; /* so many ranges, and then another object is there */
     atomic_int touches;       /* of the object: each gives it another ETag */
-    atomic_int touch_each;    /* ... so many after each range */
+    atomic_int touch_every;   /* ... one more after so many ranges, */
+    atomic_int untouched;     /* ... of which these were */
     atomic_size_t copied;     /* bytes, in parts */
     atomic_int parts;       /* that were copied; a copy of more than 5 GiB in one step is refused */
     atomic_int cannot_copy; /* ... and of a range, too, as not implemented, */
